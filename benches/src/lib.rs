@@ -1,0 +1,1 @@
+//! Benchmarks of the kernels, per SIMD level, as fractions of the measured peak.

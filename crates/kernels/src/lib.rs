@@ -1,0 +1,1 @@
+//! Compute kernels of striate: slices in, slices out.

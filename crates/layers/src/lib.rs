@@ -1,0 +1,1 @@
+//! Layers and every plug-in module of the CNN literature.

@@ -1,0 +1,1 @@
+//! Backbones with typed slots for plug-ins.

@@ -1,0 +1,1 @@
+//! SIMD levels of striate: tokens, vectors, dispatch and aligned buffers.

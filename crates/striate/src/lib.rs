@@ -1,0 +1,1 @@
+//! Convolutional networks on CPUs in pure Rust: train, fine-tune and serve.

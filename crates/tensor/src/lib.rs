@@ -1,0 +1,1 @@
+//! Strided NCHW tensors with autograd.

@@ -1,0 +1,1 @@
+//! What checks a build against reference numbers: case files and tolerances.

@@ -1,0 +1,1 @@
+//! Losses, optimizers, schedules, data and the training loop.
