@@ -5,7 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the root exists")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .expect("the root exists")
 }
 
 fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -65,19 +68,31 @@ fn in_the_document() -> BTreeMap<String, usize> {
 
 #[test]
 fn the_document_agrees_with_the_tree() {
-    assert_eq!(in_the_tree(), in_the_document(), "left: the tree, right: docs/unsafe.md");
+    assert_eq!(
+        in_the_tree(),
+        in_the_document(),
+        "left: the tree, right: docs/unsafe.md"
+    );
 }
 
 #[test]
 fn the_count_sees_code_only() {
-    assert_eq!(unsafe_count("unsafe { x } // unsafe\n/// unsafe\nlet unsafe_code = \"unsafe\";"), 1);
+    assert_eq!(
+        unsafe_count("unsafe { x } // unsafe\n/// unsafe\nlet unsafe_code = \"unsafe\";"),
+        1
+    );
 }
 
 #[test]
 fn crates_above_the_kernels_forbid_it() {
-    for name in ["tensor", "layers", "models", "train", "striate", "cli", "testkit"] {
+    for name in [
+        "tensor", "layers", "models", "train", "striate", "cli", "testkit",
+    ] {
         let path = root().join(format!("crates/{name}/src/lib.rs"));
         let source = fs::read_to_string(&path).expect("every crate has a lib.rs");
-        assert!(source.contains("#![forbid(unsafe_code)]"), "{name} does not forbid unsafe code");
+        assert!(
+            source.contains("#![forbid(unsafe_code)]"),
+            "{name} does not forbid unsafe code"
+        );
     }
 }
