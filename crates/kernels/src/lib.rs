@@ -1,1 +1,21 @@
 //! Compute kernels of striate: slices in, slices out.
+//!
+//! A kernel knows no tensor: it takes slices, a small descriptor that was validated once when it was built, and the SIMD
+//! [`Level`](striate_simd::Level) to run on. Nothing here panics on a caller's mistake: lengths are checked on entry and
+//! reported as a [`KernelError`].
+//!
+//! # Rules every kernel keeps
+//!
+//! - Work is cut into tasks by shape alone, never by the number of threads, so that a level gives the same bits on one
+//!   thread and on sixty-four ([`parallel`]).
+//! - `reference.rs` in each folder is the formula as loops, generic over [`real::Real`]; `f64` always runs there.
+//! - Sums of many terms are taken in `f32` inside a block and in `f64` between blocks.
+
+pub mod disjoint;
+pub mod error;
+pub mod geometry;
+pub mod parallel;
+pub mod real;
+pub mod view;
+
+pub use error::KernelError;

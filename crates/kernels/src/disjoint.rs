@@ -1,0 +1,255 @@
+//! One mutable slice, written by several threads in places that do not meet.
+//!
+//! Contiguous pieces need nothing of this: [`parallel::for_each_chunk`](crate::parallel::for_each_chunk) hands them out.
+//! [`DisjointMut`] is for pieces that interleave, such as the columns of a matrix. It hands out a range or a tile at
+//! run time and remembers what it has handed out until the piece is dropped; asking for an element twice at the same time
+//! is a bug in the caller's cut and panics before anything is written. The record is a lock and a scan over as many
+//! entries as there are threads at work, which is nothing beside a task.
+#![expect(
+    unsafe_code,
+    reason = "pieces of one slice, kept apart by a record of those in use"
+)]
+
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut, Range};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A slice seen as rows of `row_len` elements, of which rectangles can be borrowed mutably at the same time as long as
+/// they do not overlap.
+#[derive(Debug)]
+pub struct DisjointMut<'a, T> {
+    data: *mut T,
+    len: usize,
+    row_len: usize,
+    in_use: Mutex<Vec<Rectangle>>,
+    slice: PhantomData<&'a mut [T]>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Rectangle {
+    rows: Range<usize>,
+    columns: Range<usize>,
+}
+
+impl Rectangle {
+    fn meets(&self, other: &Self) -> bool {
+        let meet = |a: &Range<usize>, b: &Range<usize>| a.start < b.end && b.start < a.end;
+        meet(&self.rows, &other.rows) && meet(&self.columns, &other.columns)
+    }
+}
+
+// SAFETY: a `DisjointMut` is a `&mut [T]` that is given out in pieces; sending it sends the `T`s.
+unsafe impl<T: Send> Send for DisjointMut<'_, T> {}
+// SAFETY: sharing it allows other threads to borrow pieces mutably, each piece by one thread at a time, as the record in
+// `in_use` ensures under its lock: that needs `T: Send`. A borrowed piece can itself be shared, which needs `T: Sync`.
+unsafe impl<T: Send + Sync> Sync for DisjointMut<'_, T> {}
+
+impl<'a, T> DisjointMut<'a, T> {
+    /// The slice as one row: for ranges.
+    pub fn new(data: &'a mut [T]) -> Self {
+        let len = data.len();
+        Self::rows(data, len)
+    }
+
+    /// The slice as rows of `row_len` elements: for tiles. The last row may be shorter.
+    pub fn rows(data: &'a mut [T], row_len: usize) -> Self {
+        Self {
+            data: data.as_mut_ptr(),
+            len: data.len(),
+            row_len: row_len.max(1),
+            in_use: Mutex::new(Vec::new()),
+            slice: PhantomData,
+        }
+    }
+
+    /// Borrows the columns `columns` of the rows `rows`.
+    ///
+    /// # Panics
+    /// If the tile is not inside the slice or overlaps a piece that is still borrowed.
+    pub fn tile(&self, rows: Range<usize>, columns: Range<usize>) -> TileMut<'_, T> {
+        let empty = rows.start >= rows.end || columns.start >= columns.end;
+        if !empty {
+            let last = (rows.end - 1)
+                .checked_mul(self.row_len)
+                .and_then(|r| r.checked_add(columns.end));
+            assert!(
+                columns.end <= self.row_len,
+                "tile: columns {columns:?} leave the row"
+            );
+            assert!(
+                last.is_some_and(|l| l <= self.len),
+                "tile: rows {rows:?} leave the slice"
+            );
+        }
+        let rows = if empty { 0..0 } else { rows };
+        let place = Rectangle {
+            rows,
+            columns: if empty { 0..0 } else { columns },
+        };
+        let mut in_use = self.lock();
+        let taken = in_use.iter().find(|r| r.meets(&place)).cloned();
+        if let Some(taken) = taken {
+            drop(in_use);
+            panic!("two tasks borrow the same elements: {place:?} and {taken:?}");
+        }
+        in_use.push(place.clone());
+        drop(in_use);
+        TileMut { owner: self, place }
+    }
+
+    /// Borrows the elements `range` of a slice made with [`new`](Self::new).
+    ///
+    /// # Panics
+    /// If the range is not inside the slice or overlaps a piece that is still borrowed.
+    pub fn range(&self, range: Range<usize>) -> RangeMut<'_, T> {
+        RangeMut {
+            tile: self.tile(0..1, range),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Rectangle>> {
+        // The list is whole at every point where a holder of the lock could panic.
+        self.in_use.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A borrowed rectangle of a [`DisjointMut`].
+#[derive(Debug)]
+pub struct TileMut<'d, T> {
+    owner: &'d DisjointMut<'d, T>,
+    place: Rectangle,
+}
+
+impl<T> TileMut<'_, T> {
+    /// The number of rows.
+    pub fn row_count(&self) -> usize {
+        self.place.rows.len()
+    }
+
+    /// The number of columns.
+    pub fn row_len(&self) -> usize {
+        self.place.columns.len()
+    }
+
+    /// The distance between the starts of two rows, in elements.
+    pub fn row_stride(&self) -> usize {
+        self.owner.row_len
+    }
+
+    /// The `i`-th row of the tile.
+    ///
+    /// # Panics
+    /// If the tile has no such row.
+    pub fn row(&mut self, i: usize) -> &mut [T] {
+        assert!(
+            i < self.row_count(),
+            "the tile has {} rows, not {i} + 1",
+            self.row_count()
+        );
+        let start = (self.place.rows.start + i) * self.owner.row_len + self.place.columns.start;
+        // SAFETY: `tile` checked that the whole rectangle lies inside the slice.
+        let start = unsafe { self.owner.data.add(start) };
+        // SAFETY: the elements are inside the slice, which is borrowed mutably for the owner's life, and the record
+        // of pieces in use keeps every other piece apart from this rectangle until it is dropped; within it,
+        // `&mut self` allows one row at a time.
+        unsafe { std::slice::from_raw_parts_mut(start, self.place.columns.len()) }
+    }
+
+    /// A pointer to the first element; row `i` starts `i * row_stride()` elements further. Only the tile's elements may be
+    /// touched through it, and only while the tile lives.
+    pub fn as_mut_ptr(&mut self) -> *mut T {
+        self.owner
+            .data
+            .wrapping_add(self.place.rows.start * self.owner.row_len + self.place.columns.start)
+    }
+}
+
+impl<T> Drop for TileMut<'_, T> {
+    fn drop(&mut self) {
+        let mut in_use = self.owner.lock();
+        if let Some(i) = in_use.iter().position(|r| *r == self.place) {
+            in_use.swap_remove(i);
+        }
+    }
+}
+
+/// A borrowed range of a [`DisjointMut`].
+#[derive(Debug)]
+pub struct RangeMut<'d, T> {
+    tile: TileMut<'d, T>,
+}
+
+impl<T> Deref for RangeMut<'_, T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        let columns = &self.tile.place.columns;
+        // SAFETY: `tile` checked that the range lies inside the slice.
+        let start = unsafe { self.tile.owner.data.add(columns.start) };
+        // SAFETY: as in `TileMut::row`; `&self` allows reading only.
+        unsafe { std::slice::from_raw_parts(start, columns.len()) }
+    }
+}
+
+impl<T> DerefMut for RangeMut<'_, T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        if self.tile.row_count() == 0 {
+            &mut []
+        } else {
+            self.tile.row(0)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parallel;
+
+    #[test]
+    fn columns_are_written_in_parallel() {
+        let mut data = vec![0; 6 * 10];
+        let columns = DisjointMut::rows(&mut data, 10);
+        parallel::for_each(5, |i| {
+            let mut tile = columns.tile(1..5, 2 * i..2 * i + 2);
+            for r in 0..tile.row_count() {
+                tile.row(r).fill(i + 1);
+            }
+        });
+        drop(columns);
+        for (at, &v) in data.iter().enumerate() {
+            let expected = if (1..5).contains(&(at / 10)) {
+                at % 10 / 2 + 1
+            } else {
+                0
+            };
+            assert_eq!(v, expected, "element {at}");
+        }
+    }
+
+    #[test]
+    fn a_piece_can_be_borrowed_again_after_it_is_dropped() {
+        let mut data = [1, 2, 3];
+        let d = DisjointMut::new(&mut data);
+        d.range(0..2)[1] = 7;
+        assert_eq!(*d.range(1..3), [7, 3]);
+        assert!(d.range(2..2).is_empty());
+    }
+
+    #[test]
+    #[should_panic(expected = "two tasks borrow the same elements")]
+    fn overlap_is_caught() {
+        let mut data = [0; 8];
+        let d = DisjointMut::new(&mut data);
+        let _first = d.range(0..4);
+        let _second = d.range(3..5);
+    }
+
+    #[test]
+    #[should_panic(expected = "leave the slice")]
+    fn a_tile_outside_is_caught() {
+        let mut data = [0; 8];
+        let d = DisjointMut::rows(&mut data, 4);
+        let _tile = d.tile(1..3, 0..4);
+    }
+}

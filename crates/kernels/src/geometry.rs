@@ -1,0 +1,43 @@
+//! Shapes and attributes of an operation, validated once.
+//!
+//! A geometry is built by a constructor that checks every rule and every product, so that the kernels that take it
+//! can multiply its fields without overflow and index without surprises.
+
+mod error;
+mod pool;
+
+pub use error::GeometryError;
+pub use pool::{AdaptivePoolGeometry, PoolGeometry, PoolWindow};
+
+/// Physical order of a dense 4-D array whose logical shape is `[N, C, H, W]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Layout {
+    /// Channels first: `W` is contiguous.
+    Nchw,
+    /// Channels last: `C` is contiguous.
+    Nhwc,
+}
+
+/// The product of `shape`, if an array of that many elements of at most 8 bytes can be addressed.
+///
+/// # Errors
+/// A [`GeometryError`] of `op` naming `field` if the product does not fit.
+pub fn element_count(
+    op: &'static str,
+    field: &'static str,
+    shape: &[usize],
+) -> Result<usize, GeometryError> {
+    // Zero factors hide an overflow of the others, and strides are products of the others.
+    let bound = shape
+        .iter()
+        .try_fold(1_usize, |n, &d| n.checked_mul(d.max(1)));
+    match bound {
+        Some(bound) if bound <= isize::MAX as usize / 8 => Ok(shape.iter().product()),
+        _ => Err(GeometryError::new(
+            op,
+            field,
+            format!("{shape:?}"),
+            "the number of elements must fit the address space",
+        )),
+    }
+}

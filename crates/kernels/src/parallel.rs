@@ -1,0 +1,150 @@
+//! Work on several threads: the only module that names the thread pool.
+//!
+//! The caller cuts the work by shape alone, so that neither the cut nor the order of any reduction depends on the
+//! number of threads. One task runs on the calling thread; a cut should therefore give one task when the work is not
+//! worth waking another thread, which is what [`Cut`] does.
+
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Work worth a task of its own, in units of one `f32` read, computed on and written: some tens of microseconds.
+const TASK_COST: usize = 1 << 15;
+
+/// The number of threads that [`for_each`] may use here.
+pub fn threads() -> usize {
+    rayon::current_num_threads()
+}
+
+/// Runs `f(0)`, ..., `f(tasks - 1)`, in any order and possibly at the same time.
+pub fn for_each(tasks: usize, f: impl Fn(usize) + Sync + Send) {
+    if tasks <= 1 || threads() == 1 {
+        (0..tasks).for_each(f);
+    } else {
+        (0..tasks).into_par_iter().with_max_len(1).for_each(f);
+    }
+}
+
+/// Runs `f(i, chunk)` for the `i`-th piece of `chunk_len` elements of `data`; the last piece may be shorter.
+/// A `chunk_len` of zero stands for the whole slice.
+pub fn for_each_chunk<T: Send>(
+    data: &mut [T],
+    chunk_len: usize,
+    f: impl Fn(usize, &mut [T]) + Sync + Send,
+) {
+    let chunk_len = if chunk_len == 0 {
+        data.len().max(1)
+    } else {
+        chunk_len
+    };
+    if data.len() <= chunk_len || threads() == 1 {
+        data.chunks_mut(chunk_len)
+            .enumerate()
+            .for_each(|(i, chunk)| f(i, chunk));
+    } else {
+        let chunks = data.par_chunks_mut(chunk_len).with_max_len(1);
+        chunks.enumerate().for_each(|(i, chunk)| f(i, chunk));
+    }
+}
+
+/// Runs `f(i, a, b)` for the `i`-th pieces of `a_len` and `b_len` elements of `a` and `b`, which must have the same
+/// number of pieces: further pieces of the longer one are left out.
+pub fn for_each_chunk2<A: Send, B: Send>(
+    (a, a_len): (&mut [A], usize),
+    (b, b_len): (&mut [B], usize),
+    f: impl Fn(usize, &mut [A], &mut [B]) + Sync + Send,
+) {
+    let (a_len, b_len) = (a_len.max(1), b_len.max(1));
+    if a.len() <= a_len || threads() == 1 {
+        let pairs = a.chunks_mut(a_len).zip(b.chunks_mut(b_len));
+        pairs.enumerate().for_each(|(i, (a, b))| f(i, a, b));
+    } else {
+        let pairs = a
+            .par_chunks_mut(a_len)
+            .zip(b.par_chunks_mut(b_len))
+            .with_max_len(1);
+        pairs.enumerate().for_each(|(i, (a, b))| f(i, a, b));
+    }
+}
+
+/// A fixed division of `items` equal items into tasks of `per_task` items, the last possibly with fewer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    items: usize,
+    per_task: usize,
+}
+
+impl Cut {
+    /// Tasks of about the same, worthwhile cost, from the cost of one item in units of one `f32` read, computed on
+    /// and written.
+    pub fn new(items: usize, cost_per_item: usize) -> Self {
+        Self {
+            items,
+            per_task: (TASK_COST / cost_per_item.max(1)).max(1),
+        }
+    }
+
+    /// Tasks of exactly `per_task` items (at least one).
+    pub fn every(items: usize, per_task: usize) -> Self {
+        Self {
+            items,
+            per_task: per_task.max(1),
+        }
+    }
+
+    /// The number of tasks.
+    pub fn tasks(&self) -> usize {
+        self.items.div_ceil(self.per_task)
+    }
+
+    /// The number of items of every task but the last.
+    pub fn per_task(&self) -> usize {
+        self.per_task
+    }
+
+    /// The items of a task.
+    pub fn range(&self, task: usize) -> Range<usize> {
+        let start = (task * self.per_task).min(self.items);
+        start..(start + self.per_task).min(self.items)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn every_item_is_in_exactly_one_task() {
+        for (items, cost) in [(0, 1), (1, 0), (7, 1 << 20), (1000, 700), (1 << 20, 1)] {
+            let cut = Cut::new(items, cost);
+            let mut next = 0;
+            for task in 0..cut.tasks() {
+                let range = cut.range(task);
+                assert_eq!(range.start, next, "tasks follow each other");
+                assert!(!range.is_empty(), "no task is empty");
+                next = range.end;
+            }
+            assert_eq!(next, items, "the tasks cover the items");
+        }
+    }
+
+    #[test]
+    fn chunks_of_two_slices_go_together() {
+        let (mut a, mut b) = (vec![0; 10], vec![0; 4]);
+        for_each_chunk2((&mut a, 3), (&mut b, 1), |i, a, b| {
+            a.fill(i);
+            b[0] = a.len();
+        });
+        assert_eq!(a, [0, 0, 0, 1, 1, 1, 2, 2, 2, 3]);
+        assert_eq!(b, [3, 3, 3, 1]);
+    }
+
+    #[test]
+    fn all_tasks_run_once() {
+        let counts: Vec<AtomicUsize> = (0..100).map(|_| AtomicUsize::new(0)).collect();
+        for_each(counts.len(), |i| {
+            counts[i].fetch_add(1, Ordering::Relaxed);
+        });
+        assert!(counts.iter().all(|c| c.load(Ordering::Relaxed) == 1));
+    }
+}
