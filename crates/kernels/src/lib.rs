@@ -11,6 +11,7 @@
 //! - `reference.rs` in each folder is the formula as loops, generic over [`real::Real`]; `f64` always runs there.
 //! - Sums of many terms are taken in `f32` inside a block and in `f64` between blocks.
 
+pub mod conv2d;
 pub mod disjoint;
 pub mod error;
 pub mod geometry;

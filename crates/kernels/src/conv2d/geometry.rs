@@ -1,0 +1,278 @@
+//! The shape of one 2-D convolution, checked once.
+
+use crate::geometry::{GeometryError, element_count};
+
+const OP: &str = "conv2d";
+
+/// The widest vector of any level, in `f32`.
+const MAX_LANES: usize = 16;
+
+/// A 2-D convolution whose every index and length is known to fit.
+///
+/// The output has `(in + pad_before + pad_after - (dilation * (kernel - 1) + 1)) / stride + 1` rows
+/// and columns, rounded down. Weights are `[out_channels, in_channels / groups, kernel_h, kernel_w]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Conv2dGeometry {
+    batch: usize,
+    in_channels: usize,
+    in_size: [usize; 2],
+    out_channels: usize,
+    kernel: [usize; 2],
+    stride: [usize; 2],
+    padding: [usize; 4],
+    dilation: [usize; 2],
+    groups: usize,
+    out_size: [usize; 2],
+}
+
+impl Conv2dGeometry {
+    /// Checks a convolution. Pairs are `[h, w]`; `padding` is `[top, bottom, left, right]`.
+    ///
+    /// # Errors
+    /// If a channel count, kernel, stride, dilation or `groups` is zero, if `groups` does not divide
+    /// both channel counts, if the dilated kernel is larger than the padded input, or if a tensor of
+    /// this convolution would exceed the address space. A batch of zero is fine.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the one place where a convolution is spelled out"
+    )]
+    pub fn new(
+        batch: usize,
+        in_channels: usize,
+        in_size: [usize; 2],
+        out_channels: usize,
+        kernel: [usize; 2],
+        stride: [usize; 2],
+        padding: [usize; 4],
+        dilation: [usize; 2],
+        groups: usize,
+    ) -> Result<Self, GeometryError> {
+        let positive = [
+            ("in_channels", in_channels),
+            ("out_channels", out_channels),
+            ("kernel", kernel[0].min(kernel[1])),
+            ("stride", stride[0].min(stride[1])),
+            ("dilation", dilation[0].min(dilation[1])),
+            ("groups", groups),
+        ];
+        for (field, value) in positive {
+            if value == 0 {
+                return Err(GeometryError::new(OP, field, "0", "it must be at least 1"));
+            }
+        }
+        for (field, channels) in [("in_channels", in_channels), ("out_channels", out_channels)] {
+            if channels % groups != 0 {
+                let rule = format!("it must be a multiple of groups = {groups}");
+                return Err(GeometryError::new(OP, field, channels.to_string(), rule));
+            }
+        }
+        let mut out_size = [0; 2];
+        for axis in 0..2 {
+            let [before, after] = [padding[2 * axis], padding[2 * axis + 1]];
+            out_size[axis] = out_extent(
+                in_size[axis],
+                before,
+                after,
+                kernel[axis],
+                stride[axis],
+                dilation[axis],
+            )?;
+        }
+        let geometry = Self {
+            batch,
+            in_channels,
+            in_size,
+            out_channels,
+            kernel,
+            stride,
+            padding,
+            dilation,
+            groups,
+            out_size,
+        };
+        geometry.check_lengths()?;
+        Ok(geometry)
+    }
+
+    fn check_lengths(&self) -> Result<(), GeometryError> {
+        let [[ih, iw], [oh, ow], [kh, kw]] = [self.in_size, self.out_size, self.kernel];
+        // Packed weights round the channels of every group up to whole vectors.
+        let round = |channels: usize| channels.saturating_mul(MAX_LANES);
+        element_count(OP, "input", &[self.batch, self.in_channels, ih, iw])?;
+        element_count(OP, "output", &[self.batch, self.out_channels, oh, ow])?;
+        element_count(
+            OP,
+            "weight",
+            &[round(self.out_channels), round(self.in_channels), kh, kw],
+        )?;
+        Ok(())
+    }
+
+    /// The same convolution over another number of images.
+    ///
+    /// # Errors
+    /// If a tensor would exceed the address space.
+    pub fn with_batch(mut self, batch: usize) -> Result<Self, GeometryError> {
+        self.batch = batch;
+        self.check_lengths()?;
+        Ok(self)
+    }
+
+    /// Number of images.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// Channels of the input.
+    pub fn in_channels(&self) -> usize {
+        self.in_channels
+    }
+
+    /// Input `[h, w]`, without padding.
+    pub fn in_size(&self) -> [usize; 2] {
+        self.in_size
+    }
+
+    /// Channels of the output.
+    pub fn out_channels(&self) -> usize {
+        self.out_channels
+    }
+
+    /// Kernel `[h, w]`.
+    pub fn kernel(&self) -> [usize; 2] {
+        self.kernel
+    }
+
+    /// Stride `[h, w]`.
+    pub fn stride(&self) -> [usize; 2] {
+        self.stride
+    }
+
+    /// Zero padding `[top, bottom, left, right]`.
+    pub fn padding(&self) -> [usize; 4] {
+        self.padding
+    }
+
+    /// Distance between kernel taps `[h, w]`.
+    pub fn dilation(&self) -> [usize; 2] {
+        self.dilation
+    }
+
+    /// Number of groups: output channels of a group see the input channels of that group only.
+    pub fn groups(&self) -> usize {
+        self.groups
+    }
+
+    /// Output `[h, w]`.
+    pub fn out_size(&self) -> [usize; 2] {
+        self.out_size
+    }
+
+    /// Input channels that one output channel sees.
+    pub fn group_in_channels(&self) -> usize {
+        self.in_channels / self.groups
+    }
+
+    /// Output channels of one group.
+    pub fn group_out_channels(&self) -> usize {
+        self.out_channels / self.groups
+    }
+
+    /// Number of kernel taps.
+    pub fn taps(&self) -> usize {
+        self.kernel[0] * self.kernel[1]
+    }
+
+    /// Elements of the input.
+    pub fn x_len(&self) -> usize {
+        self.batch * self.in_channels * self.in_size[0] * self.in_size[1]
+    }
+
+    /// Elements of the output.
+    pub fn y_len(&self) -> usize {
+        self.batch * self.out_channels * self.out_size[0] * self.out_size[1]
+    }
+
+    /// Elements of the weights.
+    pub fn weight_len(&self) -> usize {
+        self.out_channels * self.group_in_channels() * self.taps()
+    }
+
+    /// Logical shape of the input: `[batch, in_channels, h, w]`.
+    pub fn x_shape(&self) -> [usize; 4] {
+        [
+            self.batch,
+            self.in_channels,
+            self.in_size[0],
+            self.in_size[1],
+        ]
+    }
+
+    /// Logical shape of the output: `[batch, out_channels, h, w]`.
+    pub fn y_shape(&self) -> [usize; 4] {
+        [
+            self.batch,
+            self.out_channels,
+            self.out_size[0],
+            self.out_size[1],
+        ]
+    }
+
+    /// Shape of the weights: `[out_channels, in_channels / groups, kernel_h, kernel_w]`.
+    pub fn weight_shape(&self) -> [usize; 4] {
+        [
+            self.out_channels,
+            self.group_in_channels(),
+            self.kernel[0],
+            self.kernel[1],
+        ]
+    }
+
+    /// Whether every channel is convolved alone: one input and one output channel a group.
+    pub fn is_depthwise(&self) -> bool {
+        self.groups == self.in_channels && self.groups == self.out_channels
+    }
+
+    /// Multiply-adds of the forward pass, padding counted, as a float because it may not fit in an
+    /// integer.
+    pub fn multiply_adds(&self) -> f64 {
+        self.y_len() as f64 * (self.group_in_channels() * self.taps()) as f64
+    }
+}
+
+fn out_extent(
+    extent: usize,
+    before: usize,
+    after: usize,
+    kernel: usize,
+    stride: usize,
+    dilation: usize,
+) -> Result<usize, GeometryError> {
+    let fits = |value: usize| (value <= isize::MAX as usize).then_some(value);
+    let padded = extent
+        .checked_add(before)
+        .and_then(|sum| sum.checked_add(after))
+        .and_then(fits);
+    let Some(padded) = padded else {
+        let got = format!("[{before}, {after}]");
+        return Err(GeometryError::new(
+            OP,
+            "padding",
+            got,
+            "the padded input must fit the address space",
+        ));
+    };
+    let reach = (kernel - 1)
+        .checked_mul(dilation)
+        .and_then(|reach| reach.checked_add(1));
+    match reach {
+        Some(reach) if reach <= padded => Ok((padded - reach) / stride + 1),
+        _ => {
+            let rule = format!(
+                "dilated by {dilation} it must not be larger than the padded input of {padded} = \
+                 {extent} + {before} + {after}"
+            );
+            Err(GeometryError::new(OP, "kernel", kernel.to_string(), rule))
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! 2-D convolution and its gradients.
+
+mod geometry;
+pub mod reference;
+
+pub use geometry::Conv2dGeometry;
