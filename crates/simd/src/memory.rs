@@ -1,0 +1,189 @@
+//! The caching allocator behind tensors and workspaces.
+//!
+//! Fresh memory costs more than most kernels: the system hands it out page by page, on first touch. So blocks are kept
+//! when they are dropped and handed out again, and large ones ask for huge pages. Sizes are rounded up to quarter powers
+//! of two, which bounds the waste to a fifth of a block and lets blocks be reused for sizes close by.
+//!
+//! A block is always initialised: zeroed by the system when it is new, with the contents of its last owner when it is
+//! not. That is what makes [`Buffer::recycled`](crate::Buffer::recycled) safe.
+
+use crate::AllocError;
+use memmap2::MmapMut;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Alignment of a block: a cache line, and an AVX-512 vector.
+pub(crate) const ALIGN: usize = 64;
+/// Blocks of this size or larger are mappings.
+const LARGE: usize = 1 << 20;
+/// The size of a huge page, to which large blocks are aligned.
+const HUGE_PAGE: usize = 2 << 20;
+/// The largest block: half of what a slice can hold, so that rounding and alignment cannot overflow.
+const MAX_BYTES: usize = isize::MAX as usize / 2;
+/// The cache may hold as much as was ever in use, and at least this.
+const CACHE_FLOOR: usize = 64 << 20;
+
+/// Bytes in use by buffers and kept for reuse.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryStats {
+    /// In use now, rounded up to block sizes.
+    pub current: usize,
+    /// The most that was in use since the start or [`reset_peak`].
+    pub peak: usize,
+    /// Kept for reuse.
+    pub cached: usize,
+}
+
+/// What is in use and cached now.
+pub fn stats() -> MemoryStats {
+    pool().stats
+}
+
+/// Starts a new measurement of the peak.
+pub fn reset_peak() {
+    let mut pool = pool();
+    pool.stats.peak = pool.stats.current;
+}
+
+/// Gives the cached blocks back to the system.
+pub fn trim() {
+    let blocks = pool().take_cache();
+    // Outside the lock: unmapping takes time.
+    drop(blocks);
+}
+
+/// Where the bytes of a block are.
+enum Memory {
+    Heap(Vec<u8>),
+    Mapping(MmapMut),
+}
+
+/// Initialised, aligned memory of one size class.
+pub(crate) struct Block {
+    memory: Memory,
+    offset: usize,
+    bytes: usize,
+}
+
+impl Block {
+    /// A zeroed block.
+    fn new(bytes: usize) -> Result<Self, AllocError> {
+        let failed = AllocError { bytes };
+        if bytes >= LARGE && cfg!(any(unix, windows)) {
+            let map = MmapMut::map_anon(bytes + HUGE_PAGE).map_err(|_| failed)?;
+            let offset = map.as_ptr().align_offset(HUGE_PAGE).min(HUGE_PAGE);
+            // Advice: without huge pages the block is as good, only slower to touch first.
+            #[cfg(target_os = "linux")]
+            let _ = map.advise_range(memmap2::Advice::HugePage, offset, bytes);
+            return Ok(Self {
+                memory: Memory::Mapping(map),
+                offset,
+                bytes,
+            });
+        }
+        let mut heap = Vec::new();
+        heap.try_reserve_exact(bytes + ALIGN).map_err(|_| failed)?;
+        heap.resize(bytes + ALIGN, 0);
+        let offset = heap.as_ptr().align_offset(ALIGN).min(ALIGN);
+        Ok(Self {
+            memory: Memory::Heap(heap),
+            offset,
+            bytes,
+        })
+    }
+
+    /// The contents.
+    #[inline]
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        let whole: &[u8] = match &self.memory {
+            Memory::Heap(heap) => heap,
+            Memory::Mapping(map) => map,
+        };
+        &whole[self.offset..][..self.bytes]
+    }
+
+    /// The contents.
+    #[inline]
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [u8] {
+        let whole: &mut [u8] = match &mut self.memory {
+            Memory::Heap(heap) => heap,
+            Memory::Mapping(map) => map,
+        };
+        &mut whole[self.offset..][..self.bytes]
+    }
+}
+
+/// Free blocks by size, and the counts.
+struct Pool {
+    free: BTreeMap<usize, Vec<Block>>,
+    stats: MemoryStats,
+}
+
+static POOL: Mutex<Pool> = Mutex::new(Pool {
+    free: BTreeMap::new(),
+    stats: MemoryStats {
+        current: 0,
+        peak: 0,
+        cached: 0,
+    },
+});
+
+fn pool() -> MutexGuard<'static, Pool> {
+    POOL.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Pool {
+    fn take(&mut self, bytes: usize) -> Option<Block> {
+        let block = self.free.get_mut(&bytes)?.pop()?;
+        self.stats.cached -= bytes;
+        self.count(bytes);
+        Some(block)
+    }
+
+    fn count(&mut self, bytes: usize) {
+        self.stats.current += bytes;
+        self.stats.peak = self.stats.peak.max(self.stats.current);
+    }
+
+    fn take_cache(&mut self) -> BTreeMap<usize, Vec<Block>> {
+        self.stats.cached = 0;
+        std::mem::take(&mut self.free)
+    }
+}
+
+/// Rounds up to a quarter power of two, and to whole cache lines.
+fn size_class(bytes: usize) -> usize {
+    let top = 1usize << bytes.saturating_sub(1).checked_ilog2().unwrap_or(0);
+    bytes.next_multiple_of((top / 4).max(ALIGN))
+}
+
+/// A block of at least `bytes` bytes, and whether it is zeroed.
+pub(crate) fn acquire(bytes: usize) -> Result<(Block, bool), AllocError> {
+    if bytes > MAX_BYTES {
+        return Err(AllocError { bytes });
+    }
+    let class = size_class(bytes.max(1));
+    if let Some(block) = pool().take(class) {
+        return Ok((block, false));
+    }
+    let block = Block::new(class).or_else(|_| {
+        trim();
+        Block::new(class)
+    })?;
+    pool().count(class);
+    Ok((block, true))
+}
+
+/// Takes a block back.
+pub(crate) fn release(block: Block) {
+    let mut pool = pool();
+    let bytes = block.bytes;
+    pool.stats.current -= bytes;
+    let over = pool.stats.cached + bytes > pool.stats.peak.max(CACHE_FLOOR);
+    // Sizes nobody asks for any more must not pile up.
+    let evicted = over.then(|| pool.take_cache());
+    pool.stats.cached += bytes;
+    pool.free.entry(bytes).or_default().push(block);
+    drop(pool);
+    drop(evicted);
+}
