@@ -10,6 +10,41 @@ use std::ops::Range;
 /// Work worth a task of its own, in units of one `f32` read, computed on and written: some tens of microseconds.
 const TASK_COST: usize = 1 << 15;
 
+/// The most threads that [`set_threads`] starts.
+pub const MAX_THREADS: usize = 1024;
+
+/// Why the number of threads could not be set.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ThreadsError {
+    /// No threads at all, or absurdly many.
+    #[error("{0} threads: the number must be from 1 to {MAX_THREADS}")]
+    Count(usize),
+    /// The threads run already, or the system refuses to start them.
+    #[error("cannot start {threads} threads: {reason}")]
+    Start {
+        /// The number asked for.
+        threads: usize,
+        /// What stands against it.
+        reason: String,
+    },
+}
+
+/// Makes all work of this process run on `threads` threads. Possible once, before the first work.
+///
+/// # Errors
+/// When the number is 0 or more than [`MAX_THREADS`], the threads run already, or the system refuses to start them.
+pub fn set_threads(threads: usize) -> Result<(), ThreadsError> {
+    if threads == 0 || threads > MAX_THREADS {
+        return Err(ThreadsError::Count(threads));
+    }
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+    pool.build_global().map_err(|e| ThreadsError::Start {
+        threads,
+        reason: e.to_string(),
+    })
+}
+
 /// The number of threads that [`for_each`] may use here.
 pub fn threads() -> usize {
     rayon::current_num_threads()
@@ -137,6 +172,14 @@ mod tests {
         });
         assert_eq!(a, [0, 0, 0, 1, 1, 1, 2, 2, 2, 3]);
         assert_eq!(b, [3, 3, 3, 1]);
+    }
+
+    #[test]
+    fn the_number_of_threads_is_checked() {
+        for count in [0, MAX_THREADS + 1] {
+            let error = set_threads(count).unwrap_err();
+            assert_eq!(error, ThreadsError::Count(count));
+        }
     }
 
     #[test]

@@ -1,0 +1,47 @@
+//! The command line: its verbs and what they share.
+
+use std::num::NonZeroUsize;
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::doctor::Doctor;
+
+/// Convolutional networks on CPUs: trains, evaluates and explains them.
+#[derive(Debug, Parser)]
+#[command(
+    name = "striate",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
+#[command(
+    after_help = "Exit codes: 0 success; 1 the work failed, was interrupted or fell short; 2 wrong usage.
+Environment: STRIATE_SIMD=portable|avx2|avx512|neon lowers the SIMD level."
+)]
+pub(crate) struct Arguments {
+    /// Print results as JSON, one object per line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// Use this many threads [default: all that the machine has]
+    #[arg(long, global = true, value_name = "N", value_parser = count)]
+    pub(crate) threads: Option<NonZeroUsize>,
+
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Tell what this machine offers: CPU, SIMD levels, caches, threads, huge pages
+    Doctor(Doctor),
+}
+
+/// A whole number from 1.
+pub(crate) fn count(text: &str) -> Result<NonZeroUsize, String> {
+    match text.parse::<usize>() {
+        Ok(n) => NonZeroUsize::new(n).ok_or_else(|| "must be at least 1".to_owned()),
+        Err(_) => Err("must be a whole number of at least 1".to_owned()),
+    }
+}

@@ -1,0 +1,19 @@
+//! The verbs, one file each.
+
+pub(crate) mod doctor;
+
+use striate::kernels::parallel;
+
+use crate::args::{Arguments, Verb};
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// Runs the verb that `arguments` name.
+pub(crate) fn run(arguments: &Arguments, out: &mut Output) -> Result<(), Failure> {
+    if let Some(threads) = arguments.threads {
+        parallel::set_threads(threads.get()).map_err(Failure::usage)?;
+    }
+    match &arguments.verb {
+        Verb::Doctor(doctor) => doctor.run(out),
+    }
+}
