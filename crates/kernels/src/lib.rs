@@ -13,7 +13,9 @@
 
 pub mod conv2d;
 pub mod disjoint;
+pub mod epilogue;
 pub mod error;
+pub mod gemm;
 pub mod geometry;
 pub mod parallel;
 pub mod real;

@@ -1,6 +1,126 @@
 //! 2-D convolution and its gradients.
+//!
+//! Weights are `[out_channels, in_channels / groups, kernel_h, kernel_w]`, outputs are dense
+//! channels-last (NHWC), and so are inputs, except for [`forward_nchw`] and
+//! [`backward_weight_nchw`], which read the channels-first images that enter a network.
 
 mod geometry;
+mod packed;
 pub mod reference;
 
 pub use geometry::Conv2dGeometry;
+pub use packed::PackedWeights;
+
+use crate::epilogue::Epilogue;
+use crate::error::{KernelError, check_len};
+use crate::geometry::Layout;
+use crate::view::{View, ViewMut};
+use striate_simd::Level;
+
+const OP: &str = "conv2d";
+
+/// Computes `y` (NHWC) from `x` (NHWC). Packs the weights first: see [`PackedWeights`] to do so once.
+///
+/// # Errors
+/// If a slice does not have the geometry's length, or memory runs out.
+pub fn forward(
+    level: Level,
+    g: &Conv2dGeometry,
+    x: &[f32],
+    weight: &[f32],
+    epilogue: &Epilogue<'_>,
+    y: &mut [f32],
+) -> Result<(), KernelError> {
+    PackedWeights::new(level, g, Layout::Nhwc, weight)?.forward(g, x, epilogue, y)
+}
+
+/// Computes `y` (NHWC) from `x` (NCHW): the first convolution of a network, which reads few channels.
+///
+/// # Errors
+/// If a slice does not have the geometry's length, or memory runs out.
+pub fn forward_nchw(
+    level: Level,
+    g: &Conv2dGeometry,
+    x: &[f32],
+    weight: &[f32],
+    epilogue: &Epilogue<'_>,
+    y: &mut [f32],
+) -> Result<(), KernelError> {
+    PackedWeights::new(level, g, Layout::Nchw, weight)?.forward(g, x, epilogue, y)
+}
+
+/// Computes the gradient of the input `dx` (NHWC) from that of the output `dy` (NHWC).
+///
+/// # Errors
+/// If a slice does not have the geometry's length, or memory runs out.
+pub fn backward_input(
+    _level: Level,
+    g: &Conv2dGeometry,
+    dy: &[f32],
+    weight: &[f32],
+    dx: &mut [f32],
+) -> Result<(), KernelError> {
+    check_len(OP, "dy", dy.len(), g.y_len())?;
+    check_len(OP, "weight", weight.len(), g.weight_len())?;
+    check_len(OP, "dx", dx.len(), g.x_len())?;
+    let dy = View::nhwc(dy, g.y_shape())?;
+    let weight = View::nchw(weight, g.weight_shape())?;
+    reference::backward_input(g, &dy, &weight, &mut ViewMut::nhwc(dx, g.x_shape())?)
+}
+
+/// Computes the gradient of the weights from `x` (NHWC) and `dy` (NHWC).
+///
+/// # Errors
+/// If a slice does not have the geometry's length, or memory runs out.
+pub fn backward_weight(
+    level: Level,
+    g: &Conv2dGeometry,
+    x: &[f32],
+    dy: &[f32],
+    dweight: &mut [f32],
+) -> Result<(), KernelError> {
+    weight_gradient(level, g, (x, Layout::Nhwc), dy, dweight)
+}
+
+/// Computes the gradient of the weights from `x` (NCHW) and `dy` (NHWC).
+///
+/// # Errors
+/// If a slice does not have the geometry's length, or memory runs out.
+pub fn backward_weight_nchw(
+    level: Level,
+    g: &Conv2dGeometry,
+    x: &[f32],
+    dy: &[f32],
+    dweight: &mut [f32],
+) -> Result<(), KernelError> {
+    weight_gradient(level, g, (x, Layout::Nchw), dy, dweight)
+}
+
+fn weight_gradient(
+    _level: Level,
+    g: &Conv2dGeometry,
+    (x, layout): (&[f32], Layout),
+    dy: &[f32],
+    dweight: &mut [f32],
+) -> Result<(), KernelError> {
+    check_len(OP, "x", x.len(), g.x_len())?;
+    check_len(OP, "dy", dy.len(), g.y_len())?;
+    check_len(OP, "dweight", dweight.len(), g.weight_len())?;
+    let x = View::dense(x, g.x_shape(), layout)?;
+    let dy = View::nhwc(dy, g.y_shape())?;
+    reference::backward_weight(g, &x, &dy, &mut ViewMut::nchw(dweight, g.weight_shape())?)
+}
+
+/// Computes the gradient of the bias, the sum of `dy` (NHWC) over images and pixels.
+///
+/// # Errors
+/// If a slice does not have the geometry's length.
+pub fn backward_bias(
+    _level: Level,
+    g: &Conv2dGeometry,
+    dy: &[f32],
+    dbias: &mut [f32],
+) -> Result<(), KernelError> {
+    check_len(OP, "dy", dy.len(), g.y_len())?;
+    reference::backward_bias(g, &View::nhwc(dy, g.y_shape())?, dbias)
+}
