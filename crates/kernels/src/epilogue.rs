@@ -25,7 +25,11 @@ pub struct Epilogue<'a> {
 
 impl<'a> Epilogue<'a> {
     /// Nothing: the sum is stored as it is.
-    pub const NONE: Self = Self { bias: None, residual: None, activation: Activation::None };
+    pub const NONE: Self = Self {
+        bias: None,
+        residual: None,
+        activation: Activation::None,
+    };
 
     /// Adds a number per channel, if there is one.
     pub fn bias(mut self, bias: Option<&'a [f32]>) -> Self {
@@ -54,7 +58,9 @@ impl<'a> Epilogue<'a> {
         if let Some(bias) = self.bias {
             check_len(op, "bias", bias.len(), channels)?;
         }
-        self.residual.map_or(Ok(()), |residual| check_len(op, "residual", residual.len(), outputs))
+        self.residual.map_or(Ok(()), |residual| {
+            check_len(op, "residual", residual.len(), outputs)
+        })
     }
 
     /// Applies the steps to an output in memory, whose channels are contiguous.

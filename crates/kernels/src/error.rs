@@ -9,6 +9,9 @@ pub enum KernelError {
     /// The description of the problem is impossible.
     #[error(transparent)]
     Geometry(#[from] GeometryError),
+    /// A workspace cannot be had.
+    #[error(transparent)]
+    Alloc(#[from] striate_simd::AllocError),
     /// A slice does not have the length the description asks for.
     #[error("{op}: {operand} has {got} elements where {expected} are needed")]
     Length {

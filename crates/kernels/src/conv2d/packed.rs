@@ -34,7 +34,12 @@ impl PackedWeights {
         weight: &[f32],
     ) -> Result<Self, KernelError> {
         check_len(OP, "weight", weight.len(), g.weight_len())?;
-        Ok(Self { level, geometry: *g, input, data: Buffer::copy_of(weight)? })
+        Ok(Self {
+            level,
+            geometry: *g,
+            input,
+            data: Buffer::copy_of(weight)?,
+        })
     }
 
     /// Computes `y` (NHWC) from `x`, whose layout is the one the weights were packed for.
@@ -49,7 +54,8 @@ impl PackedWeights {
         epilogue: &Epilogue<'_>,
         y: &mut [f32],
     ) -> Result<(), KernelError> {
-        let attributes = |g: &Conv2dGeometry| (g.weight_shape(), g.stride(), g.dilation(), g.groups());
+        let attributes =
+            |g: &Conv2dGeometry| (g.weight_shape(), g.stride(), g.dilation(), g.groups());
         if attributes(g) != attributes(&self.geometry) {
             let rule = format!("the weights were packed for {:?}", self.geometry);
             return Err(GeometryError::new(OP, "geometry", format!("{g:?}"), rule).into());

@@ -26,7 +26,13 @@ impl<'a, T: Copy> Matrix<'a, T> {
         [row_stride, col_stride]: [usize; 2],
     ) -> Result<Self, KernelError> {
         check([rows, cols], [row_stride, col_stride], data.len())?;
-        Ok(Self { data, rows, cols, row_stride, col_stride })
+        Ok(Self {
+            data,
+            rows,
+            cols,
+            row_stride,
+            col_stride,
+        })
     }
 
     /// A dense matrix with contiguous rows.
@@ -84,7 +90,12 @@ impl<'a, T: Copy> MatrixMut<'a, T> {
             let rule = format!("rows of {cols} elements must not overlap");
             return Err(GeometryError::new(OP, "row_stride", row_stride.to_string(), rule).into());
         }
-        Ok(Self { data, rows, cols, row_stride })
+        Ok(Self {
+            data,
+            rows,
+            cols,
+            row_stride,
+        })
     }
 
     /// A dense matrix.
@@ -112,7 +123,9 @@ fn check(shape: [usize; 2], strides: [usize; 2], len: usize) -> Result<(), Kerne
         return Ok(());
     }
     let reach = |axis: usize| (shape[axis] - 1).checked_mul(strides[axis]);
-    let last = reach(0).zip(reach(1)).and_then(|(rows, cols)| rows.checked_add(cols));
+    let last = reach(0)
+        .zip(reach(1))
+        .and_then(|(rows, cols)| rows.checked_add(cols));
     match last {
         Some(last) if last < len => Ok(()),
         _ => {

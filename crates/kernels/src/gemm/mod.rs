@@ -57,7 +57,11 @@ impl PackedB {
                 data[i * b.cols + j] = b.at(i, j);
             }
         }
-        Ok(Self { level, shape: b.shape(), data })
+        Ok(Self {
+            level,
+            shape: b.shape(),
+            data,
+        })
     }
 
     /// Computes `c = epilogue(a * b)`; the channels of the epilogue are the columns of `c`.

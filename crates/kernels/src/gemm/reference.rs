@@ -1,7 +1,7 @@
 //! The matrix product as three loops: `c[i, j] = sum over k of a[i, k] * b[k, j]`.
 
-use super::matrix::{Matrix, MatrixMut, check_product};
 use super::Write;
+use super::matrix::{Matrix, MatrixMut, check_product};
 use crate::error::KernelError;
 use crate::real::Real;
 
