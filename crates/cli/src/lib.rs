@@ -10,6 +10,7 @@ mod commands;
 pub mod failure;
 mod machine;
 pub mod output;
+mod peak;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
