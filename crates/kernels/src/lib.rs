@@ -12,13 +12,21 @@
 //! - Sums of many terms are taken in `f32` inside a block and in `f64` between blocks.
 
 pub mod conv2d;
+pub mod copy;
 pub mod disjoint;
+pub mod elementwise;
 pub mod epilogue;
 pub mod error;
 pub mod gemm;
 pub mod geometry;
+pub mod nest;
+pub mod norm;
+pub mod optim;
 pub mod parallel;
+pub mod pool;
 pub mod real;
+pub mod reduce;
+pub mod softmax;
 pub mod view;
 
 pub use error::KernelError;

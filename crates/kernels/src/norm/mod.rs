@@ -1,0 +1,21 @@
+//! Normalisation: subtract a mean, divide by a standard deviation, scale and shift per channel.
+//!
+//! ```text
+//! y = (x - mean) / sqrt(var + epsilon) * weight + bias
+//! ```
+//!
+//! They differ in what shares a mean and a (biased) variance:
+//!
+//! | module | shared by | weight per |
+//! |---|---|---|
+//! | [`batch`] | a channel of all images | channel |
+//! | [`group`] | the channels of a group of one image (instance norm: one channel a group) | channel |
+//! | [`layer`] | a row | element of a row |
+
+pub mod batch;
+mod geometry;
+pub mod group;
+pub mod layer;
+pub(crate) mod reference;
+
+pub use geometry::{Affine, NormGeometry, Statistics};

@@ -1,0 +1,140 @@
+//! The formulas, for any assignment of elements to means.
+//!
+//! `share(n, c)` is the index of the mean and variance of channel `c` of image `n`.
+
+use super::{Affine, NormGeometry, Statistics};
+use crate::real::Real;
+
+/// Calls `f(n, c, offset)` for every element.
+fn for_each_element(g: &NormGeometry, mut f: impl FnMut(usize, usize, usize)) {
+    for n in 0..g.batch() {
+        for c in 0..g.channels() {
+            for s in 0..g.spatial() {
+                f(n, c, g.offset(n, c, s));
+            }
+        }
+    }
+}
+
+fn weight_of<R: Real>(affine: &Affine<'_, R>, c: usize) -> f64 {
+    affine.weight.map_or(1.0, |w| w[c].to_f64())
+}
+
+/// The factor `1 / sqrt(var + epsilon)`.
+pub(super) fn inverse_deviation<R: Real>(stats: &Statistics<'_, R>, i: usize) -> f64 {
+    1.0 / (stats.var[i].to_f64() + stats.epsilon).sqrt()
+}
+
+/// Means and biased variances, in two passes.
+pub(super) fn statistics<R: Real>(
+    g: &NormGeometry,
+    share: impl Fn(usize, usize) -> usize,
+    x: &[R],
+    mean: &mut [R],
+    var: &mut [R],
+) {
+    let mut count = vec![0.0; mean.len()];
+    let mut sum = vec![0.0; mean.len()];
+    for_each_element(g, |n, c, at| {
+        count[share(n, c)] += 1.0;
+        sum[share(n, c)] += x[at].to_f64();
+    });
+    let exact: Vec<f64> = sum.iter().zip(&count).map(|(s, n)| s / n).collect();
+    let mut squares = vec![0.0; mean.len()];
+    for_each_element(g, |n, c, at| {
+        squares[share(n, c)] += (x[at].to_f64() - exact[share(n, c)]).powi(2);
+    });
+    for i in 0..mean.len() {
+        mean[i] = R::from_f64(exact[i]);
+        var[i] = R::from_f64(squares[i] / count[i]);
+    }
+}
+
+/// `y = (x - mean) / sqrt(var + epsilon) * weight + bias`
+pub(super) fn apply<R: Real>(
+    g: &NormGeometry,
+    share: impl Fn(usize, usize) -> usize,
+    x: &[R],
+    stats: &Statistics<'_, R>,
+    affine: &Affine<'_, R>,
+    y: &mut [R],
+) {
+    for_each_element(g, |n, c, at| {
+        let i = share(n, c);
+        let centred = x[at].to_f64() - stats.mean[i].to_f64();
+        let normal = centred * inverse_deviation(stats, i);
+        let bias = affine.bias.map_or(0.0, |b| b[c].to_f64());
+        y[at] = R::from_f64(normal * weight_of(affine, c) + bias);
+    });
+}
+
+/// The gradients of the scale and shift: `dweight = sum(dy * normal)`, `dbias = sum(dy)` over each channel.
+pub(super) fn backward_affine<R: Real>(
+    g: &NormGeometry,
+    share: impl Fn(usize, usize) -> usize,
+    x: &[R],
+    dy: &[R],
+    stats: &Statistics<'_, R>,
+    dweight: &mut [R],
+    dbias: &mut [R],
+) {
+    let mut sums = vec![(0.0, 0.0); g.channels()];
+    for_each_element(g, |n, c, at| {
+        let i = share(n, c);
+        let centred = x[at].to_f64() - stats.mean[i].to_f64();
+        sums[c].0 += dy[at].to_f64() * centred * inverse_deviation(stats, i);
+        sums[c].1 += dy[at].to_f64();
+    });
+    for (c, (weight, bias)) in sums.into_iter().enumerate() {
+        dweight[c] = R::from_f64(weight);
+        dbias[c] = R::from_f64(bias);
+    }
+}
+
+/// The gradient of the input where the mean and variance are those of the input itself:
+/// `dx = (g - mean(g) - normal * mean(g * normal)) / sqrt(var + epsilon)` with `g = dy * weight` and means over the elements
+/// that share.
+pub(super) fn backward_input<R: Real>(
+    g: &NormGeometry,
+    share: impl Fn(usize, usize) -> usize,
+    x: &[R],
+    dy: &[R],
+    stats: &Statistics<'_, R>,
+    affine: &Affine<'_, R>,
+    dx: &mut [R],
+) {
+    let parts = |n: usize, c: usize, at: usize| {
+        let i = share(n, c);
+        let centred = x[at].to_f64() - stats.mean[i].to_f64();
+        let normal = centred * inverse_deviation(stats, i);
+        (i, dy[at].to_f64() * weight_of(affine, c), normal)
+    };
+    let mut sums = vec![(0.0, 0.0, 0.0); stats.mean.len()];
+    for_each_element(g, |n, c, at| {
+        let (i, gradient, normal) = parts(n, c, at);
+        sums[i].0 += 1.0;
+        sums[i].1 += gradient;
+        sums[i].2 += gradient * normal;
+    });
+    for_each_element(g, |n, c, at| {
+        let (i, gradient, normal) = parts(n, c, at);
+        let (count, sum, product) = sums[i];
+        let inner = gradient - sum / count - normal * product / count;
+        dx[at] = R::from_f64(inner * inverse_deviation(stats, i));
+    });
+}
+
+/// The gradient of the input where the mean and variance are constants: `dx = dy * weight / sqrt(var + epsilon)`.
+pub(super) fn backward_input_constant<R: Real>(
+    g: &NormGeometry,
+    share: impl Fn(usize, usize) -> usize,
+    dy: &[R],
+    stats: &Statistics<'_, R>,
+    affine: &Affine<'_, R>,
+    dx: &mut [R],
+) {
+    for_each_element(g, |n, c, at| {
+        let scale = weight_of(affine, c) * inverse_deviation(stats, share(n, c));
+        dx[at] = R::from_f64(dy[at].to_f64() * scale);
+    });
+}

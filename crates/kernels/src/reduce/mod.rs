@@ -1,0 +1,141 @@
+//! Sums, means, extremes and their places over any dimensions of a strided array.
+//!
+//! The output of every function is dense and row-major over the dimensions that are kept, in their logical order.
+//!
+//! - [`reduce`]: sum, mean, maximum, minimum.
+//! - [`sum_of_products`]: `sum(a * b)`, the gradient of a gate.
+//! - [`moments`]: mean and variance.
+//! - [`argmax`]: the place of the maximum along one dimension.
+//! - [`extreme_backward`]: the gradient of a maximum or minimum.
+
+mod geometry;
+pub(crate) mod reference;
+
+pub use geometry::ReduceGeometry;
+
+use crate::elementwise::check_reach;
+use crate::error::{KernelError, check_len};
+use crate::geometry::GeometryError;
+use crate::real::Real;
+use striate_simd::Level;
+
+/// What becomes of the elements of the reduced dimensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reduction {
+    /// The sum; zero for none.
+    Sum,
+    /// The mean; NaN for none.
+    Mean,
+    /// The largest element; NaN if any is.
+    Max,
+    /// The smallest element; NaN if any is.
+    Min,
+}
+
+/// Reduces `x` to `out`.
+///
+/// # Errors
+/// If a slice does not fit the geometry, or an extreme of no elements is asked for.
+pub fn reduce<R: Real>(
+    _level: Level,
+    op: Reduction,
+    g: &ReduceGeometry,
+    x: &[R],
+    out: &mut [R],
+) -> Result<(), KernelError> {
+    check_reach("reduce", "x", x.len(), g.reach(0))?;
+    check_len("reduce", "out", out.len(), g.output_len())?;
+    if matches!(op, Reduction::Max | Reduction::Min) {
+        check_not_empty("reduce", g)?;
+    }
+    reference::reduce(op, g, x, out);
+    Ok(())
+}
+
+/// `out = sum(a * b)` over the reduced dimensions of a geometry made by [`ReduceGeometry::pair`].
+///
+/// # Errors
+/// If a slice does not fit the geometry.
+pub fn sum_of_products<R: Real>(
+    _level: Level,
+    g: &ReduceGeometry,
+    a: &[R],
+    b: &[R],
+    out: &mut [R],
+) -> Result<(), KernelError> {
+    check_reach("sum of products", "a", a.len(), g.reach(0))?;
+    check_reach("sum of products", "b", b.len(), g.reach(1))?;
+    check_len("sum of products", "out", out.len(), g.output_len())?;
+    reference::sum_of_products(g, a, b, out);
+    Ok(())
+}
+
+/// Mean and biased variance: `mean = sum(x) / n`, `var = sum((x - mean)^2) / n`; NaN for no elements.
+///
+/// # Errors
+/// If a slice does not fit the geometry.
+pub fn moments<R: Real>(
+    _level: Level,
+    g: &ReduceGeometry,
+    x: &[R],
+    mean: &mut [R],
+    var: &mut [R],
+) -> Result<(), KernelError> {
+    check_reach("moments", "x", x.len(), g.reach(0))?;
+    check_len("moments", "mean", mean.len(), g.output_len())?;
+    check_len("moments", "var", var.len(), g.output_len())?;
+    reference::moments(g, x, mean, var);
+    Ok(())
+}
+
+/// The index of the first maximum along the reduced dimension, of which there must be one; of the first NaN if there
+/// is any.
+///
+/// # Errors
+/// If a slice does not fit the geometry, or the geometry does not reduce one dimension with elements.
+pub fn argmax<R: Real>(
+    _level: Level,
+    g: &ReduceGeometry,
+    x: &[R],
+    out: &mut [i64],
+) -> Result<(), KernelError> {
+    check_reach("argmax", "x", x.len(), g.reach(0))?;
+    check_len("argmax", "out", out.len(), g.output_len())?;
+    check_not_empty("argmax", g)?;
+    if g.reduced_dims() != 1 {
+        let got = format!("{} dimensions", g.reduced_dims());
+        return Err(GeometryError::new("argmax", "axes", got, "it must be one dimension").into());
+    }
+    reference::argmax(g, x, out);
+    Ok(())
+}
+
+/// The gradient of [`Reduction::Max`] or [`Reduction::Min`] from its argument `x`, its value `y` and `dy`: each `dy` is
+/// shared equally by the elements that equal the extreme. `dx` has the strides of `x` and must hold zeros where `x` has
+/// gaps.
+///
+/// # Errors
+/// If a slice does not fit the geometry.
+pub fn extreme_backward<R: Real>(
+    _level: Level,
+    g: &ReduceGeometry,
+    x: &[R],
+    y: &[R],
+    dy: &[R],
+    dx: &mut [R],
+) -> Result<(), KernelError> {
+    check_reach("extreme backward", "x", x.len(), g.reach(0))?;
+    check_reach("extreme backward", "dx", dx.len(), g.reach(0))?;
+    check_len("extreme backward", "y", y.len(), g.output_len())?;
+    check_len("extreme backward", "dy", dy.len(), g.output_len())?;
+    reference::extreme_backward(g, x, y, dy, dx);
+    Ok(())
+}
+
+fn check_not_empty(op: &'static str, g: &ReduceGeometry) -> Result<(), GeometryError> {
+    if g.reduced_len() == 0 && g.output_len() > 0 {
+        let rule = "an extreme needs at least one element";
+        return Err(GeometryError::new(op, "reduced dimensions", "empty", rule));
+    }
+    Ok(())
+}
