@@ -12,6 +12,7 @@ use crate::commands::doctor::Doctor;
     name = "striate",
     version,
     propagate_version = true,
+    arg_required_else_help = false,
     arg_required_else_help = true
 )]
 #[command(

@@ -7,6 +7,7 @@
 
 mod args;
 mod commands;
+mod explain;
 pub mod failure;
 mod machine;
 pub mod output;
