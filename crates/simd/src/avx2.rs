@@ -82,8 +82,12 @@ kernel_fn! {
         fn and_i32(a: __m256i, b: __m256i) -> __m256i { _mm256_and_si256(a, b) }
         fn or_i32(a: __m256i, b: __m256i) -> __m256i { _mm256_or_si256(a, b) }
         fn xor_i32(a: __m256i, b: __m256i) -> __m256i { _mm256_xor_si256(a, b) }
-        fn eq_i32(a: __m256i, b: __m256i) -> __m256 { _mm256_castsi256_ps(_mm256_cmpeq_epi32(a, b)) }
-        fn gt_i32(a: __m256i, b: __m256i) -> __m256 { _mm256_castsi256_ps(_mm256_cmpgt_epi32(a, b)) }
+        fn eq_i32(a: __m256i, b: __m256i) -> __m256 {
+            _mm256_castsi256_ps(_mm256_cmpeq_epi32(a, b))
+        }
+        fn gt_i32(a: __m256i, b: __m256i) -> __m256 {
+            _mm256_castsi256_ps(_mm256_cmpgt_epi32(a, b))
+        }
         fn select_i32(m: __m256, if_true: __m256i, if_false: __m256i) -> __m256i {
             _mm256_blendv_epi8(if_false, if_true, _mm256_castps_si256(m))
         }

@@ -40,7 +40,8 @@ kernel_fn! {
         }
         fn iota() -> __m512 {
             _mm512_setr_ps(
-                0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0,
+                0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0,
+                8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0,
             )
         }
 
@@ -90,6 +91,7 @@ kernel_fn! {
         fn to_f32(a: __m512i) -> __m512 { _mm512_cvtepi32_ps(a) }
         fn bits(a: __m512) -> __m512i { _mm512_castps_si512(a) }
         fn from_bits(a: __m512i) -> __m512 { _mm512_castsi512_ps(a) }
+        fn mul_pow2(a: __m512, n: __m512) -> __m512 { _mm512_scalef_ps(a, n) }
 
         fn sum(a: __m512) -> f32 {
             fold_add(_mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps::<1>(a)))

@@ -14,7 +14,8 @@ pub struct AllocError {
     pub bytes: usize,
 }
 
-/// A fixed number of `T`, aligned to 64 bytes, from the cache of [`memory`](crate::memory), to which it returns.
+/// A fixed number of `T`, aligned to 64 bytes, from the cache of [`memory`](crate::memory), to
+/// which it returns.
 pub struct Buffer<T: Pod> {
     // None: no elements.
     block: Option<Block>,
@@ -35,7 +36,8 @@ impl<T: Pod> Buffer<T> {
         Ok(buffer)
     }
 
-    /// `len` elements of unspecified but initialised contents: for outputs that are overwritten whole.
+    /// `len` elements of unspecified but initialised contents, for outputs that are overwritten
+    /// whole.
     ///
     /// # Errors
     /// If the system does not grant the memory.

@@ -2,9 +2,9 @@
 
 /// Runs an expression with the token of a level, compiled with the features of that level.
 ///
-/// `dispatch!(level, s => expr)` evaluates `expr` with `s` bound to the token. The expression is compiled once per
-/// level, so it should be one call of a generic `#[inline(always)]` function, and it sits in a closure: `return` and `?`
-/// do not leave the surrounding function.
+/// `dispatch!(level, s => expr)` evaluates `expr` with `s` bound to the token. The expression is
+/// compiled once per level, so it should be one call of a generic `#[inline(always)]` function, and
+/// it sits in a closure: `return` and `?` do not leave the surrounding function.
 #[cfg(feature = "scalar")]
 #[macro_export]
 macro_rules! dispatch {
@@ -34,9 +34,9 @@ macro_rules! dispatch {
 
 /// Runs an expression with the token of a level, compiled with the features of that level.
 ///
-/// `dispatch!(level, s => expr)` evaluates `expr` with `s` bound to the token. The expression is compiled once per
-/// level, so it should be one call of a generic `#[inline(always)]` function, and it sits in a closure: `return` and `?`
-/// do not leave the surrounding function.
+/// `dispatch!(level, s => expr)` evaluates `expr` with `s` bound to the token. The expression is
+/// compiled once per level, so it should be one call of a generic `#[inline(always)]` function, and
+/// it sits in a closure: `return` and `?` do not leave the surrounding function.
 // A macro cannot ask for the features of its own crate where it is used: hence two definitions.
 #[cfg(not(feature = "scalar"))]
 #[macro_export]

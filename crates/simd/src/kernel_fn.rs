@@ -1,10 +1,10 @@
 //! `kernel_fn!`: one instruction set from one feature list.
 
-/// Makes a token and its `Simd` implementation. The features are written once, so that what is detected and what is
-/// enabled cannot drift apart.
+/// Makes a token and its `Simd` implementation. The features are written once, so that what is
+/// detected and what is enabled cannot drift apart.
 ///
-/// Each operation becomes an always-inlined method around a function that has the features; the method holds the one
-/// `unsafe` block, justified by the token.
+/// Each operation becomes an always-inlined method around a function that has the features; the
+/// method holds the one `unsafe` block, justified by the token.
 macro_rules! kernel_fn {
     (
         $(#[$doc:meta])*
@@ -75,7 +75,8 @@ macro_rules! kernel_fn {
             #[inline]
             #[target_feature($(enable = $feature),+)]
             unsafe fn inner($($arg: $ty),*) -> $ret $body
-            // SAFETY: `self` comes from `detect`, which found these features; the caller vouches for the pointer.
+            // SAFETY: `self` comes from `detect`, which found these features; the caller vouches
+            // for the pointer.
             unsafe { inner($($arg),*) }
         }
     };

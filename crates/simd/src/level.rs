@@ -15,7 +15,8 @@ pub const LEVEL_VARIABLE: &str = "STRIATE_SIMD";
 /// Every level of every target, worst first.
 const NAMES: [&str; 5] = ["scalar", "portable", "neon", "avx2", "avx512"];
 
-/// A SIMD level this machine can run: each variant carries the token that proves it. Ordered worst to best.
+/// A SIMD level this machine can run: each variant carries the token that proves it. Ordered worst
+/// to best.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
     /// One lane.
@@ -73,7 +74,8 @@ impl Level {
             .clone()
     }
 
-    /// The level for a value of `STRIATE_SIMD`: the best one if it is absent or empty, else the one it names.
+    /// The level for a value of `STRIATE_SIMD`: the best one if it is absent or empty, else the one
+    /// it names.
     ///
     /// # Errors
     /// If the value names no level, or one this machine cannot run.

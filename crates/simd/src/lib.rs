@@ -1,8 +1,9 @@
 //! SIMD levels of striate: tokens, vectors, dispatch and aligned buffers.
 //!
-//! A kernel is written once, as a function generic over a token `S: Simd`, and runs on every level this crate
-//! knows: `avx512`, `avx2`, `neon`, `portable` and (behind the feature `scalar`) `scalar`. The token is the proof
-//! that the CPU has the features; only detection makes one, so the vector operations are safe to call.
+//! A kernel is written once, as a function generic over a token `S: Simd`, and runs on every level
+//! this crate knows: `avx512`, `avx2`, `neon`, `portable` and (behind the feature `scalar`)
+//! `scalar`. The token is the proof that the CPU has the features; only detection makes one, so the
+//! vector operations are safe to call.
 //!
 //! ```
 //! use striate_simd::{Level, Simd, dispatch};
@@ -26,10 +27,11 @@
 //!
 //! # The one pitfall
 //!
-//! CPU features belong to a function and do not travel through a call. Everything between [`dispatch!`] and the vector
-//! operation must therefore be `#[inline(always)]`: generic functions, and closures too (`#[inline(always)] |x| ...`).
-//! Forgetting one keeps the result right and turns every vector operation into a function call. For the same reason
-//! threads are started outside and `dispatch!` is entered inside, once per tile.
+//! CPU features belong to a function and do not travel through a call. Everything between
+//! [`dispatch!`] and the vector operation must therefore be `#[inline(always)]`: generic functions,
+//! and closures too (`#[inline(always)] |x| ...`). Forgetting one keeps the result right and turns
+//! every vector operation into a function call. For the same reason threads are started outside and
+//! `dispatch!` is entered inside, once per tile.
 //!
 //! # Adding an operation
 //!
@@ -37,13 +39,14 @@
 //! 2. Define it in `scalar.rs`, then in the other levels.
 //! 3. Test it in `tests/ops/`: every level against `f32` arithmetic, special values included.
 //!
-//! An instruction set is a new file with one `kernel_fn!` invocation, which owns its feature list, and a variant of
-//! [`Level`].
+//! An instruction set is a new file with one `kernel_fn!` invocation, which owns its feature list,
+//! and a variant of [`Level`].
 
 pub mod buffer;
 mod dispatch;
 mod kernel_fn;
 pub mod level;
+pub mod math;
 pub mod memory;
 mod simd;
 pub mod test_each_level;

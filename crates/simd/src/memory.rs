@@ -1,11 +1,13 @@
 //! The caching allocator behind tensors and workspaces.
 //!
-//! Fresh memory costs more than most kernels: the system hands it out page by page, on first touch. So blocks are kept
-//! when they are dropped and handed out again, and large ones ask for huge pages. Sizes are rounded up to quarter powers
-//! of two, which bounds the waste to a fifth of a block and lets blocks be reused for sizes close by.
+//! Fresh memory costs more than most kernels: the system hands it out page by page, on first touch.
+//! So blocks are kept when they are dropped and handed out again, and large ones ask for huge
+//! pages. Sizes are rounded up to quarter powers of two, which bounds the waste to a fifth of a
+//! block and lets blocks be reused for sizes close by.
 //!
-//! A block is always initialised: zeroed by the system when it is new, with the contents of its last owner when it is
-//! not. That is what makes [`Buffer::recycled`](crate::Buffer::recycled) safe.
+//! A block is always initialised: zeroed by the system when it is new, with the contents of its
+//! last owner when it is not. That is what makes [`Buffer::recycled`](crate::Buffer::recycled)
+//! safe.
 
 use crate::AllocError;
 use memmap2::MmapMut;
@@ -18,7 +20,8 @@ pub(crate) const ALIGN: usize = 64;
 const LARGE: usize = 1 << 20;
 /// The size of a huge page, to which large blocks are aligned.
 const HUGE_PAGE: usize = 2 << 20;
-/// The largest block: half of what a slice can hold, so that rounding and alignment cannot overflow.
+/// The largest block: half of what a slice can hold, so that rounding and alignment cannot
+/// overflow.
 const MAX_BYTES: usize = isize::MAX as usize / 2;
 /// The cache may hold as much as was ever in use, and at least this.
 const CACHE_FLOOR: usize = 64 << 20;

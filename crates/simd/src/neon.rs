@@ -56,7 +56,8 @@ kernel_fn! {
         fn sub(a: float32x4_t, b: float32x4_t) -> float32x4_t { vsubq_f32(a, b) }
         fn mul(a: float32x4_t, b: float32x4_t) -> float32x4_t { vmulq_f32(a, b) }
         fn div(a: float32x4_t, b: float32x4_t) -> float32x4_t { vdivq_f32(a, b) }
-        // The min and max instructions of NEON propagate NaN; a comparison keeps the rule of the other levels.
+        // The min and max instructions of NEON propagate NaN; a comparison keeps the rule of the
+        // other levels.
         fn min(a: float32x4_t, b: float32x4_t) -> float32x4_t { vbslq_f32(vcltq_f32(a, b), a, b) }
         fn max(a: float32x4_t, b: float32x4_t) -> float32x4_t { vbslq_f32(vcgtq_f32(a, b), a, b) }
         fn mul_add(a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
@@ -115,7 +116,8 @@ kernel_fn! {
         }
     }
     shifts {
-        // A right shift by an immediate cannot be by 0; a left shift by a negative register count can.
+        // A right shift by an immediate cannot be by 0; a left shift by a negative register count
+        // can.
         fn shl_i32<N>(a: int32x4_t) -> int32x4_t { vshlq_s32(a, vdupq_n_s32(N)) }
         fn shr_i32<N>(a: int32x4_t) -> int32x4_t {
             vreinterpretq_s32_u32(vshlq_u32(vreinterpretq_u32_s32(a), vdupq_n_s32(-N)))

@@ -1,4 +1,5 @@
-//! The scalar level: one lane. The same kernels with the simplest tiles, for Miri and for the logic of tails.
+//! The scalar level: one lane. The same kernels with the simplest tiles, for Miri and for the logic
+//! of tails.
 #![expect(unsafe_code, reason = "the two pointer operations")]
 
 use crate::Level;

@@ -12,8 +12,8 @@ pub(crate) mod sealed {
 
 /// A SIMD level: the proof that the CPU has it, and the operations on its vectors.
 ///
-/// Operations are lane-wise and follow IEEE 754 unless stated. Every method is a single instruction (or a few) inside
-/// [`vectorize`](Self::vectorize) and a correct but slow function call elsewhere.
+/// Operations are lane-wise and follow IEEE 754 unless stated. Every method is a single instruction
+/// (or a few) inside [`vectorize`](Self::vectorize) and a correct but slow function call elsewhere.
 pub trait Simd: Copy + Send + Sync + Debug + 'static + sealed::Sealed {
     /// Number of `f32` lanes of a vector.
     const LANES: usize;
@@ -155,6 +155,19 @@ pub trait Simd: Copy + Send + Sync + Debug + 'static + sealed::Sealed {
     /// The float with bit pattern `a`.
     #[expect(clippy::wrong_self_convention, reason = "the token is no vector")]
     fn from_bits(self, a: Self::I32) -> Self::F32;
+
+    /// `a * 2^n` for integral `n` in `-252..=254`, rounded once as long as `a * 2^(n/2)` is a normal
+    /// number: overflow gives infinity, underflow a subnormal number or zero.
+    #[inline(always)]
+    fn mul_pow2(self, a: Self::F32, n: Self::F32) -> Self::F32 {
+        // Two factors, since 2^n alone need not be a float: 2^floor(n/2) and the rest.
+        let n = self.to_i32(n);
+        let half_128 = self.shr_i32::<1>(self.add_i32(n, self.splat_i32(256)));
+        let half = self.sub_i32(half_128, self.splat_i32(1));
+        let rest = self.sub_i32(self.add_i32(n, self.splat_i32(255)), half_128);
+        let a = self.mul(a, self.from_bits(self.shl_i32::<23>(half)));
+        self.mul(a, self.from_bits(self.shl_i32::<23>(rest)))
+    }
 
     // ---- across lanes: lane i meets lane i + LANES/2, then the halves of that, and so on
 

@@ -5,10 +5,11 @@ use crate::Level;
 /// The environment variable that turns a level this machine lacks from a skip into a failure.
 pub const REQUIRE_VARIABLE: &str = "STRIATE_REQUIRE_LEVEL";
 
-/// Makes `#[test]` functions of `fn name(level: Level) { ... }`, each run on every available level, worst first.
+/// Makes `#[test]` functions of `fn name(level: Level) { ... }`, each run on every available level,
+/// worst first.
 ///
-/// The test prints the level before it runs it, so that a failure says which one. With `STRIATE_REQUIRE_LEVEL=avx512` the
-/// test fails on a machine that cannot run that level.
+/// The test prints the level before it runs it, so that a failure says which one. With
+/// `STRIATE_REQUIRE_LEVEL=avx512` the test fails on a machine that cannot run that level.
 #[macro_export]
 macro_rules! test_each_level {
     ($($(#[$attribute:meta])* fn $name:ident($level:ident: Level) $body:block)+) => {
