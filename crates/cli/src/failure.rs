@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
+
 /// The end of a command that did not succeed. Its message is one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -53,6 +55,11 @@ fn one_line(text: &str) -> String {
 
 /// Says how a command line is wrong in one line, where clap takes a paragraph.
 pub(crate) fn from_clap(error: &clap::Error) -> Failure {
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return Failure::usage(
+            "a subcommand is missing, such as `striate train` (--help lists them)",
+        );
+    }
     let text = error.to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
     let end = ["\nUsage:", "\nFor more information"]

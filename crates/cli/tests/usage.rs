@@ -1,0 +1,76 @@
+//! What the command says when it is asked wrongly, and that it never says it twice or with a panic.
+
+#![expect(missing_docs, reason = "tests")]
+
+mod support;
+
+use std::fs::OpenOptions;
+use std::process::Stdio;
+
+use support::{outcome, run, striate};
+
+#[test]
+fn help_and_version_go_to_standard_output() {
+    let help = run(["--help"]).success();
+    assert!(
+        help.contains("doctor") && help.contains("Exit codes"),
+        "{help}"
+    );
+    let version = run(["--version"]).success();
+    assert_eq!(
+        version.trim(),
+        concat!("striate ", env!("CARGO_PKG_VERSION"))
+    );
+}
+
+#[test]
+fn wrong_usage_is_one_line_and_exit_code_2() {
+    run([]).fails(2, &["subcommand"]);
+    run(["docto"]).fails(2, &["docto", "doctor"]);
+    run(["doctor", "--level"]).fails(2, &["--level", "--levels"]);
+    run(["doctor", "--threads", "0"]).fails(2, &["--threads", "at least 1"]);
+    run(["doctor", "--threads", "two"]).fails(2, &["two", "whole number"]);
+    run(["doctor", "--threads", "99999999"]).fails(2, &["99999999 threads", "1024"]);
+}
+
+#[test]
+fn an_impossible_level_is_one_line_that_lists_the_possible_ones() {
+    outcome(striate(["doctor"]).env("STRIATE_SIMD", "avx9")).fails(2, &["avx9", "portable"]);
+}
+
+#[test]
+fn doctor_tells_levels_and_threads() {
+    let levels = run(["doctor", "--levels"]).success();
+    assert!(levels.lines().any(|level| level == "portable"), "{levels}");
+    let objects = run(["doctor", "--json", "--threads", "3"]).objects();
+    assert_eq!(objects.len(), 1);
+    assert_eq!(objects[0]["threads"], 3);
+    assert!(objects[0]["gflops"].as_f64().unwrap() > 0.0);
+    let named = objects[0]["level"].as_str().unwrap();
+    assert!(
+        levels.lines().any(|level| level == named),
+        "{named} is not in {levels}"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_leaves_is_no_error() {
+    let mut child = striate(["doctor"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+}
+
+#[test]
+fn a_full_disk_behind_standard_output_is_an_error() {
+    if let Ok(full) = OpenOptions::new().write(true).open("/dev/full") {
+        let mut command = striate(["doctor"]);
+        outcome(command.stdout(full)).fails(1, &["standard output"]);
+    }
+}
