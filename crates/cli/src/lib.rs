@@ -12,6 +12,8 @@ pub mod failure;
 mod machine;
 pub mod output;
 mod peak;
+mod signal;
+mod source;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

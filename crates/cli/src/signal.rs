@@ -17,10 +17,14 @@ pub(crate) fn stop_flag() -> Arc<AtomicBool> {
             note("interrupted twice: stopped at once");
             process::exit(1);
         }
-        note("interrupted: finishing this step, then writing a checkpoint (Ctrl-C again stops at once)");
+        note(
+            "interrupted: finishing this step, then writing a checkpoint (Ctrl-C again stops at once)",
+        );
     });
     if let Err(error) = caught {
-        note(format!("warning: Ctrl-C will end the run without a checkpoint ({error})"));
+        note(format!(
+            "warning: Ctrl-C will end the run without a checkpoint ({error})"
+        ));
     }
     stop
 }
