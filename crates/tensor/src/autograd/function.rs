@@ -1,0 +1,281 @@
+//! Differentiable operations, ours and the user's.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::backward::Gradients;
+use super::grad_mode::{self, Mode, no_grad};
+use super::node::{Edge, Node, NodeFunction, Origin};
+use crate::{Error, Result, Tensor};
+
+/// The name of an operation and its attributes, as printed in a graph.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// The operation: `conv2d`.
+    pub name: &'static str,
+    /// Names and printed values: `("stride", "[2, 2]")`.
+    pub attributes: Vec<(&'static str, String)>,
+}
+
+impl Description {
+    /// An operation without attributes.
+    #[must_use]
+    pub fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            attributes: Vec::new(),
+        }
+    }
+
+    /// Adds an attribute.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl fmt::Debug) -> Self {
+        self.attributes.push((name, format!("{value:?}")));
+        self
+    }
+}
+
+impl fmt::Display for Description {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)?;
+        for (name, value) in &self.attributes {
+            write!(f, " {name}={value}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A differentiable operation of `N` inputs. Run it with [`apply`].
+///
+/// Inputs arrive without history, and nothing is recorded inside `forward` and `backward`, so both
+/// may use other tensor operations freely.
+pub trait Function<const N: usize>: Send + Sync + 'static {
+    /// What backward needs from forward.
+    type Saved: Send + Sync + 'static;
+
+    /// The name and the attributes.
+    fn describe(&self) -> Description;
+
+    /// The output and what to keep for [`Function::backward`].
+    ///
+    /// # Errors
+    /// The inputs do not fit the operation.
+    fn forward(&self, inputs: [&Tensor; N]) -> Result<(Tensor, Self::Saved)>;
+
+    /// Gradients of the inputs from that of the output.
+    ///
+    /// `needs[i]` tells whether the gradient of input `i` is wanted; `None` means zero. A gradient has
+    /// the shape and type of its input.
+    ///
+    /// # Errors
+    /// Memory is out.
+    fn backward(
+        &self,
+        saved: &Self::Saved,
+        grad: &Tensor,
+        needs: [bool; N],
+    ) -> Result<[Option<Tensor>; N]>;
+}
+
+/// Like [`Function`], for any number of inputs. Run it with [`apply_variadic`].
+pub trait VariadicFunction: Send + Sync + 'static {
+    /// What backward needs from forward.
+    type Saved: Send + Sync + 'static;
+
+    /// The name and the attributes.
+    fn describe(&self) -> Description;
+
+    /// The output and what to keep for [`VariadicFunction::backward`].
+    ///
+    /// # Errors
+    /// The inputs do not fit the operation.
+    fn forward(&self, inputs: &[Tensor]) -> Result<(Tensor, Self::Saved)>;
+
+    /// Gradients of the inputs from that of the output, one entry an input.
+    ///
+    /// # Errors
+    /// Memory is out.
+    fn backward(
+        &self,
+        saved: &Self::Saved,
+        grad: &Tensor,
+        needs: &[bool],
+    ) -> Result<Vec<Option<Tensor>>>;
+}
+
+/// Runs an operation and records it if an input tracks gradients.
+///
+/// # Errors
+/// Those of the operation.
+pub fn apply<F: Function<N>, const N: usize>(function: F, inputs: [&Tensor; N]) -> Result<Tensor> {
+    let detached = inputs.map(Tensor::detach);
+    let (output, saved) = no_grad(|| function.forward(detached.each_ref()))?;
+    record(&inputs, output, || {
+        Box::new(Recorded::new(Fixed(function), saved))
+    })
+}
+
+/// [`apply`] for any number of inputs.
+///
+/// # Errors
+/// Those of the operation.
+pub fn apply_variadic<F: VariadicFunction>(function: F, inputs: &[&Tensor]) -> Result<Tensor> {
+    let detached: Vec<Tensor> = inputs.iter().map(|input| input.detach()).collect();
+    let (output, saved) = no_grad(|| function.forward(&detached))?;
+    record(inputs, output, || {
+        Box::new(Recorded::new(Variadic(function), saved))
+    })
+}
+
+/// Fails if an input tracks gradients, for operations without a backward.
+///
+/// # Errors
+/// An input tracks gradients and recording is on.
+pub fn reject(op: &'static str, inputs: &[&Tensor]) -> Result<()> {
+    if grad_mode::current() != Mode::Off && inputs.iter().any(|input| input.tracks_grad()) {
+        return Err(Error::Autograd(format!(
+            "{op}: has no gradient, and an input tracks gradients: \
+             detach() the input or run under no_grad"
+        )));
+    }
+    Ok(())
+}
+
+/// Gives an output its origin.
+fn record(
+    inputs: &[&Tensor],
+    output: Tensor,
+    function: impl FnOnce() -> Box<dyn NodeFunction>,
+) -> Result<Tensor> {
+    if grad_mode::current() == Mode::Off || !inputs.iter().any(|input| input.tracks_grad()) {
+        return Ok(output.detach());
+    }
+    attach(inputs, output, function)
+}
+
+/// Makes an output the result of a new node.
+pub(crate) fn attach(
+    inputs: &[&Tensor],
+    output: Tensor,
+    function: impl FnOnce() -> Box<dyn NodeFunction>,
+) -> Result<Tensor> {
+    if grad_mode::current() == Mode::Trace {
+        return trace(inputs, &output);
+    }
+    let edges = inputs.iter().map(|input| Edge::to(input)).collect();
+    let node = Node::new(function(), edges, &output);
+    Ok(output.with_origin(Origin::Node(Arc::new(node))))
+}
+
+/// In a checkpoint's forward pass only the fact that gradients flow is kept.
+fn trace(inputs: &[&Tensor], output: &Tensor) -> Result<Tensor> {
+    if inputs
+        .iter()
+        .any(|input| matches!(input.origin, Origin::Node(_)))
+    {
+        return Err(Error::Autograd(
+            "checkpoint: the function uses a tensor computed outside of it: \
+             pass that tensor as one of the inputs"
+                .into(),
+        ));
+    }
+    output.requires_grad(true)
+}
+
+/// The error of a second pass through a node.
+pub(crate) fn freed() -> Error {
+    Error::Autograd(
+        "backward has been through here and freed what was saved: \
+         call backward_retain the first time to go through twice"
+            .into(),
+    )
+}
+
+/// The call of one kind of function, with its type forgotten by [`Recorded`].
+trait Call: Send + Sync + 'static {
+    type Saved: Send + Sync + 'static;
+    fn describe(&self) -> Description;
+    fn backward(
+        &self,
+        saved: &Self::Saved,
+        grad: &Tensor,
+        needs: &[bool],
+    ) -> Result<Vec<Option<Tensor>>>;
+}
+
+struct Fixed<F, const N: usize>(F);
+
+impl<F: Function<N>, const N: usize> Call for Fixed<F, N> {
+    type Saved = F::Saved;
+
+    fn describe(&self) -> Description {
+        self.0.describe()
+    }
+
+    fn backward(
+        &self,
+        saved: &F::Saved,
+        grad: &Tensor,
+        needs: &[bool],
+    ) -> Result<Vec<Option<Tensor>>> {
+        let needs = std::array::from_fn(|i| needs.get(i).copied().unwrap_or(false));
+        Ok(self.0.backward(saved, grad, needs)?.into())
+    }
+}
+
+struct Variadic<F>(F);
+
+impl<F: VariadicFunction> Call for Variadic<F> {
+    type Saved = F::Saved;
+
+    fn describe(&self) -> Description {
+        self.0.describe()
+    }
+
+    fn backward(
+        &self,
+        saved: &F::Saved,
+        grad: &Tensor,
+        needs: &[bool],
+    ) -> Result<Vec<Option<Tensor>>> {
+        self.0.backward(saved, grad, needs)
+    }
+}
+
+/// A call and what it saved, until backward takes it.
+struct Recorded<C: Call> {
+    call: C,
+    saved: Mutex<Option<Arc<C::Saved>>>,
+}
+
+impl<C: Call> Recorded<C> {
+    fn new(call: C, saved: C::Saved) -> Self {
+        Self {
+            call,
+            saved: Mutex::new(Some(Arc::new(saved))),
+        }
+    }
+}
+
+impl<C: Call> NodeFunction for Recorded<C> {
+    fn describe(&self) -> Description {
+        self.call.describe()
+    }
+
+    fn backward(
+        &self,
+        grad: &Tensor,
+        needs: &[bool],
+        retain: bool,
+        _: &mut Gradients,
+    ) -> Result<Vec<Option<Tensor>>> {
+        let saved = {
+            let mut slot = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
+            if retain { slot.clone() } else { slot.take() }
+        };
+        match saved {
+            Some(saved) => self.call.backward(&saved, grad, needs),
+            None => Err(freed()),
+        }
+    }
+}

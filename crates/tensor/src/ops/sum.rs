@@ -1,0 +1,131 @@
+//! Sums and means over dimensions.
+
+use striate_kernels::reduce::{ReduceGeometry, Reduction, reduce};
+use striate_simd::Buffer;
+
+use crate::autograd::{Description, Function, apply};
+use crate::dtype::match_float;
+use crate::layout::Layout;
+use crate::level::current_level;
+use crate::ops::check_dims;
+use crate::{Result, Tensor};
+
+impl Tensor {
+    /// The sum over `dims`, which go away or stay with size 1.
+    ///
+    /// # Errors
+    /// A dimension does not exist or is named twice, or the elements are not floats.
+    pub fn sum(&self, dims: &[usize], keepdim: bool) -> Result<Self> {
+        Total::run("sum", Reduction::Sum, self, dims, keepdim)
+    }
+
+    /// The mean over `dims`, which go away or stay with size 1; NaN over no elements.
+    ///
+    /// # Errors
+    /// A dimension does not exist or is named twice, or the elements are not floats.
+    pub fn mean(&self, dims: &[usize], keepdim: bool) -> Result<Self> {
+        Total::run("mean", Reduction::Mean, self, dims, keepdim)
+    }
+
+    /// The sum of all elements, of rank 0.
+    ///
+    /// # Errors
+    /// The elements are not floats.
+    pub fn sum_all(&self) -> Result<Self> {
+        self.sum(&(0..self.rank()).collect::<Vec<_>>(), false)
+    }
+
+    /// The mean of all elements, of rank 0.
+    ///
+    /// # Errors
+    /// The elements are not floats.
+    pub fn mean_all(&self) -> Result<Self> {
+        self.mean(&(0..self.rank()).collect::<Vec<_>>(), false)
+    }
+}
+
+/// The shape after reducing `dims`: gone, or of size 1.
+pub(crate) fn reduced_shape(shape: &[usize], dims: &[usize], keepdim: bool) -> Vec<usize> {
+    let sizes = shape.iter().enumerate();
+    let kept = sizes.filter(|(d, _)| keepdim || !dims.contains(d));
+    kept.map(|(d, &size)| if dims.contains(&d) { 1 } else { size })
+        .collect()
+}
+
+/// Reduces to a row-major tensor.
+pub(crate) fn reduce_to(
+    name: &'static str,
+    op: Reduction,
+    x: &Tensor,
+    dims: &[usize],
+    shape: &[usize],
+) -> Result<Tensor> {
+    let geometry = ReduceGeometry::new(x.shape(), x.strides(), dims)?;
+    match_float!(name, x.dtype(), T => {
+        let mut out = Buffer::<T>::recycled(geometry.output_len())?;
+        reduce(current_level()?, op, &geometry, x.memory()?, &mut out)?;
+        Ok(Tensor::from_parts(out, Layout::row_major(name, shape)?))
+    })
+}
+
+struct Total {
+    name: &'static str,
+    op: Reduction,
+    dims: Vec<usize>,
+    keepdim: bool,
+}
+
+impl Total {
+    fn run(
+        name: &'static str,
+        op: Reduction,
+        x: &Tensor,
+        dims: &[usize],
+        keepdim: bool,
+    ) -> Result<Tensor> {
+        check_dims(name, x, dims)?;
+        apply(
+            Self {
+                name,
+                op,
+                dims: dims.to_vec(),
+                keepdim,
+            },
+            [x],
+        )
+    }
+}
+
+impl Function<1> for Total {
+    /// Shape of the input.
+    type Saved = Vec<usize>;
+
+    fn describe(&self) -> Description {
+        Description::new(self.name)
+            .with("dims", &self.dims)
+            .with("keepdim", self.keepdim)
+    }
+
+    fn forward(&self, [x]: [&Tensor; 1]) -> Result<(Tensor, Vec<usize>)> {
+        let shape = reduced_shape(x.shape(), &self.dims, self.keepdim);
+        let y = reduce_to(self.name, self.op, x, &self.dims, &shape)?;
+        Ok((y, x.shape().to_vec()))
+    }
+
+    /// Every element has had the same part in the result.
+    fn backward(
+        &self,
+        shape: &Vec<usize>,
+        grad: &Tensor,
+        _: [bool; 1],
+    ) -> Result<[Option<Tensor>; 1]> {
+        let grad = grad.reshape(reduced_shape(shape, &self.dims, true))?;
+        let grad = if self.op == Reduction::Mean {
+            let count: usize = self.dims.iter().map(|&d| shape[d]).product();
+            grad.mul_scalar(1.0 / count as f64)?
+        } else {
+            grad
+        };
+        Ok([Some(grad.expand(shape)?)])
+    }
+}
