@@ -1,7 +1,12 @@
 //! Losses, optimizers, schedules, data and the training loop.
 
 pub mod atomic;
+pub mod augment;
 pub mod data;
 mod error;
+pub mod history;
+pub mod metrics;
+pub mod plot;
+pub mod schedule;
 
 pub use error::{Error, Malformed, Result};
