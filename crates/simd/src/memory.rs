@@ -23,7 +23,7 @@ const HUGE_PAGE: usize = 2 << 20;
 /// The largest block: half of what a slice can hold, so that rounding and alignment cannot
 /// overflow.
 const MAX_BYTES: usize = isize::MAX as usize / 2;
-/// The cache may hold as much as was ever in use, and at least this.
+/// The cache may hold as much as the peak of what was in use, and at least this.
 const CACHE_FLOOR: usize = 64 << 20;
 
 /// Bytes in use by buffers and kept for reuse.
@@ -50,9 +50,12 @@ pub fn reset_peak() {
 
 /// Gives the cached blocks back to the system.
 pub fn trim() {
-    let blocks = pool().take_cache();
+    let mut pool = pool();
+    let free = std::mem::take(&mut pool.free);
+    pool.stats.cached = 0;
+    drop(pool);
     // Outside the lock: unmapping takes time.
-    drop(blocks);
+    drop(free);
 }
 
 /// Where the bytes of a block are.
@@ -69,26 +72,25 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    /// A zeroed block.
-    fn new(bytes: usize) -> Result<Self, AllocError> {
-        let failed = AllocError { bytes };
+    /// A zeroed block, if the system grants it.
+    fn new(bytes: usize) -> Option<Self> {
         if bytes >= LARGE && cfg!(any(unix, windows)) {
-            let map = MmapMut::map_anon(bytes + HUGE_PAGE).map_err(|_| failed)?;
+            let map = MmapMut::map_anon(bytes + HUGE_PAGE).ok()?;
             let offset = map.as_ptr().align_offset(HUGE_PAGE).min(HUGE_PAGE);
             // Advice: without huge pages the block is as good, only slower to touch first.
             #[cfg(target_os = "linux")]
             let _ = map.advise_range(memmap2::Advice::HugePage, offset, bytes);
-            return Ok(Self {
+            return Some(Self {
                 memory: Memory::Mapping(map),
                 offset,
                 bytes,
             });
         }
         let mut heap = Vec::new();
-        heap.try_reserve_exact(bytes + ALIGN).map_err(|_| failed)?;
+        heap.try_reserve_exact(bytes + ALIGN).ok()?;
         heap.resize(bytes + ALIGN, 0);
         let offset = heap.as_ptr().align_offset(ALIGN).min(ALIGN);
-        Ok(Self {
+        Some(Self {
             memory: Memory::Heap(heap),
             offset,
             bytes,
@@ -118,12 +120,21 @@ impl Block {
 
 /// Free blocks by size, and the counts.
 struct Pool {
-    free: BTreeMap<usize, Vec<Block>>,
+    free: BTreeMap<usize, Class>,
+    releases: u64,
     stats: MemoryStats,
+}
+
+/// Free blocks of one size.
+#[derive(Default)]
+struct Class {
+    blocks: Vec<Block>,
+    last_release: u64,
 }
 
 static POOL: Mutex<Pool> = Mutex::new(Pool {
     free: BTreeMap::new(),
+    releases: 0,
     stats: MemoryStats {
         current: 0,
         peak: 0,
@@ -137,7 +148,7 @@ fn pool() -> MutexGuard<'static, Pool> {
 
 impl Pool {
     fn take(&mut self, bytes: usize) -> Option<Block> {
-        let block = self.free.get_mut(&bytes)?.pop()?;
+        let block = self.free.get_mut(&bytes)?.blocks.pop()?;
         self.stats.cached -= bytes;
         self.count(bytes);
         Some(block)
@@ -148,9 +159,33 @@ impl Pool {
         self.stats.peak = self.stats.peak.max(self.stats.current);
     }
 
-    fn take_cache(&mut self) -> BTreeMap<usize, Vec<Block>> {
-        self.stats.cached = 0;
-        std::mem::take(&mut self.free)
+    fn give(&mut self, block: Block) {
+        let bytes = block.bytes;
+        self.stats.current -= bytes;
+        self.stats.cached += bytes;
+        self.releases += 1;
+        let class = self.free.entry(bytes).or_default();
+        class.last_release = self.releases;
+        class.blocks.push(block);
+    }
+
+    /// Removes blocks from the cache until it is within its bound, of the sizes not released for
+    /// the longest time first: sizes nobody asks for any more must not pile up.
+    fn evict(&mut self) -> Vec<Block> {
+        let bound = self.stats.peak.max(CACHE_FLOOR);
+        let mut evicted = Vec::new();
+        while self.stats.cached > bound {
+            let classes = self
+                .free
+                .iter_mut()
+                .filter(|(_, class)| !class.blocks.is_empty());
+            let Some((bytes, class)) = classes.min_by_key(|(_, class)| class.last_release) else {
+                break;
+            };
+            self.stats.cached -= bytes;
+            evicted.extend(class.blocks.pop());
+        }
+        evicted
     }
 }
 
@@ -169,10 +204,11 @@ pub(crate) fn acquire(bytes: usize) -> Result<(Block, bool), AllocError> {
     if let Some(block) = pool().take(class) {
         return Ok((block, false));
     }
-    let block = Block::new(class).or_else(|_| {
+    let block = Block::new(class).or_else(|| {
         trim();
         Block::new(class)
-    })?;
+    });
+    let block = block.ok_or(AllocError { bytes })?;
     pool().count(class);
     Ok((block, true))
 }
@@ -180,13 +216,9 @@ pub(crate) fn acquire(bytes: usize) -> Result<(Block, bool), AllocError> {
 /// Takes a block back.
 pub(crate) fn release(block: Block) {
     let mut pool = pool();
-    let bytes = block.bytes;
-    pool.stats.current -= bytes;
-    let over = pool.stats.cached + bytes > pool.stats.peak.max(CACHE_FLOOR);
-    // Sizes nobody asks for any more must not pile up.
-    let evicted = over.then(|| pool.take_cache());
-    pool.stats.cached += bytes;
-    pool.free.entry(bytes).or_default().push(block);
+    pool.give(block);
+    let evicted = pool.evict();
     drop(pool);
+    // Outside the lock: unmapping takes time.
     drop(evicted);
 }
