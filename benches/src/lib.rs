@@ -1,1 +1,3 @@
 //! Benchmarks of the kernels, per SIMD level, as fractions of the measured peak.
+
+pub mod peak;

@@ -1,6 +1,7 @@
 //! What happens to a result between the registers and memory.
 
 use crate::error::{KernelError, check_len};
+use crate::geometry::GeometryError;
 
 /// The last step of an [`Epilogue`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -18,9 +19,9 @@ pub enum Activation {
 /// residual has the layout and the length of the output.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Epilogue<'a> {
-    bias: Option<&'a [f32]>,
-    residual: Option<&'a [f32]>,
-    activation: Activation,
+    pub(crate) bias: Option<&'a [f32]>,
+    pub(crate) residual: Option<&'a [f32]>,
+    pub(crate) activation: Activation,
 }
 
 impl<'a> Epilogue<'a> {
@@ -49,18 +50,25 @@ impl<'a> Epilogue<'a> {
         self
     }
 
+    /// Checks the lengths for an output of `rows` rows of `channels` elements, `stride` apart.
     pub(crate) fn check(
         &self,
         op: &'static str,
+        rows: usize,
         channels: usize,
-        outputs: usize,
+        stride: usize,
     ) -> Result<(), KernelError> {
         if let Some(bias) = self.bias {
             check_len(op, "bias", bias.len(), channels)?;
         }
-        self.residual.map_or(Ok(()), |residual| {
-            check_len(op, "residual", residual.len(), outputs)
-        })
+        if let Some(residual) = self.residual {
+            check_len(op, "residual", residual.len(), rows * channels)?;
+            if stride != channels && rows > 1 {
+                let rule = format!("rows of {channels} with a residual must be dense");
+                return Err(GeometryError::new(op, "row_stride", stride.to_string(), rule).into());
+            }
+        }
+        Ok(())
     }
 
     /// Applies the steps to an output in memory, whose channels are contiguous.

@@ -27,6 +27,8 @@ pub mod pool;
 pub mod real;
 pub mod reduce;
 pub mod softmax;
+#[cfg(test)]
+mod testing;
 pub mod view;
 
 pub use error::KernelError;

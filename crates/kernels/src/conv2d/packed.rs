@@ -62,7 +62,8 @@ impl PackedWeights {
         }
         check_len(OP, "x", x.len(), g.x_len())?;
         check_len(OP, "y", y.len(), g.y_len())?;
-        epilogue.check(OP, g.out_channels(), y.len())?;
+        let channels = g.out_channels();
+        epilogue.check(OP, y.len() / channels, channels, channels)?;
         let weight = View::nchw(&self.data[..], g.weight_shape())?;
         let x = View::dense(x, g.x_shape(), self.input)?;
         reference::forward(g, &x, &weight, None, &mut ViewMut::nhwc(y, g.y_shape())?)?;

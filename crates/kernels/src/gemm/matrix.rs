@@ -59,6 +59,13 @@ impl<'a, T: Copy> Matrix<'a, T> {
         [self.rows, self.cols]
     }
 
+    /// The data from the element in row `i`, column `j` on; nothing beyond the end.
+    pub(super) fn from(&self, i: usize, j: usize) -> &'a [T] {
+        self.data
+            .get(i * self.row_stride + j * self.col_stride..)
+            .unwrap_or_default()
+    }
+
     /// The element in row `i`, column `j`, which must be inside the shape.
     #[inline(always)]
     pub fn at(&self, i: usize, j: usize) -> T {

@@ -1,14 +1,23 @@
 //! Matrix products.
 
+pub(crate) mod block;
 mod matrix;
+pub(crate) mod microkernel;
+mod pack;
+pub(crate) mod panels;
+mod portable;
 pub mod reference;
+pub(crate) mod store;
+pub(crate) mod tile;
 
 pub use matrix::{Matrix, MatrixMut};
 
 use crate::epilogue::Epilogue;
 use crate::error::KernelError;
-use crate::geometry::GeometryError;
+use block::Product;
 use matrix::check_product;
+use pack::{pack_a, pack_b};
+use panels::Panels;
 use striate_simd::{Buffer, Level};
 
 /// What becomes of the values that the output holds before.
@@ -33,15 +42,22 @@ pub fn sgemm(
     c: MatrixMut<'_>,
 ) -> Result<(), KernelError> {
     check_product(a.shape(), b.shape(), c.shape())?;
-    let _ = level;
-    reference::multiply(a, b, write, c)
+    if c.rows == 0 || c.cols == 0 {
+        return Ok(());
+    }
+    if let Level::Portable(_) = level {
+        portable::multiply(a, b, write, c);
+        return Ok(());
+    }
+    PackedB::for_rows(level, b, a.rows)?.run(a, &Epilogue::NONE, write, c)
 }
 
 /// The right operand of a product, arranged once and used many times.
 #[derive(Debug)]
 pub struct PackedB {
     level: Level,
-    shape: [usize; 2],
+    k_len: usize,
+    panels: Panels,
     data: Buffer<f32>,
 }
 
@@ -51,15 +67,20 @@ impl PackedB {
     /// # Errors
     /// If memory runs out.
     pub fn new(level: Level, b: Matrix<'_>) -> Result<Self, KernelError> {
-        let mut data = Buffer::recycled(b.rows * b.cols)?;
-        for i in 0..b.rows {
-            for j in 0..b.cols {
-                data[i * b.cols + j] = b.at(i, j);
-            }
-        }
+        Self::for_rows(level, b, usize::MAX)
+    }
+
+    /// Packs `b` for left operands of about `rows` rows.
+    ///
+    /// # Errors
+    /// If memory runs out.
+    pub fn for_rows(level: Level, b: Matrix<'_>, rows: usize) -> Result<Self, KernelError> {
+        let panels = Panels::choose(level, rows.min(1 << 16), b.cols);
+        let data = pack_b(b, &panels)?;
         Ok(Self {
             level,
-            shape: b.shape(),
+            k_len: b.rows,
+            panels,
             data,
         })
     }
@@ -67,25 +88,47 @@ impl PackedB {
     /// Computes `c = epilogue(a * b)`; the channels of the epilogue are the columns of `c`.
     ///
     /// # Errors
-    /// If the shapes do not fit together, or the epilogue has a residual and `c` is not dense.
+    /// If the shapes do not fit together, the epilogue has a residual and `c` is not dense, or
+    /// memory runs out.
     pub fn multiply(
         &self,
         a: Matrix<'_>,
         epilogue: &Epilogue<'_>,
         c: MatrixMut<'_>,
     ) -> Result<(), KernelError> {
-        let [m, n] = c.shape();
-        check_product(a.shape(), self.shape, c.shape())?;
-        epilogue.check("gemm", n, m * n)?;
-        if c.row_stride != n && m > 1 {
-            let rule = format!("the output of a packed product is dense, with rows of {n}");
-            let got = c.row_stride.to_string();
-            return Err(GeometryError::new("gemm", "row_stride", got, rule).into());
+        check_product(a.shape(), [self.k_len, self.panels.columns()], c.shape())?;
+        epilogue.check("gemm", c.rows, c.cols, c.row_stride)?;
+        self.run(a, epilogue, Write::Replace, c)
+    }
+
+    fn run(
+        &self,
+        a: Matrix<'_>,
+        epilogue: &Epilogue<'_>,
+        write: Write,
+        c: MatrixMut<'_>,
+    ) -> Result<(), KernelError> {
+        if c.rows == 0 || c.cols == 0 {
+            return Ok(());
         }
-        let b = Matrix::new(&self.data[..], self.shape[0], n)?;
-        let c = c.data;
-        reference::multiply(a, b, Write::Replace, MatrixMut::new(c, m, n)?)?;
-        epilogue.apply(n, &mut c[..m * n]);
+        let packed;
+        let (data, stride) = if a.cols == 0 {
+            (&[][..], 0)
+        } else if a.col_stride == 1 || a.cols == 1 {
+            (a.data, a.row_stride)
+        } else {
+            packed = pack_a(a)?;
+            (&packed[..], a.cols)
+        };
+        let product = Product {
+            rows: a.rows,
+            k_len: self.k_len,
+            a: data,
+            a_stride: stride,
+            b: &self.data,
+            panels: &self.panels,
+        };
+        product.run(self.level, epilogue, write, c.data, c.row_stride);
         Ok(())
     }
 
@@ -94,3 +137,6 @@ impl PackedB {
         self.level
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,37 @@
+//! What a core can do at most, measured where the kernels run.
+
+use std::hint::black_box;
+use std::time::Instant;
+use striate_simd::{Level, Simd, dispatch};
+
+/// Sums in flight: enough for two multiply-adds a cycle of latency four, few enough for 16 registers.
+const SUMS: usize = 10;
+
+/// Steps of one measurement: a fraction of a millisecond.
+const STEPS: usize = 100_000;
+
+/// Multiply-adds per second that fit between registers, times two, in units of 10^9.
+pub fn peak_gflops(level: Level) -> f64 {
+    let start = Instant::now();
+    black_box(dispatch!(level, s => chains(s, black_box(0.5), black_box(1.0))));
+    let seconds = start.elapsed().as_secs_f64();
+    (2 * SUMS * STEPS * level.lanes()) as f64 / seconds / 1e9
+}
+
+/// Independent chains `x = x * a + b`, which converge and so never leave the normal numbers.
+#[inline(always)]
+fn chains<S: Simd>(s: S, a: f32, b: f32) -> f32 {
+    let (a, b) = (s.splat(a), s.splat(b));
+    let mut sums = [b; SUMS];
+    for _ in 0..STEPS {
+        for sum in &mut sums {
+            *sum = s.mul_add(*sum, a, b);
+        }
+    }
+    sums.into_iter()
+        .map(
+            #[inline(always)]
+            |sum| s.sum(sum),
+        )
+        .sum()
+}

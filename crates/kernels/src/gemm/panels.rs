@@ -1,0 +1,186 @@
+//! How columns are cut into panels, and which tile serves a panel.
+
+use super::tile::{MAX_VECTORS, max_rows};
+use std::ops::Range;
+use striate_simd::Level;
+
+/// The columns of a right operand, cut into panels of a few whole vectors whose widths differ by at
+/// most one vector: 5 vectors become 3 + 2 and not 4 + 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Panels {
+    columns: usize,
+    lanes: usize,
+    count: usize,
+}
+
+/// One panel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Panel {
+    /// Its width.
+    pub(crate) vectors: usize,
+    /// The vectors before it.
+    pub(crate) first_vector: usize,
+    /// The columns it computes: the last panel may have fewer than its vectors hold.
+    pub(crate) columns: Range<usize>,
+}
+
+impl Panels {
+    /// The cut of `columns` that `rows` rows are computed fastest with.
+    pub(crate) fn choose(level: Level, rows: usize, columns: usize) -> Self {
+        let lanes = level.lanes();
+        let vectors = columns.div_ceil(lanes).max(1);
+        let widest = (1..=MAX_VECTORS)
+            .rev()
+            .find(|&v| max_rows(level.name(), v) > 0)
+            .unwrap_or(1);
+        let cost = |count: usize| {
+            let (width, wider) = (vectors / count, vectors % count);
+            let cost = |v| {
+                if v == 0 {
+                    0.0
+                } else {
+                    best_tile(level, rows, v).1
+                }
+            };
+            wider as f64 * cost(width + 1) + (count - wider) as f64 * cost(width)
+        };
+        // Narrower panels read the left operand more often, so they must win to be taken.
+        let fewest = vectors.div_ceil(widest);
+        let most = vectors.min(2 * fewest);
+        let count = (fewest..=most)
+            .map(|count| (count, cost(count) * (1.0 + 0.01 * (count - fewest) as f64)))
+            .min_by(|a, b| a.1.total_cmp(&b.1))
+            .map_or(1, |(count, _)| count);
+        Self {
+            columns,
+            lanes,
+            count,
+        }
+    }
+
+    /// The number of panels.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The number of columns, without padding.
+    pub(crate) fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Elements of one row of all panels, padding included.
+    pub(crate) fn padded_columns(&self) -> usize {
+        self.columns.div_ceil(self.lanes).max(1) * self.lanes
+    }
+
+    /// The panel `index < count`.
+    pub(crate) fn panel(&self, index: usize) -> Panel {
+        let total = self.padded_columns() / self.lanes;
+        let (width, wider) = (total / self.count, total % self.count);
+        let first_vector = index * width + index.min(wider);
+        let vectors = width + usize::from(index < wider);
+        let end = (first_vector + vectors) * self.lanes;
+        Panel {
+            vectors,
+            first_vector,
+            columns: first_vector * self.lanes..end.min(self.columns),
+        }
+    }
+
+    /// Where the rows of a panel lie in a packed operand of `k_len` rows: every panel is dense.
+    pub(crate) fn packed_range(&self, panel: &Panel, k_len: usize) -> Range<usize> {
+        let start = panel.first_vector * self.lanes * k_len;
+        start..start + panel.vectors * self.lanes * k_len
+    }
+}
+
+/// The number of rows of the tile that computes `rows` rows of a panel of `vectors` fastest.
+pub(crate) fn tile_rows(level: Level, rows: usize, vectors: usize) -> usize {
+    best_tile(level, rows, vectors).0
+}
+
+/// The best tile height for a panel, and its cost in cycles per element of the reduction.
+fn best_tile(level: Level, rows: usize, vectors: usize) -> (usize, f64) {
+    let bytes = (4 * level.lanes()) as f64;
+    // Per step of the reduction, whichever is slowest: two multiply-adds a cycle, each of them taking
+    // four; two loads a cycle; and the panel's row, which comes from the second-level cache.
+    let step = |height: usize| {
+        let (height, vectors) = (height as f64, vectors as f64);
+        (height * vectors / 2.0)
+            .max(4.0)
+            .max((height + vectors) / 2.0)
+            .max(vectors * bytes / 40.0)
+    };
+    let cost = |height: usize| {
+        let tail = rows % height;
+        (rows / height) as f64 * step(height) + if tail > 0 { step(tail) } else { 0.0 }
+    };
+    (1..=max_rows(level.name(), vectors))
+        .rev()
+        .map(|height| (height, cost(height)))
+        .min_by(|a, b| a.1.total_cmp(&b.1))
+        .unwrap_or((1, f64::MAX))
+}
+
+/// A fixed division of a product into tasks: blocks of rows times runs of panels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Grid {
+    rows: usize,
+    panels: usize,
+    block_rows: usize,
+    block_panels: usize,
+}
+
+/// Multiply-adds that are worth a task: some tens of microseconds on the fastest level.
+const TASK: f64 = 3e6;
+
+/// Rows of a block are multiples of this, which 6, 7, 8 and 12 divide, so that blocks have no tails.
+const BLOCK_ROWS: usize = 168;
+
+/// Most elements of the left operand that a block reads: half of a second-level cache of 1 MB.
+const BLOCK_ELEMENTS: usize = 1 << 17;
+
+impl Grid {
+    /// Cuts `rows` rows times the `panels`, each element of the product being a sum of `k_len`
+    /// products and each row reading `row_elements` elements of the left operand.
+    pub(crate) fn new(rows: usize, panels: &Panels, k_len: usize, row_elements: usize) -> Self {
+        let panel_count = panels.count();
+        let row_cost = k_len as f64 * panels.padded_columns() as f64;
+        // As many blocks of rows as tasks can be had, as long as the panels are reused often enough.
+        let mut block_rows = BLOCK_ROWS;
+        while (block_rows as f64) * row_cost < TASK
+            && (block_rows + BLOCK_ROWS) * row_elements <= BLOCK_ELEMENTS
+            && block_rows < rows
+        {
+            block_rows += BLOCK_ROWS;
+        }
+        let block_rows = block_rows.min(rows.max(1));
+        let panel_cost = block_rows as f64 * row_cost / panel_count as f64;
+        let block_panels = ((TASK / panel_cost.max(1.0)) as usize).clamp(1, panel_count);
+        Self {
+            rows,
+            panels: panel_count,
+            block_rows,
+            block_panels,
+        }
+    }
+
+    fn panel_blocks(&self) -> usize {
+        self.panels.div_ceil(self.block_panels)
+    }
+
+    /// The number of tasks.
+    pub(crate) fn tasks(&self) -> usize {
+        self.rows.div_ceil(self.block_rows) * self.panel_blocks()
+    }
+
+    /// The rows and the panels of a task.
+    pub(crate) fn task(&self, index: usize) -> (Range<usize>, Range<usize>) {
+        let row = index / self.panel_blocks() * self.block_rows;
+        let panel = index % self.panel_blocks() * self.block_panels;
+        (
+            row..(row + self.block_rows).min(self.rows),
+            panel..(panel + self.block_panels).min(self.panels),
+        )
+    }
+}
