@@ -107,11 +107,11 @@ impl Error {
 
     /// Says where in a model this happened: `layer3.1.conv2: ...`.
     ///
-    /// A path already inside the one given is not repeated.
+    /// Of nested places, `layer3` around `layer3.1.conv2`, only the innermost is told.
     #[must_use]
     pub fn at(self, path: &str) -> Self {
         match &self {
-            Self::At { path: inner, .. } if inner == path => self,
+            Self::At { path: inner, .. } if is_within(inner, path) => self,
             _ if path.is_empty() => self,
             _ => Self::At {
                 path: path.to_owned(),
@@ -121,11 +121,38 @@ impl Error {
     }
 }
 
+/// Whether the place `inner` is `path` or below it.
+fn is_within(inner: &str, path: &str) -> bool {
+    inner
+        .strip_prefix(path)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', ':']))
+}
+
 impl From<KernelError> for Error {
     fn from(error: KernelError) -> Self {
         match error {
             KernelError::Geometry(error) => Self::Geometry(error),
             other => Self::Kernel(other),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_innermost_place_is_told() {
+        let inside = Error::msg("too small").at("layer1.0.conv");
+        let text = |error: Error| error.to_string();
+        assert_eq!(
+            text(inside.at("layer1.0").at("layer1")),
+            "layer1.0.conv: too small"
+        );
+        let elsewhere = Error::msg("too small").at("layer10");
+        assert_eq!(
+            text(elsewhere.at("layer1").at("")),
+            "layer1: layer10: too small"
+        );
     }
 }
