@@ -38,7 +38,7 @@ pub(crate) fn map<T: Element, U: Element>(
     let memory = x.memory::<T>()?;
     let mut out = Buffer::recycled(layout.numel())?;
     for_each(&nest(op, [&layout, x.layout()])?, |[o, i]| {
-        out[o] = f(memory[i])
+        out[o] = f(memory[i]);
     });
     Ok(Tensor::from_parts(out, layout))
 }
@@ -54,7 +54,7 @@ pub(crate) fn zip<T: Element, U: Element>(
     let (am, bm) = (a.memory::<T>()?, b.memory::<T>()?);
     let mut out = Buffer::recycled(layout.numel())?;
     for_each(&nest(op, [&layout, &la, &lb])?, |[o, i, j]| {
-        out[o] = f(am[i], bm[j])
+        out[o] = f(am[i], bm[j]);
     });
     Ok(Tensor::from_parts(out, layout))
 }
