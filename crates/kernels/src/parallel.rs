@@ -50,6 +50,11 @@ pub fn threads() -> usize {
     rayon::current_num_threads()
 }
 
+/// Whether the calling thread is one of those that do the work, so that waiting in it keeps work from being done.
+pub fn inside_pool() -> bool {
+    rayon::current_thread_index().is_some()
+}
+
 /// Runs `f(0)`, ..., `f(tasks - 1)`, in any order and possibly at the same time.
 pub fn for_each(tasks: usize, f: impl Fn(usize) + Sync + Send) {
     if tasks <= 1 || threads() == 1 {

@@ -49,6 +49,9 @@ pub enum Error {
         /// How many there are.
         len: usize,
     },
+    /// A computation failed.
+    #[error(transparent)]
+    Tensor(#[from] striate_tensor::Error),
     /// Two parts that must agree do not.
     #[error("{0}")]
     Mismatch(String),

@@ -5,8 +5,11 @@ pub mod augment;
 pub mod data;
 mod error;
 pub mod history;
+pub mod loader;
 pub mod metrics;
 pub mod plot;
+pub mod progress;
+mod random;
 pub mod schedule;
 
 pub use error::{Error, Malformed, Result};

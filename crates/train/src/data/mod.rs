@@ -23,6 +23,7 @@ mod subset;
 use std::fmt::Debug;
 
 pub use image::Image;
+pub(crate) use image::volume;
 pub use image_set::ImageSet;
 pub use subset::{Subset, hold_out};
 
