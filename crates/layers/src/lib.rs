@@ -1,1 +1,33 @@
 //! Layers and every plug-in module of the CNN literature.
+//!
+//! A layer names its parts ([`Layer`]), a module maps a tensor to a tensor ([`Module`]). Configs
+//! are plain data with PyTorch's defaults; `build` takes a [`VarBuilder`], which is a path and
+//! a source of tensors: a seed or a state dict.
+#![forbid(unsafe_code)]
+
+pub mod basic;
+mod init;
+pub mod key_map;
+pub mod module;
+mod nearest;
+mod param;
+pub mod probe;
+pub mod safetensors;
+mod state_dict;
+pub mod util;
+mod var_builder;
+
+pub use basic::*;
+pub use init::Init;
+pub use key_map::KeyMap;
+pub use module::{
+    Layer, Module, Visitor, named_buffers, named_parameters, parameter_count, set_trainable,
+    set_training, to_dtype,
+};
+pub use nearest::nearest;
+pub use param::{Buffer, Mode, Parameter};
+pub use state_dict::{
+    LoadReport, Loading, MisShaped, StateDict, Unmatched, load_state_dict, state_dict,
+};
+pub use util::{Rounding, make_divisible, reduced_channels};
+pub use var_builder::VarBuilder;

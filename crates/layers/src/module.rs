@@ -1,0 +1,196 @@
+//! What a layer is: something that names its parts, and maps a tensor to a tensor.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use striate_tensor::{DType, Result, Tensor};
+
+use crate::{Buffer, Mode, Parameter};
+
+/// Something with named parameters, buffers, modes and child layers.
+pub trait Layer: Send + Sync + Debug {
+    /// Shows every part to `v`, own tensors first, then the children.
+    fn visit(&self, v: &mut dyn Visitor);
+}
+
+/// A layer with one input and one output.
+pub trait Module: Layer {
+    /// Applies the layer.
+    ///
+    /// # Errors
+    /// The input does not fit; the text names the layer's path, the shapes and the rule.
+    fn forward(&self, x: &Tensor) -> Result<Tensor>;
+}
+
+/// Receives the parts of a [`Layer`].
+pub trait Visitor {
+    /// A child layer; the visitor decides whether to go into it.
+    fn child(&mut self, name: &str, layer: &dyn Layer);
+    /// A learned tensor.
+    fn parameter(&mut self, name: &str, parameter: &Parameter);
+    /// A tracked tensor.
+    fn buffer(&mut self, name: &str, buffer: &Buffer);
+    /// A training switch.
+    fn mode(&mut self, mode: &Mode);
+}
+
+impl<L: Layer + ?Sized> Layer for Box<L> {
+    fn visit(&self, v: &mut dyn Visitor) {
+        (**self).visit(v);
+    }
+}
+
+impl<M: Module + ?Sized> Module for Box<M> {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        (**self).forward(x)
+    }
+}
+
+impl<L: Layer + ?Sized> Layer for Arc<L> {
+    fn visit(&self, v: &mut dyn Visitor) {
+        (**self).visit(v);
+    }
+}
+
+impl<M: Module + ?Sized> Module for Arc<M> {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        (**self).forward(x)
+    }
+}
+
+/// An absent child has no parts.
+impl<L: Layer> Layer for Option<L> {
+    fn visit(&self, v: &mut dyn Visitor) {
+        if let Some(layer) = self {
+            layer.visit(v);
+        }
+    }
+}
+
+/// A part of a layer, as [`walk`] shows it.
+#[derive(Debug)]
+pub enum Part<'a> {
+    /// A learned tensor.
+    Parameter(&'a Parameter),
+    /// A tracked tensor.
+    Buffer(&'a Buffer),
+    /// A training switch; its name is the path of the layer it belongs to.
+    Mode(&'a Mode),
+}
+
+/// Calls `f` with the full name of every part below `layer`, in the order of a state dict.
+pub fn walk(layer: &dyn Layer, f: &mut dyn FnMut(&str, Part<'_>)) {
+    let mut walker = Walker {
+        path: String::new(),
+        f,
+    };
+    layer.visit(&mut walker);
+}
+
+struct Walker<'f> {
+    path: String,
+    f: &'f mut dyn FnMut(&str, Part<'_>),
+}
+
+impl Walker<'_> {
+    fn within(&mut self, name: &str, f: impl FnOnce(&mut Self)) {
+        let outer = self.path.len();
+        if !self.path.is_empty() && !name.is_empty() {
+            self.path.push('.');
+        }
+        self.path.push_str(name);
+        f(self);
+        self.path.truncate(outer);
+    }
+}
+
+impl Visitor for Walker<'_> {
+    fn child(&mut self, name: &str, layer: &dyn Layer) {
+        self.within(name, |w| layer.visit(w));
+    }
+
+    fn parameter(&mut self, name: &str, parameter: &Parameter) {
+        self.within(name, |w| (w.f)(&w.path, Part::Parameter(parameter)));
+    }
+
+    fn buffer(&mut self, name: &str, buffer: &Buffer) {
+        self.within(name, |w| (w.f)(&w.path, Part::Buffer(buffer)));
+    }
+
+    fn mode(&mut self, mode: &Mode) {
+        (self.f)(&self.path, Part::Mode(mode));
+    }
+}
+
+/// Every parameter below `layer` with its full name. One that is used twice has two names.
+#[must_use]
+pub fn named_parameters(layer: &dyn Layer) -> Vec<(String, Parameter)> {
+    let mut found = Vec::new();
+    walk(layer, &mut |name, part| {
+        if let Part::Parameter(p) = part {
+            found.push((name.to_owned(), p.clone()));
+        }
+    });
+    found
+}
+
+/// Every buffer below `layer` with its full name.
+#[must_use]
+pub fn named_buffers(layer: &dyn Layer) -> Vec<(String, Buffer)> {
+    let mut found = Vec::new();
+    walk(layer, &mut |name, part| {
+        if let Part::Buffer(b) = part {
+            found.push((name.to_owned(), b.clone()));
+        }
+    });
+    found
+}
+
+/// Number of learned elements; a parameter that is used twice counts once.
+#[must_use]
+pub fn parameter_count(layer: &dyn Layer) -> usize {
+    let mut seen: Vec<Parameter> = Vec::new();
+    for (_, p) in named_parameters(layer) {
+        if !seen.iter().any(|s| s.same(&p)) {
+            seen.push(p);
+        }
+    }
+    seen.iter().map(Parameter::numel).sum()
+}
+
+/// Puts every layer below (and `layer` itself) in training or evaluation mode.
+pub fn set_training(layer: &dyn Layer, training: bool) {
+    walk(layer, &mut |_, part| {
+        if let Part::Mode(mode) = part {
+            mode.set(training);
+        }
+    });
+}
+
+/// Freezes or unfreezes every parameter below `layer`.
+pub fn set_trainable(layer: &dyn Layer, on: bool) {
+    walk(layer, &mut |_, part| {
+        if let Part::Parameter(p) = part {
+            p.set_trainable(on);
+        }
+    });
+}
+
+/// Converts every floating point parameter and buffer; f64 computes with the reference kernels.
+///
+/// # Errors
+/// A copy cannot be allocated.
+pub fn to_dtype(layer: &dyn Layer, dtype: DType) -> Result<()> {
+    let mut result = Ok(());
+    walk(layer, &mut |_, part| {
+        let converted = match part {
+            Part::Parameter(p) => p.to_dtype(dtype),
+            Part::Buffer(b) => b.to_dtype(dtype),
+            Part::Mode(_) => Ok(()),
+        };
+        if result.is_ok() {
+            result = converted;
+        }
+    });
+    result
+}

@@ -1,0 +1,282 @@
+//! State dicts in `.safetensors` files.
+//!
+//! A file is not trusted: the format's reader checks names, sizes and offsets before anything is
+//! allocated, and a type that cannot be represented is an error. Half precision becomes f32,
+//! small integers become i64 and booleans bytes.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
+use striate_tensor::{DType, Error, Result, Tensor};
+
+use crate::StateDict;
+
+/// What a file holds beside its tensors: text by key.
+pub type Metadata = BTreeMap<String, String>;
+
+/// The bytes of a file with these tensors.
+///
+/// # Errors
+/// Memory is out, or the header would exceed what the format allows.
+pub fn to_bytes(dict: &StateDict, metadata: &Metadata) -> Result<Vec<u8>> {
+    let stored = dict
+        .iter()
+        .map(|(name, t)| Ok((name.to_owned(), Stored::of(t)?)));
+    let stored: Vec<_> = stored.collect::<Result<_>>()?;
+    let metadata = metadata
+        .iter()
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect();
+    safetensors::serialize(stored, Some(metadata))
+        .map_err(|e| Error::msg(format!("safetensors: {e}")))
+}
+
+/// Writes the file at `path`, completely or not at all.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn save(path: &Path, dict: &StateDict, metadata: &Metadata) -> Result<()> {
+    write_atomically(path, &to_bytes(dict, metadata)?).map_err(|e| io_error(path, &e))
+}
+
+/// Reads the file at `path`.
+///
+/// # Errors
+/// It cannot be read, is no safetensors file, or has a tensor of an unsupported type.
+pub fn load(path: &Path) -> Result<(StateDict, Metadata)> {
+    let bytes = fs::read(path).map_err(|e| io_error(path, &e))?;
+    from_bytes(&bytes).map_err(|e| e.at(&path.display().to_string()))
+}
+
+/// Reads the bytes of a file. Tensors come in the order in which their data lies in it.
+///
+/// # Errors
+/// They are no safetensors file, or have a tensor of an unsupported type.
+pub fn from_bytes(bytes: &[u8]) -> Result<(StateDict, Metadata)> {
+    let refuse = |e| Error::msg(format!("not a safetensors file: {e}"));
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(refuse)?;
+    let file = SafeTensors::deserialize(bytes).map_err(refuse)?;
+    let mut dict = StateDict::new();
+    for name in header.offset_keys() {
+        let view = file.tensor(&name).map_err(refuse)?;
+        let tensor = read(&view).map_err(|e| e.at(&name))?;
+        dict.insert(name, tensor);
+    }
+    let metadata = header.metadata().iter().flatten();
+    Ok((
+        dict,
+        metadata.map(|(k, v)| (k.clone(), v.clone())).collect(),
+    ))
+}
+
+/// Writes a file through a temporary one in the same folder, synced and then renamed: a reader
+/// sees the old file or the new one, also after a crash.
+///
+/// # Errors
+/// The file cannot be written; the temporary one is removed.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut name = path
+        .file_name()
+        .ok_or(io::ErrorKind::InvalidInput)?
+        .to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let temporary = path.with_file_name(name);
+    let written = write_synced(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        // The first error is the one to report.
+        let _ = fs::remove_file(&temporary);
+    }
+    written?;
+    sync_folder(path)
+}
+
+fn write_synced(path: &PathBuf, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Makes the rename durable where folders can be synced.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    if cfg!(unix) {
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+    }
+    Ok(())
+}
+
+fn io_error(path: &Path, error: &io::Error) -> Error {
+    Error::Io(io::Error::new(
+        error.kind(),
+        format!("{}: {error}", path.display()),
+    ))
+}
+
+/// A tensor as the writer wants it: little-endian bytes in row-major order.
+struct Stored<'a> {
+    dtype: Dtype,
+    shape: &'a [usize],
+    bytes: Vec<u8>,
+}
+
+impl<'a> Stored<'a> {
+    fn of(tensor: &'a Tensor) -> Result<Self> {
+        let (dtype, bytes) = match tensor.dtype() {
+            DType::F32 => (
+                Dtype::F32,
+                le_bytes(&tensor.to_vec::<f32>()?, f32::to_le_bytes),
+            ),
+            DType::F64 => (
+                Dtype::F64,
+                le_bytes(&tensor.to_vec::<f64>()?, f64::to_le_bytes),
+            ),
+            DType::I64 => (
+                Dtype::I64,
+                le_bytes(&tensor.to_vec::<i64>()?, i64::to_le_bytes),
+            ),
+            DType::U8 => (Dtype::U8, tensor.to_vec::<u8>()?),
+        };
+        Ok(Self {
+            dtype,
+            shape: tensor.shape(),
+            bytes,
+        })
+    }
+}
+
+fn le_bytes<T: Copy, const N: usize>(values: &[T], f: impl Fn(T) -> [u8; N]) -> Vec<u8> {
+    values.iter().flat_map(|&v| f(v)).collect()
+}
+
+impl View for Stored<'_> {
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    fn shape(&self) -> &[usize] {
+        self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&self.bytes)
+    }
+
+    fn data_len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+fn read(view: &TensorView<'_>) -> Result<Tensor> {
+    let (bytes, shape) = (view.data(), view.shape());
+    match view.dtype() {
+        Dtype::F32 => Tensor::from_vec(values(bytes, f32::from_le_bytes), shape),
+        Dtype::F64 => Tensor::from_vec(values(bytes, f64::from_le_bytes), shape),
+        Dtype::F16 => Tensor::from_vec(values(bytes, |b| half(u16::from_le_bytes(b))), shape),
+        Dtype::BF16 => {
+            let widen = |b| f32::from_bits(u32::from(u16::from_le_bytes(b)) << 16);
+            Tensor::from_vec(values(bytes, widen), shape)
+        }
+        Dtype::I64 => Tensor::from_vec(values(bytes, i64::from_le_bytes), shape),
+        Dtype::I32 => Tensor::from_vec(values(bytes, |b| i64::from(i32::from_le_bytes(b))), shape),
+        Dtype::I16 => Tensor::from_vec(values(bytes, |b| i64::from(i16::from_le_bytes(b))), shape),
+        Dtype::I8 => Tensor::from_vec(values(bytes, |b| i64::from(i8::from_le_bytes(b))), shape),
+        Dtype::U8 | Dtype::BOOL => Tensor::from_slice(bytes, shape),
+        other => Err(Error::msg(format!(
+            "tensors of type {other:?} are not supported"
+        ))),
+    }
+}
+
+fn values<T, const N: usize>(bytes: &[u8], f: impl Fn([u8; N]) -> T) -> Vec<T> {
+    bytes.as_chunks::<N>().0.iter().map(|&b| f(b)).collect()
+}
+
+/// IEEE half precision to single, exactly.
+fn half(bits: u16) -> f32 {
+    let sign = u32::from(bits >> 15) << 31;
+    let exponent = u32::from(bits >> 10 & 0x1f);
+    let mantissa = u32::from(bits & 0x3ff);
+    match exponent {
+        // Zero and subnormals: mantissa * 2^-24.
+        0 => f32::from_bits(sign | (mantissa as f32 / 16_777_216.0).to_bits()),
+        31 => f32::from_bits(sign | 0x7f80_0000 | mantissa << 13),
+        _ => f32::from_bits(sign | (exponent + 112) << 23 | mantissa << 13),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> StateDict {
+        let weight = Tensor::from_vec(vec![1.5f32, -2.0, 0.0, 4.0, 5.0, 6.0], [2, 3]);
+        let mut dict = StateDict::new();
+        dict.insert("fc.weight", weight.expect("six elements"));
+        dict.insert(
+            "bn.num_batches_tracked",
+            Tensor::scalar(7i64).expect("one element"),
+        );
+        dict
+    }
+
+    #[test]
+    fn a_file_comes_back_as_it_was_written() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("w.safetensors");
+        let metadata = Metadata::from([("format".into(), "pt".into())]);
+        save(&path, &sample(), &metadata).expect("writable");
+        let (dict, read) = load(&path).expect("just written");
+        assert_eq!(read, metadata);
+        assert_eq!(dict.len(), 2);
+        let weight = dict.get("fc.weight").expect("it was saved");
+        assert_eq!(weight.shape(), [2, 3]);
+        assert_eq!(
+            weight.to_vec::<f32>().expect("f32"),
+            [1.5, -2.0, 0.0, 4.0, 5.0, 6.0]
+        );
+        let count = dict.get("bn.num_batches_tracked").expect("it was saved");
+        assert_eq!(count.item::<i64>().expect("i64"), 7);
+        let left = fs::read_dir(folder.path()).expect("readable").count();
+        assert_eq!(left, 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn damage_is_an_error() {
+        let bytes = to_bytes(&sample(), &Metadata::new()).expect("a small file");
+        for cut in 0..bytes.len() {
+            assert!(
+                from_bytes(&bytes[..cut]).is_err(),
+                "{cut} of {} bytes",
+                bytes.len()
+            );
+        }
+        let mut huge = bytes.clone();
+        huge[..8].copy_from_slice(&u64::MAX.to_le_bytes());
+        assert!(from_bytes(&huge).is_err(), "a header longer than the file");
+        let missing = load(Path::new("/nonexistent/w.safetensors")).expect_err("no such file");
+        assert!(
+            missing.to_string().contains("/nonexistent/w.safetensors"),
+            "{missing}"
+        );
+    }
+
+    #[test]
+    fn half_precision_is_exact() {
+        for (bits, value) in [
+            (0x0000, 0.0),
+            (0x3c00, 1.0),
+            (0xc000, -2.0),
+            (0x7bff, 65504.0),
+            (0x0400, 6.103_515_6e-5),
+            (0x0001, 5.960_464_5e-8),
+            (0x7c00, f32::INFINITY),
+        ] {
+            assert_eq!(half(bits), value, "{bits:#x}");
+        }
+        assert!(half(0x7e00).is_nan() && half(0x8000).is_sign_negative());
+    }
+}
