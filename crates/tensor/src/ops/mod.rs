@@ -1,19 +1,40 @@
 //! Operations, one family a file: shape rule, kernel call, forward and backward together.
 
+mod adaptive_pool2d;
+mod affine;
+mod batch_norm;
 mod binary;
 mod cat;
 mod compare;
+mod conv2d;
+mod cross_entropy;
+mod dense;
+mod dropout;
 mod expand;
 mod extremum;
+mod group_norm;
 mod index_select;
+mod layer_norm;
+mod linear;
 mod logsumexp;
+mod matmul;
 mod memory_format;
 mod narrow;
+mod pad2d;
 mod permute;
+mod pool2d;
 mod reshape;
 mod round;
+mod softmax;
+mod spatial;
 mod sum;
 mod unary;
+
+pub use batch_norm::BatchStats;
+pub use conv2d::Conv2dOptions;
+pub use pad2d::PadMode;
+pub use pool2d::PoolOptions;
+pub use spatial::{Padding, Pair};
 
 use crate::{Error, Result, Tensor};
 
@@ -48,4 +69,12 @@ pub(crate) fn check_same_dtype(op: &'static str, a: &Tensor, b: &Tensor) -> Resu
         a.dtype()
     );
     Err(Error::dtype(op, b.dtype(), expected))
+}
+
+/// Checks that an operation can compute with this type of element.
+pub(crate) fn check_float(op: &'static str, x: &Tensor) -> Result<()> {
+    if x.dtype().is_float() {
+        return Ok(());
+    }
+    Err(Error::dtype(op, x.dtype(), "f32 or f64"))
 }

@@ -1,0 +1,303 @@
+//! 2-D convolution.
+
+use striate_kernels::conv2d::{self, Conv2dGeometry, reference};
+use striate_kernels::epilogue::Epilogue;
+use striate_simd::Buffer;
+
+use super::spatial::{Padding, Pair, filled_by, format_for, format_of, in_format, view};
+use super::{check_float, check_same_dtype};
+use crate::autograd::{Description, VariadicFunction, apply_variadic};
+use crate::{DType, Error, MemoryFormat, Result, Tensor, current_level};
+
+const OP: &str = "conv2d";
+
+/// Attributes of a convolution, by default those of PyTorch: stride 1, no padding, no dilation, one group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Conv2dOptions {
+    /// Step between output pixels, `[h, w]`.
+    pub stride: [usize; 2],
+    /// Zeros around the image, `[top, bottom, left, right]`.
+    pub padding: [usize; 4],
+    /// Distance between kernel taps, `[h, w]`.
+    pub dilation: [usize; 2],
+    /// Number of groups; output channels of a group see the input channels of that group only.
+    pub groups: usize,
+}
+
+impl Default for Conv2dOptions {
+    fn default() -> Self {
+        Self {
+            stride: [1; 2],
+            padding: [0; 4],
+            dilation: [1; 2],
+            groups: 1,
+        }
+    }
+}
+
+impl Conv2dOptions {
+    /// Sets the step between output pixels.
+    #[must_use]
+    pub fn stride(mut self, stride: impl Into<Pair>) -> Self {
+        self.stride = stride.into().0;
+        self
+    }
+
+    /// Sets the zeros around the image.
+    #[must_use]
+    pub fn padding(mut self, padding: impl Into<Padding>) -> Self {
+        self.padding = padding.into().0;
+        self
+    }
+
+    /// Sets the distance between kernel taps.
+    #[must_use]
+    pub fn dilation(mut self, dilation: impl Into<Pair>) -> Self {
+        self.dilation = dilation.into().0;
+        self
+    }
+
+    /// Sets the number of groups.
+    #[must_use]
+    pub fn groups(mut self, groups: usize) -> Self {
+        self.groups = groups;
+        self
+    }
+}
+
+impl Tensor {
+    /// Cross-correlation with a bank of kernels, plus a bias:
+    ///
+    /// `y[n,o,i,j] = b[o] + sum over c,u,v of x[n, c, i*stride+u*dilation-top, j*stride+v*dilation-left] * w[o,c,u,v]`
+    ///
+    /// where `c` runs over the channels of the group of `o`. Outside of the image, `x` is 0.
+    ///
+    /// # Shapes
+    /// `x [N, C, H, W]`, `weight [O, C/groups, KH, KW]`, `bias [O]` to `[N, O, OH, OW]` with
+    /// `OH = (H + top + bottom - dilation*(KH-1) - 1) / stride + 1`, rounded down.
+    ///
+    /// # Errors
+    /// The shapes do not fit each other, the kernel is larger than the padded image, element types
+    /// differ, or memory is out.
+    pub fn conv2d(
+        &self,
+        weight: &Self,
+        bias: Option<&Self>,
+        options: Conv2dOptions,
+    ) -> Result<Self> {
+        check_float(OP, self)?;
+        let [_, _, _, _] = self.dims_array(OP)?;
+        // Both directions read the image in this order.
+        let x = in_format(self, format_of(self))?;
+        let inputs: Vec<&Self> = [Some(&x), Some(weight), bias]
+            .into_iter()
+            .flatten()
+            .collect();
+        apply_variadic(Conv2d { options }, &inputs)
+    }
+}
+
+#[derive(Debug)]
+struct Conv2d {
+    options: Conv2dOptions,
+}
+
+struct Saved {
+    geometry: Conv2dGeometry,
+    x: Tensor,
+    weight: Tensor,
+}
+
+impl Conv2d {
+    /// Checks every shape.
+    fn geometry(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+    ) -> Result<Conv2dGeometry> {
+        let [n, c, h, w] = x.dims_array(OP)?;
+        let [out, per_group, kh, kw] = weight.dims_array(OP)?;
+        let Conv2dOptions {
+            stride,
+            padding,
+            dilation,
+            groups,
+        } = self.options;
+        let geometry = Conv2dGeometry::new(
+            n,
+            c,
+            [h, w],
+            out,
+            [kh, kw],
+            stride,
+            padding,
+            dilation,
+            groups,
+        )?;
+        if per_group != geometry.group_in_channels() {
+            let detail = format!(
+                "input {:?} with {groups} groups needs a weight of {} channels, got {:?}",
+                x.shape(),
+                geometry.group_in_channels(),
+                weight.shape()
+            );
+            return Err(Error::shape(OP, detail));
+        }
+        for operand in [Some(weight), bias].into_iter().flatten() {
+            check_same_dtype(OP, x, operand)?;
+        }
+        match bias {
+            Some(b) if b.shape() != [out] => {
+                let detail = format!(
+                    "{out} output channels need a bias of shape [{out}], got {:?}",
+                    b.shape()
+                );
+                Err(Error::shape(OP, detail))
+            }
+            _ => Ok(geometry),
+        }
+    }
+}
+
+/// A new channels-last image from the kernels, in the order that suits its channels.
+fn image(memory: Buffer<f32>, shape: [usize; 4]) -> Result<Tensor> {
+    let image = Tensor::from_buffer(memory, shape, MemoryFormat::ChannelsLast)?;
+    in_format(&image, format_for(shape[1]))
+}
+
+impl VariadicFunction for Conv2d {
+    type Saved = Saved;
+
+    fn describe(&self) -> Description {
+        Description::new(OP)
+            .with("stride", self.options.stride)
+            .with("padding", self.options.padding)
+            .with("dilation", self.options.dilation)
+            .with("groups", self.options.groups)
+    }
+
+    fn forward(&self, inputs: &[Tensor]) -> Result<(Tensor, Saved)> {
+        let [x, weight, rest @ ..] = inputs else {
+            return Err(Error::msg("conv2d: no weight"));
+        };
+        let bias = rest.first();
+        let g = self.geometry(x, weight, bias)?;
+        let bias = bias.map(Tensor::contiguous).transpose()?;
+        if x.dtype() == DType::F32 {
+            let weight = weight.contiguous()?;
+            let bias = bias.as_ref().map(Tensor::memory).transpose()?;
+            let run = match format_of(x) {
+                MemoryFormat::RowMajor => conv2d::forward_nchw,
+                MemoryFormat::ChannelsLast => conv2d::forward,
+            };
+            let mut y = Buffer::recycled(g.y_len())?;
+            let epilogue = Epilogue::NONE.bias(bias);
+            run(
+                current_level()?,
+                &g,
+                x.memory()?,
+                weight.memory()?,
+                &epilogue,
+                &mut y,
+            )?;
+            return Ok((
+                image(y, g.y_shape())?,
+                Saved {
+                    geometry: g,
+                    x: x.clone(),
+                    weight,
+                },
+            ));
+        }
+        let y = filled_by::<f64>(g.y_shape(), format_for(g.out_channels()), |y| {
+            let bias = bias.as_ref().map(Tensor::memory).transpose()?;
+            Ok(reference::forward(&g, &view(x)?, &view(weight)?, bias, y)?)
+        })?;
+        Ok((
+            y,
+            Saved {
+                geometry: g,
+                x: x.clone(),
+                weight: weight.clone(),
+            },
+        ))
+    }
+
+    fn backward(
+        &self,
+        Saved {
+            geometry: g,
+            x,
+            weight,
+        }: &Saved,
+        grad: &Tensor,
+        needs: &[bool],
+    ) -> Result<Vec<Option<Tensor>>> {
+        let gradient = |input: usize| match grad.dtype() {
+            DType::F32 => fast_gradient(g, x, weight, &grad.channels_last()?, input),
+            _ => reference_gradient(g, x, weight, grad, input),
+        };
+        needs
+            .iter()
+            .enumerate()
+            .map(|(i, &need)| need.then(|| gradient(i)).transpose())
+            .collect()
+    }
+}
+
+/// The gradient of input 0, 1 or 2: image, weight, bias. `dy` is channels-last.
+fn fast_gradient(
+    g: &Conv2dGeometry,
+    x: &Tensor,
+    weight: &Tensor,
+    dy: &Tensor,
+    input: usize,
+) -> Result<Tensor> {
+    let (level, dy) = (current_level()?, dy.memory()?);
+    match input {
+        0 => {
+            let mut dx = Buffer::recycled(g.x_len())?;
+            conv2d::backward_input(level, g, dy, weight.memory()?, &mut dx)?;
+            image(dx, g.x_shape())
+        }
+        1 => {
+            let run = match format_of(x) {
+                MemoryFormat::RowMajor => conv2d::backward_weight_nchw,
+                MemoryFormat::ChannelsLast => conv2d::backward_weight,
+            };
+            let mut dw = Buffer::recycled(g.weight_len())?;
+            run(level, g, x.memory()?, dy, &mut dw)?;
+            Tensor::from_buffer(dw, g.weight_shape(), MemoryFormat::RowMajor)
+        }
+        _ => {
+            let mut db = Buffer::recycled(g.out_channels())?;
+            conv2d::backward_bias(level, g, dy, &mut db)?;
+            Tensor::from_buffer(db, g.out_channels(), MemoryFormat::RowMajor)
+        }
+    }
+}
+
+/// The same by the formula, for any memory order, in F64.
+fn reference_gradient(
+    g: &Conv2dGeometry,
+    x: &Tensor,
+    weight: &Tensor,
+    dy: &Tensor,
+    input: usize,
+) -> Result<Tensor> {
+    let dy = view::<f64>(dy)?;
+    match input {
+        0 => filled_by(g.x_shape(), format_for(g.in_channels()), |dx| {
+            Ok(reference::backward_input(g, &dy, &view(weight)?, dx)?)
+        }),
+        1 => filled_by(g.weight_shape(), MemoryFormat::RowMajor, |dw| {
+            Ok(reference::backward_weight(g, &view(x)?, &dy, dw)?)
+        }),
+        _ => {
+            let mut db = Buffer::recycled(g.out_channels())?;
+            reference::backward_bias(g, &dy, &mut db)?;
+            Tensor::from_buffer(db, g.out_channels(), MemoryFormat::RowMajor)
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Tensors without gaps in memory, in whatever order.
+
+use striate_kernels::softmax::AxisGeometry;
+
+use crate::dtype::match_dtype;
+use crate::layout::Layout;
+use crate::{Result, Tensor};
+
+/// The tensor without gaps: itself if it is so in whatever order, else a row-major copy.
+pub(crate) fn dense(x: &Tensor) -> Result<Tensor> {
+    if x.layout().is_dense() {
+        Ok(x.clone())
+    } else {
+        x.contiguous()
+    }
+}
+
+/// The elements in the memory order of a dense layout of the same shape. Not recorded.
+pub(crate) fn in_order_of(x: &Tensor, layout: &Layout) -> Result<Tensor> {
+    if x.layout().same_order(layout) {
+        return Ok(x.detach());
+    }
+    let layout = Layout::dense_like("in_order_of", x.shape(), layout)?;
+    match_dtype!(x.dtype(), T => Ok(Tensor::from_parts(x.copy_into_layout::<T>(&layout)?, layout)))
+}
+
+/// A dense tensor's memory as `[outer, dim, inner]`.
+pub(crate) fn axis_in_memory(x: &Tensor, dim: usize) -> Result<AxisGeometry> {
+    let order = x.layout().memory_order();
+    let at = order.iter().position(|&d| d == dim).unwrap_or(0);
+    let product = |dims: &[usize]| dims.iter().map(|&d| x.shape()[d]).product();
+    Ok(AxisGeometry::new(
+        product(&order[..at]),
+        x.shape()[dim],
+        product(&order[at + 1..]),
+    )?)
+}

@@ -1,0 +1,130 @@
+//! Dropping elements, channels or samples at random in training.
+
+use striate_kernels::parallel::for_each_chunk;
+use striate_kernels::real::Real;
+use striate_simd::Buffer;
+
+use super::check_float;
+use super::dense::{dense, in_order_of};
+use crate::autograd::{Description, Function, apply};
+use crate::dtype::match_float;
+use crate::layout::Layout;
+use crate::random::{PhiloxState, with_default_rng};
+use crate::{Error, Philox, Result, Tensor};
+
+impl Tensor {
+    /// Sets each element to 0 with probability `p` and divides the others by `1 - p`.
+    ///
+    /// Takes one number from this thread's generator ([`manual_seed`](crate::manual_seed)) as the key of a
+    /// sequence of its own. The mask is not stored: backward draws it again.
+    ///
+    /// # Errors
+    /// `p` is outside [0, 1], the elements are not floats, or memory is out.
+    pub fn dropout(&self, p: f64) -> Result<Self> {
+        check("dropout", self, p)?;
+        if p == 0.0 {
+            return Ok(self.clone());
+        }
+        apply(
+            Dropout {
+                p,
+                key: with_default_rng(Philox::next_u64),
+            },
+            [&dense(self)?],
+        )
+    }
+
+    /// [`Tensor::dropout`] of whole channels: one draw for each of the `N C` of `[N, C, ...]`.
+    ///
+    /// # Errors
+    /// As [`Tensor::dropout`], or the rank is below 2.
+    pub fn dropout_channels(&self, p: f64) -> Result<Self> {
+        self.drop_together("dropout_channels", p, 2)
+    }
+
+    /// [`Tensor::dropout`] of whole samples: one draw for each of the `N` of `[N, ...]`.
+    ///
+    /// On the residual branch of a block this is stochastic depth (Huang et al., ECCV 2016, arXiv:1603.09382).
+    ///
+    /// # Errors
+    /// As [`Tensor::dropout`], or the rank is 0.
+    pub fn drop_path(&self, p: f64) -> Result<Self> {
+        self.drop_together("drop_path", p, 1)
+    }
+
+    /// Drops together what has its first `dims` indices in common.
+    fn drop_together(&self, op: &'static str, p: f64, dims: usize) -> Result<Self> {
+        check(op, self, p)?;
+        if self.rank() < dims {
+            let detail = format!(
+                "expected {dims} dimensions or more, got shape {:?}",
+                self.shape()
+            );
+            return Err(Error::shape(op, detail));
+        }
+        if p == 0.0 {
+            return Ok(self.clone());
+        }
+        let mut shape = vec![1; self.rank()];
+        shape[..dims].copy_from_slice(&self.shape()[..dims]);
+        self.mul(&Self::ones(shape, self.dtype())?.dropout(p)?)
+    }
+}
+
+fn check(op: &'static str, x: &Tensor, p: f64) -> Result<()> {
+    check_float(op, x)?;
+    if (0.0..=1.0).contains(&p) {
+        return Ok(());
+    }
+    Err(Error::msg(format!(
+        "{op}: the probability is {p}, but must be in 0 to 1"
+    )))
+}
+
+#[derive(Debug)]
+struct Dropout {
+    p: f64,
+    key: u64,
+}
+
+impl Function<1> for Dropout {
+    /// The memory order that the mask was drawn in.
+    type Saved = Layout;
+
+    fn describe(&self) -> Description {
+        Description::new("dropout").with("p", self.p)
+    }
+
+    fn forward(&self, [x]: [&Tensor; 1]) -> Result<(Tensor, Layout)> {
+        let y = self.mask(x)?;
+        let layout = y.layout().clone();
+        Ok((y, layout))
+    }
+
+    fn backward(&self, order: &Layout, grad: &Tensor, _: [bool; 1]) -> Result<[Option<Tensor>; 1]> {
+        Ok([Some(self.mask(&in_order_of(grad, order)?)?)])
+    }
+}
+
+impl Dropout {
+    /// `x` where the mask keeps it, rescaled. `x` is dense; the mask follows its memory order.
+    fn mask(&self, x: &Tensor) -> Result<Tensor> {
+        /// Elements that one task draws for.
+        const CHUNK: usize = 1 << 12;
+        match_float!("dropout", x.dtype(), T => {
+            let memory = x.memory::<T>()?;
+            let mut y = Buffer::<T>::recycled(x.numel())?;
+            let scale = T::from_f64(1.0 / (1.0 - self.p));
+            for_each_chunk(&mut y, CHUNK, |i, y| {
+                let start = i * CHUNK;
+                let position = start as u64;
+                let mut rng = Philox::from_state(PhiloxState { seed: self.key, stream: 0, position });
+                for (y, &x) in y.iter_mut().zip(&memory[start..]) {
+                    let drop = f64::from(rng.uniform()) < self.p;
+                    *y = if drop { T::ZERO } else { x * scale };
+                }
+            });
+            Ok(Tensor::from_parts(y, Layout::dense_like("dropout", x.shape(), x.layout())?))
+        })
+    }
+}

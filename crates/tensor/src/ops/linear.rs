@@ -1,0 +1,117 @@
+//! The affine map of fully connected layers.
+
+use striate_kernels::epilogue::Epilogue;
+use striate_kernels::gemm::{Matrix, MatrixMut, PackedB, Write, reference};
+use striate_simd::Buffer;
+
+use super::{check_float, check_same_dtype};
+use crate::autograd::{Description, VariadicFunction, apply_variadic};
+use crate::{DType, Error, MemoryFormat, Result, Tensor, current_level};
+
+const OP: &str = "linear";
+
+impl Tensor {
+    /// `y = x W^T + b` over the last dimension.
+    ///
+    /// # Shapes
+    /// `x [..., I]`, `weight [O, I]`, `bias [O]` to `[..., O]`.
+    ///
+    /// # Errors
+    /// The shapes do not fit each other, the types differ or are not float, or memory is out.
+    pub fn linear(&self, weight: &Self, bias: Option<&Self>) -> Result<Self> {
+        check_float(OP, self)?;
+        for operand in [Some(weight), bias].into_iter().flatten() {
+            check_same_dtype(OP, self, operand)?;
+        }
+        let [outputs, inputs] = weight.dims_array(OP)?;
+        let misfit = |what: &str, shape: &[usize]| {
+            let detail = format!("weight {:?} does not fit {what} {shape:?}", weight.shape());
+            Err(Error::shape(OP, detail))
+        };
+        let leading = match self.shape() {
+            [leading @ .., last] if *last == inputs => leading,
+            shape => return misfit("the input's last dimension:", shape),
+        };
+        if let Some(bias) = bias
+            && bias.shape() != [outputs]
+        {
+            return misfit("the bias", bias.shape());
+        }
+        let rows = leading.iter().product::<usize>();
+        let shape = [leading, &[outputs]].concat();
+        let x = self.reshape([rows, inputs])?;
+        let operands: Vec<&Self> = [Some(&x), Some(weight), bias]
+            .into_iter()
+            .flatten()
+            .collect();
+        apply_variadic(Linear, &operands)?.reshape(shape)
+    }
+}
+
+#[derive(Debug)]
+struct Linear;
+
+impl VariadicFunction for Linear {
+    /// The input and the weight.
+    type Saved = [Tensor; 2];
+
+    fn describe(&self) -> Description {
+        Description::new(OP)
+    }
+
+    fn forward(&self, inputs: &[Tensor]) -> Result<(Tensor, [Tensor; 2])> {
+        let [x, weight, bias @ ..] = inputs else {
+            return Err(Error::msg("linear: an input and a weight are needed"));
+        };
+        let bias = bias.first().map(Tensor::contiguous).transpose()?;
+        let [rows, outputs] = [x.shape()[0], weight.shape()[0]];
+        let y = if x.dtype() == DType::F32 {
+            let bias = bias.as_ref().map(Tensor::memory).transpose()?;
+            let mut y = Buffer::recycled(rows * outputs)?;
+            let packed = PackedB::new(current_level()?, matrix(weight)?.transposed())?;
+            let c = MatrixMut::new(&mut y, rows, outputs)?;
+            packed.multiply(matrix(x)?, &Epilogue::NONE.bias(bias), c)?;
+            Tensor::from_buffer(y, [rows, outputs], MemoryFormat::RowMajor)?
+        } else {
+            let mut y = Buffer::<f64>::zeroed(rows * outputs)?;
+            if let Some(bias) = &bias {
+                y.chunks_exact_mut(outputs.max(1))
+                    .zip(std::iter::repeat(bias.memory()?))
+                    .for_each(|(row, bias)| row.copy_from_slice(bias));
+            }
+            let c = MatrixMut::new(&mut y, rows, outputs)?;
+            reference::multiply(matrix(x)?, matrix(weight)?.transposed(), Write::Add, c)?;
+            Tensor::from_buffer(y, [rows, outputs], MemoryFormat::RowMajor)?
+        };
+        Ok((y, [x.clone(), weight.clone()]))
+    }
+
+    /// `dx = dy W`, `dW = dy^T x`, and the bias gets the sum of `dy` over the rows.
+    fn backward(
+        &self,
+        [x, weight]: &[Tensor; 2],
+        grad: &Tensor,
+        needs: &[bool],
+    ) -> Result<Vec<Option<Tensor>>> {
+        let gradient = |input: usize| match input {
+            0 => grad.matmul(weight),
+            1 => grad.transpose(0, 1)?.matmul(x),
+            _ => grad.sum(&[0], false),
+        };
+        needs
+            .iter()
+            .enumerate()
+            .map(|(i, &need)| need.then(|| gradient(i)).transpose())
+            .collect()
+    }
+}
+
+/// A tensor of rank 2 as the kernels read it.
+fn matrix<T: crate::Element>(x: &Tensor) -> Result<Matrix<'_, T>> {
+    let [rows, cols] = x.dims_array(OP)?;
+    Ok(Matrix::strided(
+        x.memory()?,
+        [rows, cols],
+        [x.strides()[0], x.strides()[1]],
+    )?)
+}
