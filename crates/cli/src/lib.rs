@@ -11,6 +11,7 @@ mod explain;
 pub mod failure;
 mod machine;
 pub mod output;
+pub mod parity;
 mod peak;
 mod signal;
 mod source;
