@@ -71,7 +71,8 @@ impl<'a> Epilogue<'a> {
         Ok(())
     }
 
-    /// Applies the steps to an output in memory, whose channels are contiguous.
+    /// Applies the steps to an output in memory: what the kernels are tested against, whose channels are contiguous.
+    #[cfg(test)]
     pub(crate) fn apply(&self, channels: usize, y: &mut [f32]) {
         for (i, y) in y.iter_mut().enumerate() {
             if let Some(bias) = self.bias {

@@ -4,10 +4,15 @@
 //! channels-last (NHWC), and so are inputs, except for [`forward_nchw`] and
 //! [`backward_weight_nchw`], which read the channels-first images that enter a network.
 
+mod algorithm;
+mod backward_input;
+mod direct;
 mod geometry;
 mod packed;
 pub mod reference;
+mod taps;
 
+pub use algorithm::{Algorithm, choose, implementations};
 pub use geometry::Conv2dGeometry;
 pub use packed::PackedWeights;
 
@@ -54,7 +59,7 @@ pub fn forward_nchw(
 /// # Errors
 /// If a slice does not have the geometry's length, or memory runs out.
 pub fn backward_input(
-    _level: Level,
+    level: Level,
     g: &Conv2dGeometry,
     dy: &[f32],
     weight: &[f32],
@@ -63,9 +68,7 @@ pub fn backward_input(
     check_len(OP, "dy", dy.len(), g.y_len())?;
     check_len(OP, "weight", weight.len(), g.weight_len())?;
     check_len(OP, "dx", dx.len(), g.x_len())?;
-    let dy = View::nhwc(dy, g.y_shape())?;
-    let weight = View::nchw(weight, g.weight_shape())?;
-    reference::backward_input(g, &dy, &weight, &mut ViewMut::nhwc(dx, g.x_shape())?)
+    backward_input::run(level, g, dy, weight, dx)
 }
 
 /// Computes the gradient of the weights from `x` (NHWC) and `dy` (NHWC).
@@ -124,3 +127,6 @@ pub fn backward_bias(
     check_len(OP, "dy", dy.len(), g.y_len())?;
     reference::backward_bias(g, &View::nhwc(dy, g.y_shape())?, dbias)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,24 +1,27 @@
 //! Weights in the order the kernels read them.
 
-use super::{Conv2dGeometry, reference};
+use super::algorithm::{Algorithm, choose};
+use super::taps::{Reduce, TapWeights, Taps};
+use super::{Conv2dGeometry, OP, direct};
 use crate::epilogue::Epilogue;
 use crate::error::{KernelError, check_len};
+use crate::gemm::Write;
+use crate::gemm::block::Product;
 use crate::geometry::{GeometryError, Layout};
-use crate::view::{View, ViewMut};
+use crate::layout::transpose;
 use striate_simd::{Buffer, Level};
-
-const OP: &str = "conv2d";
 
 /// The weights of a convolution, arranged once for a level and an input layout, used many times.
 ///
-/// They serve every geometry with the same weight shape, stride, dilation and groups: the batch and
-/// the image size may differ from those they were packed for.
+/// They serve every geometry with the same weights, stride, padding, dilation and groups: the batch
+/// and the image size may differ from those they were packed for, where they were tuned.
 #[derive(Debug)]
 pub struct PackedWeights {
     level: Level,
     geometry: Conv2dGeometry,
     input: Layout,
-    data: Buffer<f32>,
+    algorithm: Algorithm,
+    weights: TapWeights,
 }
 
 impl PackedWeights {
@@ -34,19 +37,22 @@ impl PackedWeights {
         weight: &[f32],
     ) -> Result<Self, KernelError> {
         check_len(OP, "weight", weight.len(), g.weight_len())?;
+        let algorithm = choose(g, input, level);
+        let weights = TapWeights::pack(level, &Taps::forward(g), Reduce::Inputs, weight)?;
         Ok(Self {
             level,
             geometry: *g,
             input,
-            data: Buffer::copy_of(weight)?,
+            algorithm,
+            weights,
         })
     }
 
     /// Computes `y` (NHWC) from `x`, whose layout is the one the weights were packed for.
     ///
     /// # Errors
-    /// If a slice does not have the geometry's length, or the weights were packed for another
-    /// convolution.
+    /// If a slice does not have the geometry's length, the weights were packed for another
+    /// convolution, or memory runs out.
     pub fn forward(
         &self,
         g: &Conv2dGeometry,
@@ -54,8 +60,15 @@ impl PackedWeights {
         epilogue: &Epilogue<'_>,
         y: &mut [f32],
     ) -> Result<(), KernelError> {
-        let attributes =
-            |g: &Conv2dGeometry| (g.weight_shape(), g.stride(), g.dilation(), g.groups());
+        let attributes = |g: &Conv2dGeometry| {
+            (
+                g.weight_shape(),
+                g.stride(),
+                g.padding(),
+                g.dilation(),
+                g.groups(),
+            )
+        };
         if attributes(g) != attributes(&self.geometry) {
             let rule = format!("the weights were packed for {:?}", self.geometry);
             return Err(GeometryError::new(OP, "geometry", format!("{g:?}"), rule).into());
@@ -64,15 +77,48 @@ impl PackedWeights {
         check_len(OP, "y", y.len(), g.y_len())?;
         let channels = g.out_channels();
         epilogue.check(OP, y.len() / channels, channels, channels)?;
-        let weight = View::nchw(&self.data[..], g.weight_shape())?;
-        let x = View::dense(x, g.x_shape(), self.input)?;
-        reference::forward(g, &x, &weight, None, &mut ViewMut::nhwc(y, g.y_shape())?)?;
-        epilogue.apply(g.out_channels(), y);
-        Ok(())
+        let channels_last;
+        let x = match self.input {
+            Layout::Nhwc => x,
+            Layout::Nchw => {
+                let mut copy = Buffer::recycled(x.len())?;
+                let [h, w] = g.in_size();
+                transpose(x, &mut copy, g.in_channels(), h * w);
+                channels_last = copy;
+                &channels_last[..]
+            }
+        };
+        match self.algorithm {
+            Algorithm::Pointwise => {
+                let product = Product {
+                    rows: y.len() / channels,
+                    k_len: g.in_channels(),
+                    a: x,
+                    a_stride: g.in_channels(),
+                    b: &self.weights.data,
+                    panels: &self.weights.panels,
+                };
+                product.run(self.level, epilogue, Write::Replace, y, channels);
+                Ok(())
+            }
+            Algorithm::Direct => {
+                direct::run(self.level, &Taps::forward(g), &self.weights, x, epilogue, y)
+            }
+        }
     }
 
     /// The level the weights were packed for.
     pub fn level(&self) -> Level {
         self.level
+    }
+
+    /// The layout of the input they were packed for.
+    pub fn input(&self) -> Layout {
+        self.input
+    }
+
+    /// The algorithm they were packed for.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
     }
 }

@@ -1,0 +1,76 @@
+//! Which implementations there are, and which one a convolution gets.
+
+use super::Conv2dGeometry;
+use crate::geometry::Layout;
+use striate_simd::Level;
+
+/// A way to compute a convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Algorithm {
+    /// A 1x1 convolution as one matrix product, the input read in place.
+    Pointwise,
+    /// Tiles of output pixels that read the input in place, tap by tap.
+    Direct,
+}
+
+/// The implementations, best first: the first that accepts a convolution computes it.
+const IMPLEMENTATIONS: [Algorithm; 2] = [Algorithm::Pointwise, Algorithm::Direct];
+
+/// The implementations, best first.
+pub fn implementations() -> &'static [Algorithm] {
+    &IMPLEMENTATIONS
+}
+
+/// The implementation that computes the forward pass of a convolution whose input has layout
+/// `input`. A pure function of its arguments.
+pub fn choose(g: &Conv2dGeometry, input: Layout, _level: Level) -> Algorithm {
+    let accepts = |algorithm: &&Algorithm| algorithm.accepts(g, input);
+    IMPLEMENTATIONS
+        .iter()
+        .find(accepts)
+        .copied()
+        .unwrap_or(Algorithm::Direct)
+}
+
+impl Algorithm {
+    fn accepts(self, g: &Conv2dGeometry, input: Layout) -> bool {
+        match self {
+            Self::Pointwise => {
+                let trivial = g.kernel() == [1, 1] && g.stride() == [1, 1] && g.padding() == [0; 4];
+                trivial && g.groups() == 1 && input == Layout::Nhwc
+            }
+            Self::Direct => true,
+        }
+    }
+
+    /// The family, the middle of [`name`](Self::name).
+    pub fn family(self) -> &'static str {
+        match self {
+            Self::Pointwise => "pointwise",
+            Self::Direct => "direct",
+        }
+    }
+
+    /// The name of the kernel that computes a convolution with this algorithm, such as
+    /// `f32-conv2d-direct-3x3s1-avx512`.
+    pub fn name(self, g: &Conv2dGeometry, level: Level) -> String {
+        let short = |[h, w]: [usize; 2]| {
+            if h == w {
+                h.to_string()
+            } else {
+                format!("{h}x{w}")
+            }
+        };
+        let [kh, kw] = g.kernel();
+        let stride = short(g.stride());
+        let mut name = format!("f32-conv2d-{}-{kh}x{kw}s{stride}", self.family());
+        if g.dilation() != [1, 1] {
+            name.push_str(&format!("d{}", short(g.dilation())));
+        }
+        if g.groups() > 1 {
+            name.push_str(&format!("g{}", g.groups()));
+        }
+        format!("{name}-{level}")
+    }
+}

@@ -1,0 +1,99 @@
+//! The gradient of the input, as forward convolutions of the gradient of the output.
+//!
+//! An input pixel `i` received `x[i] * w[k]` in the output pixels `o` with
+//! `o * stride + k * dilation - pad = i`, so
+//!
+//! ```text
+//! dx[i] = sum over taps k with (i + pad - k * dilation) divisible by stride of
+//!     dy[(i + pad - k * dilation) / stride] * transposed w[k]
+//! ```
+//!
+//! The taps that take part depend only on the remainder of `i` by the stride. For each remainder the
+//! sum is a convolution with stride 1 over some of the taps, whose outputs lie `stride` apart.
+//! Nothing is multiplied with inserted zeros, and nothing is scattered.
+
+use super::taps::{Reduce, Tap, TapWeights, Taps};
+use super::{Conv2dGeometry, direct};
+use crate::epilogue::Epilogue;
+use crate::error::KernelError;
+use crate::parallel;
+use striate_simd::Level;
+
+/// Elements that are cleared as one task.
+const CLEAR: usize = 1 << 16;
+
+/// Computes `dx` from `dy`, both channels-last.
+pub(super) fn run(
+    level: Level,
+    g: &Conv2dGeometry,
+    dy: &[f32],
+    weight: &[f32],
+    dx: &mut [f32],
+) -> Result<(), KernelError> {
+    let phases = phases(g);
+    let reached: usize = phases.iter().map(Taps::pixels).sum();
+    if reached * g.in_channels() < dx.len() {
+        parallel::for_each_chunk(dx, CLEAR, |_, chunk| chunk.fill(0.0));
+    }
+    for taps in &phases {
+        let weights = TapWeights::pack(level, taps, Reduce::Outputs, weight)?;
+        direct::run(level, taps, &weights, dy, &Epilogue::NONE, dx)?;
+    }
+    Ok(())
+}
+
+/// The remainders of the input coordinates that some tap reaches, each with its taps.
+fn phases(g: &Conv2dGeometry) -> Vec<Taps> {
+    let axes = [0, 1].map(|axis| axis_phases(g, axis));
+    let mut phases = Vec::new();
+    for (y, rows) in &axes[0] {
+        for (x, columns) in &axes[1] {
+            let tap = |&(dy, ky): &(isize, usize), &(dx, kx): &(isize, usize)| Tap {
+                offset: [dy, dx],
+                index: ky * g.kernel()[1] + kx,
+            };
+            let [h, w] = g.in_size();
+            phases.push(Taps {
+                batch: g.batch(),
+                in_size: g.out_size(),
+                in_channels: g.out_channels(),
+                grid: [
+                    (h - y).div_ceil(g.stride()[0]),
+                    (w - x).div_ceil(g.stride()[1]),
+                ],
+                stride: [1, 1],
+                taps: rows
+                    .iter()
+                    .flat_map(|r| columns.iter().map(move |c| tap(r, c)))
+                    .collect(),
+                out_size: g.in_size(),
+                out_start: [*y, *x],
+                out_step: g.stride(),
+                out_channels: g.in_channels(),
+                groups: g.groups(),
+            });
+        }
+    }
+    phases
+}
+
+/// The remainders along one axis, each with its taps as (offset in the output, place in the kernel),
+/// in ascending order of the offset.
+fn axis_phases(g: &Conv2dGeometry, axis: usize) -> Vec<(usize, Vec<(isize, usize)>)> {
+    let (stride, pad) = (g.stride()[axis] as isize, g.padding()[2 * axis] as isize);
+    let mut phases: Vec<(usize, Vec<(isize, usize)>)> = Vec::new();
+    for k in (0..g.kernel()[axis]).rev() {
+        let reach = (k * g.dilation()[axis]) as isize - pad;
+        let remainder = reach.rem_euclid(stride);
+        let start = remainder as usize;
+        if start >= g.in_size()[axis] {
+            continue;
+        }
+        let tap = ((remainder - reach) / stride, k);
+        match phases.iter_mut().find(|(phase, _)| *phase == start) {
+            Some((_, taps)) => taps.push(tap),
+            None => phases.push((start, vec![tap])),
+        }
+    }
+    phases
+}

@@ -1,0 +1,170 @@
+//! A convolution as a sum over taps, and its weights in the order of that sum.
+
+use super::Conv2dGeometry;
+use crate::disjoint::DisjointMut;
+use crate::error::KernelError;
+use crate::gemm::panels::Panels;
+use crate::parallel;
+use striate_simd::{Buffer, Level};
+
+/// Output pixels, each the sum of some input pixels at fixed distances, times a matrix per distance.
+///
+/// ```text
+/// y[n, start + step * p] = sum over taps t of x[n, p * stride + t.offset] * weight[t]
+/// ```
+///
+/// for every pixel `p` of `grid`. The forward pass is one of these; the data gradient is one for
+/// every remainder of the input coordinates by the stride.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Taps {
+    /// Images.
+    pub(super) batch: usize,
+    /// Pixels of an input image, `[h, w]`.
+    pub(super) in_size: [usize; 2],
+    /// Channels of an input pixel.
+    pub(super) in_channels: usize,
+    /// Pixels computed of an image.
+    pub(super) grid: [usize; 2],
+    /// Input pixels between neighbours of the grid.
+    pub(super) stride: [usize; 2],
+    /// The taps, in the order of the packed weights.
+    pub(super) taps: Vec<Tap>,
+    /// Pixels of an output image.
+    pub(super) out_size: [usize; 2],
+    /// Where the grid begins in an output image.
+    pub(super) out_start: [usize; 2],
+    /// Output pixels between neighbours of the grid.
+    pub(super) out_step: [usize; 2],
+    /// Channels of an output pixel.
+    pub(super) out_channels: usize,
+    /// Groups of channels.
+    pub(super) groups: usize,
+}
+
+/// One tap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tap {
+    /// The input pixel it reads, relative to `p * stride`.
+    pub(super) offset: [isize; 2],
+    /// Its place `ky * kernel_w + kx` in the kernel.
+    pub(super) index: usize,
+}
+
+impl Taps {
+    /// The forward pass.
+    pub(super) fn forward(g: &Conv2dGeometry) -> Self {
+        let [top, _, left, _] = g.padding();
+        let [kh, kw] = g.kernel();
+        let offset =
+            |k: usize, axis: usize, pad: usize| (k * g.dilation()[axis]) as isize - pad as isize;
+        let tap = |index: usize| Tap {
+            offset: [offset(index / kw, 0, top), offset(index % kw, 1, left)],
+            index,
+        };
+        Self {
+            batch: g.batch(),
+            in_size: g.in_size(),
+            in_channels: g.in_channels(),
+            grid: g.out_size(),
+            stride: g.stride(),
+            taps: (0..kh * kw).map(tap).collect(),
+            out_size: g.out_size(),
+            out_start: [0, 0],
+            out_step: [1, 1],
+            out_channels: g.out_channels(),
+            groups: g.groups(),
+        }
+    }
+
+    /// Input channels of a group.
+    pub(super) fn k_len(&self) -> usize {
+        self.in_channels / self.groups
+    }
+
+    /// Output channels of a group.
+    pub(super) fn columns(&self) -> usize {
+        self.out_channels / self.groups
+    }
+
+    /// Pixels computed, of all images.
+    pub(super) fn pixels(&self) -> usize {
+        self.batch * self.grid[0] * self.grid[1]
+    }
+
+    /// The place among all output pixels of pixel `[y, x]` of the grid of image `n`.
+    pub(super) fn out_pixel(&self, [n, y, x]: [usize; 3]) -> usize {
+        let row = n * self.out_size[0] + self.out_start[0] + y * self.out_step[0];
+        row * self.out_size[1] + self.out_start[1] + x * self.out_step[1]
+    }
+
+    /// Image, row and column of the grid's pixel number `index`.
+    pub(super) fn coordinates(&self, index: usize) -> [usize; 3] {
+        let [h, w] = self.grid;
+        [index / w / h, index / w % h, index % w]
+    }
+}
+
+/// Weights as `[group][panel][tap][input channel][output channels of the panel]`.
+#[derive(Debug)]
+pub(super) struct TapWeights {
+    pub(super) panels: Panels,
+    pub(super) data: Buffer<f32>,
+}
+
+/// Which index of dense `[out, in / groups, kernel]` weights a reduction runs over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reduce {
+    /// Input channels: the forward pass.
+    Inputs,
+    /// Output channels: the data gradient.
+    Outputs,
+}
+
+/// Input channels that are packed together, so that their lines stay in the first-level cache.
+const K_BLOCK: usize = 8;
+
+impl TapWeights {
+    /// Arranges the weights for `taps` on `level`.
+    pub(super) fn pack(
+        level: Level,
+        taps: &Taps,
+        reduce: Reduce,
+        weight: &[f32],
+    ) -> Result<Self, KernelError> {
+        let (k_len, columns) = (taps.k_len(), taps.columns());
+        let panels = Panels::choose(level, taps.pixels(), columns);
+        let kernel = weight.len() / (taps.groups * k_len * columns);
+        let (k_stride, column_stride) = match reduce {
+            Reduce::Inputs => (kernel, k_len * kernel),
+            Reduce::Outputs => (columns * kernel, kernel),
+        };
+        let rows = taps.taps.len() * k_len;
+        let group_len = panels.padded_columns() * rows;
+        let mut data = Buffer::recycled(taps.groups * group_len)?;
+        let pieces = DisjointMut::new(&mut data);
+        parallel::for_each(taps.groups * panels.count(), |task| {
+            let group = task / panels.count();
+            let panel = panels.panel(task % panels.count());
+            let range = panels.packed_range(&panel, rows);
+            let width = range.len() / rows.max(1);
+            let start = group * group_len;
+            let mut packed = pieces.range(start + range.start..start + range.end);
+            let source = &weight[group * k_len * columns * kernel..];
+            for k0 in (0..k_len).step_by(K_BLOCK) {
+                for (at, column) in panel.columns.clone().enumerate() {
+                    for k in k0..(k0 + K_BLOCK).min(k_len) {
+                        let source = &source[k * k_stride + column * column_stride..][..kernel];
+                        for (t, tap) in taps.taps.iter().enumerate() {
+                            packed[(t * k_len + k) * width + at] = source[tap.index];
+                        }
+                    }
+                }
+            }
+            for row in packed.chunks_exact_mut(width.max(1)) {
+                row[panel.columns.len()..].fill(0.0);
+            }
+        });
+        drop(pieces);
+        Ok(Self { panels, data })
+    }
+}
