@@ -276,3 +276,66 @@ fn out_extent(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn build(
+        channels: [usize; 3],
+        size: usize,
+        kernel: usize,
+        stride: usize,
+        pad: usize,
+        dilation: usize,
+    ) -> Result<Conv2dGeometry, GeometryError> {
+        let [inputs, outputs, groups] = channels;
+        let (size, pad) = ([size; 2], [pad; 4]);
+        let (kernel, stride, dilation) = ([kernel; 2], [stride; 2], [dilation; 2]);
+        Conv2dGeometry::new(
+            2, inputs, size, outputs, kernel, stride, pad, dilation, groups,
+        )
+    }
+
+    #[test]
+    fn the_output_size_is_the_usual_one() {
+        for (size, kernel, stride, pad, dilation, expected) in [
+            (224, 7, 2, 3, 1, 112),
+            (56, 3, 1, 1, 1, 56),
+            (56, 1, 2, 0, 1, 28),
+            (33, 3, 1, 12, 12, 33),
+            (5, 5, 3, 0, 1, 1),
+            (4, 2, 3, 5, 2, 4),
+        ] {
+            let g = build([4, 6, 2], size, kernel, stride, pad, dilation).unwrap();
+            assert_eq!(g.out_size(), [expected; 2], "{g:?}");
+        }
+    }
+
+    #[test]
+    fn impossible_convolutions_are_refused() {
+        let huge = usize::MAX / 2;
+        for (error, expected) in [
+            (build([4, 6, 1], 5, 6, 1, 0, 1), "kernel is 6, but"),
+            (
+                build([4, 6, 1], 5, 3, 1, 0, 3),
+                "kernel is 3, but dilated by 3",
+            ),
+            (build([4, 6, 1], 5, 3, 1, 1, huge), "kernel is 3, but"),
+            (build([4, 6, 4], 5, 3, 1, 1, 1), "out_channels is 6, but"),
+            (build([4, 6, 0], 5, 3, 1, 1, 1), "groups is 0, but"),
+            (build([0, 6, 1], 5, 3, 1, 1, 1), "in_channels is 0, but"),
+            (build([4, 6, 1], 5, 3, 0, 1, 1), "stride is 0, but"),
+            (build([4, 6, 1], 5, 3, 1, huge, 1), "padding is"),
+            (build([4, 6, 1], huge, 3, 1, 1, 1), "input is"),
+            (build([4, 6, 1], 5, 3, 1, 1 << 40, 1), "output is"),
+            (build([huge, 6, 1], 5, 1, 1, 0, 1), "input is"),
+        ] {
+            let message = error.expect_err(expected).to_string();
+            assert!(
+                message.starts_with(&format!("conv2d: {expected}")),
+                "{message}"
+            );
+        }
+    }
+}
