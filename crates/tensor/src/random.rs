@@ -160,6 +160,36 @@ impl Philox {
     }
 }
 
+/// `1 / (2k + 1)`: the series of the inverse hyperbolic tangent.
+const ATANH: [f64; 11] = {
+    let mut terms = [0.0; 11];
+    let mut k = 0;
+    while k < terms.len() {
+        terms[k] = 1.0 / (2 * k + 1) as f64;
+        k += 1;
+    }
+    terms
+};
+
+/// `(-1)^k / (2k + odd)!`: the series of the cosine and, with `odd`, of the sine.
+const fn alternating(odd: usize) -> [f64; 10] {
+    let mut terms = [1.0; 10];
+    let mut k = 1;
+    while k < terms.len() {
+        terms[k] = -terms[k - 1] / ((2 * k + odd) * (2 * k + odd - 1)) as f64;
+        k += 1;
+    }
+    terms
+}
+
+const COS: [f64; 10] = alternating(0);
+const SIN: [f64; 10] = alternating(1);
+
+/// `terms[0] + terms[1] x + ...`, rounded alike everywhere.
+fn polynomial<const N: usize>(terms: &[f64; N], x: f64) -> f64 {
+    terms.iter().rev().fold(0.0, |sum, term| sum * x + term)
+}
+
 /// Natural logarithm of a positive normal number, in operations that round alike everywhere.
 fn ln(x: f64) -> f64 {
     let bits = x.to_bits();
@@ -169,33 +199,22 @@ fn ln(x: f64) -> f64 {
         mantissa *= 0.5;
         exponent += 1;
     }
-    // ln m = 2 atanh(t), |t| <= 0.1716: eleven odd terms leave less than 1e-18.
+    // ln m = 2 atanh(t), |t| <= 0.1716: eleven terms leave less than 1e-17.
     let t = (mantissa - 1.0) / (mantissa + 1.0);
-    let t2 = t * t;
-    let series = (0..11)
-        .rev()
-        .fold(0.0, |sum, k| sum * t2 + 1.0 / f64::from(2 * k + 1));
-    exponent as f64 * std::f64::consts::LN_2 + 2.0 * t * series
+    exponent as f64 * std::f64::consts::LN_2 + 2.0 * t * polynomial(&ATANH, t * t)
 }
 
 /// `cos(2 pi v)` for v in [0, 1), in operations that round alike everywhere.
 fn cos_turn(v: f64) -> f64 {
-    // The nearest quarter turn, and what is left of at most an eighth.
-    let quarter = (v * 4.0).round();
+    // The nearest quarter turn, and what is left of at most an eighth: ten terms leave less than 1e-19.
+    let quarter = (v * 4.0 + 0.5).floor();
     let angle = (v - quarter * 0.25) * std::f64::consts::TAU;
-    let a2 = angle * angle;
-    // Taylor series: ten terms at |angle| <= pi/4 leave less than 1e-19.
-    let series = |first: i32| {
-        (0..10).rev().fold(1.0, |rest, k| {
-            let (i, j) = (f64::from(2 * k + first + 1), f64::from(2 * k + first + 2));
-            1.0 - a2 / (i * j) * rest
-        })
-    };
+    let square = angle * angle;
     match quarter as i32 {
-        1 => -angle * series(1),
-        2 => -series(0),
-        3 => angle * series(1),
-        _ => series(0),
+        1 => -angle * polynomial(&SIN, square),
+        2 => -polynomial(&COS, square),
+        3 => angle * polynomial(&SIN, square),
+        _ => polynomial(&COS, square),
     }
 }
 

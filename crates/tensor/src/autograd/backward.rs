@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::sync::Arc;
 
 use super::grad_mode::no_grad;
-use super::node::{Edge, LeafId, Node, Origin};
+use super::node::{BackwardCall, Edge, LeafId, Node, Origin};
 use crate::{Error, Result, Tensor};
 
 /// Gradients of the leaves, as returned by [`Tensor::backward`].
@@ -177,9 +177,22 @@ impl Pass {
             .iter()
             .map(|edge| !matches!(edge.origin, Origin::Constant))
             .collect();
-        let grads = node
-            .function
-            .backward(&grad, &needs, retain, &mut self.leaves)?;
+        let call = BackwardCall {
+            grad: &grad,
+            needs: &needs,
+            retain,
+            sum: match &node.edges[..] {
+                [
+                    Edge {
+                        origin: Origin::Node(input),
+                        ..
+                    },
+                ] => self.pending.get_mut(&input.id),
+                _ => None,
+            },
+            captured: &mut self.leaves,
+        };
+        let grads = node.function.backward(call)?;
         // Freed here, so that a gradient passed on unchanged has one owner.
         drop(grad);
         if grads.len() != node.edges.len() {

@@ -1,12 +1,12 @@
 //! Trading time for memory: activations are computed again when backward needs them.
 
 use std::cell::Cell;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use super::backward::{self, Gradients};
-use super::function::{Description, attach, freed};
+use super::backward;
+use super::function::{Description, attach, take};
 use super::grad_mode::{self, Mode, with_mode};
-use super::node::{NodeFunction, next_in_sequence};
+use super::node::{BackwardCall, NodeFunction, next_in_sequence};
 use crate::random::{PhiloxState, rng_state, set_rng_state};
 use crate::{Result, Tensor};
 
@@ -49,7 +49,7 @@ where
         f,
         rng,
         tracked,
-        saved: Mutex::new(Some(saved)),
+        saved: Mutex::new(Some(Arc::new(saved))),
     };
     // Captured leaves are reason enough to record, even if no input tracks gradients.
     attach(inputs, output, || Box::new(segment))
@@ -68,7 +68,7 @@ struct Segment<F> {
     f: F,
     rng: PhiloxState,
     tracked: Vec<bool>,
-    saved: Mutex<Option<Vec<Tensor>>>,
+    saved: Mutex<Option<Arc<Vec<Tensor>>>>,
 }
 
 /// Puts the generator and the recomputing mark back.
@@ -92,20 +92,8 @@ where
         Description::new("checkpoint")
     }
 
-    fn backward(
-        &self,
-        grad: &Tensor,
-        _: &[bool],
-        retain: bool,
-        captured: &mut Gradients,
-    ) -> Result<Vec<Option<Tensor>>> {
-        let saved = {
-            let mut slot = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
-            if retain { slot.clone() } else { slot.take() }
-        };
-        let Some(saved) = saved else {
-            return Err(freed());
-        };
+    fn backward(&self, call: BackwardCall<'_>) -> Result<Vec<Option<Tensor>>> {
+        let saved = take(&self.saved, call.retain)?;
         let oldest = next_in_sequence();
         let inputs = saved
             .iter()
@@ -120,9 +108,9 @@ where
             set_rng_state(self.rng);
             with_mode(Mode::On, || (self.f)(&inputs))?
         };
-        let mut grads = backward::run(&output, grad.clone(), false, oldest)?;
+        let mut grads = backward::run(&output, call.grad.clone(), false, oldest)?;
         let result = inputs.iter().map(|input| grads.remove(input)).collect();
-        captured.accumulate(grads)?;
+        call.captured.accumulate(grads)?;
         Ok(result)
     }
 }

@@ -3,9 +3,8 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::backward::Gradients;
 use super::grad_mode::{self, Mode, no_grad};
-use super::node::{Edge, Node, NodeFunction, Origin};
+use super::node::{BackwardCall, Edge, Node, NodeFunction, Origin};
 use crate::{Error, Result, Tensor};
 
 /// The name of an operation and its attributes, as printed in a graph.
@@ -49,6 +48,34 @@ impl fmt::Display for Description {
 ///
 /// Inputs arrive without history, and nothing is recorded inside `forward` and `backward`, so both
 /// may use other tensor operations freely.
+///
+/// ```
+/// use striate_tensor::autograd::{Description, Function, apply};
+/// use striate_tensor::{Result, Tensor, gradcheck};
+///
+/// /// `x^3`
+/// struct Cube;
+///
+/// impl Function<1> for Cube {
+///     type Saved = Tensor;
+///
+///     fn describe(&self) -> Description {
+///         Description::new("cube")
+///     }
+///
+///     fn forward(&self, [x]: [&Tensor; 1]) -> Result<(Tensor, Tensor)> {
+///         Ok((x.square()?.mul(x)?, x.clone()))
+///     }
+///
+///     fn backward(&self, x: &Tensor, grad: &Tensor, _: [bool; 1]) -> Result<[Option<Tensor>; 1]> {
+///         Ok([Some(x.square()?.mul_scalar(3.0)?.mul(grad)?)])
+///     }
+/// }
+///
+/// let x = Tensor::from_slice(&[0.5, -2.0], 2)?;
+/// gradcheck(|x| apply(Cube, [&x[0]]), &[x])?;
+/// # Ok::<(), striate_tensor::Error>(())
+/// ```
 pub trait Function<const N: usize>: Send + Sync + 'static {
     /// What backward needs from forward.
     type Saved: Send + Sync + 'static;
@@ -75,6 +102,19 @@ pub trait Function<const N: usize>: Send + Sync + 'static {
         grad: &Tensor,
         needs: [bool; N],
     ) -> Result<[Option<Tensor>; N]>;
+
+    /// Adds the gradient of the only input to `sum`, which holds the gradients that have come from
+    /// elsewhere, and returns true; or does nothing and returns false.
+    ///
+    /// For functions whose gradient is mostly zeros: each part of a split tensor adds itself where
+    /// it belongs.
+    ///
+    /// # Errors
+    /// Memory is out.
+    fn accumulate(&self, saved: &Self::Saved, grad: &Tensor, sum: &mut Tensor) -> Result<bool> {
+        let _ = (saved, grad, sum);
+        Ok(false)
+    }
 }
 
 /// Like [`Function`], for any number of inputs. Run it with [`apply_variadic`].
@@ -182,13 +222,17 @@ fn trace(inputs: &[&Tensor], output: &Tensor) -> Result<Tensor> {
     output.requires_grad(true)
 }
 
-/// The error of a second pass through a node.
-pub(crate) fn freed() -> Error {
-    Error::Autograd(
-        "backward has been through here and freed what was saved: \
-         call backward_retain the first time to go through twice"
-            .into(),
-    )
+/// What a node saved: shared if it is to be kept, else taken out.
+pub(crate) fn take<T>(slot: &Mutex<Option<Arc<T>>>, retain: bool) -> Result<Arc<T>> {
+    let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+    let saved = if retain { slot.clone() } else { slot.take() };
+    saved.ok_or_else(|| {
+        Error::Autograd(
+            "backward has been through here and freed what was saved: \
+             call backward_retain the first time to go through twice"
+                .into(),
+        )
+    })
 }
 
 /// The call of one kind of function, with its type forgotten by [`Recorded`].
@@ -201,6 +245,7 @@ trait Call: Send + Sync + 'static {
         grad: &Tensor,
         needs: &[bool],
     ) -> Result<Vec<Option<Tensor>>>;
+    fn accumulate(&self, saved: &Self::Saved, grad: &Tensor, sum: &mut Tensor) -> Result<bool>;
 }
 
 struct Fixed<F, const N: usize>(F);
@@ -221,6 +266,10 @@ impl<F: Function<N>, const N: usize> Call for Fixed<F, N> {
         let needs = std::array::from_fn(|i| needs.get(i).copied().unwrap_or(false));
         Ok(self.0.backward(saved, grad, needs)?.into())
     }
+
+    fn accumulate(&self, saved: &F::Saved, grad: &Tensor, sum: &mut Tensor) -> Result<bool> {
+        self.0.accumulate(saved, grad, sum)
+    }
 }
 
 struct Variadic<F>(F);
@@ -239,6 +288,10 @@ impl<F: VariadicFunction> Call for Variadic<F> {
         needs: &[bool],
     ) -> Result<Vec<Option<Tensor>>> {
         self.0.backward(saved, grad, needs)
+    }
+
+    fn accumulate(&self, _: &F::Saved, _: &Tensor, _: &mut Tensor) -> Result<bool> {
+        Ok(false)
     }
 }
 
@@ -262,20 +315,20 @@ impl<C: Call> NodeFunction for Recorded<C> {
         self.call.describe()
     }
 
-    fn backward(
-        &self,
-        grad: &Tensor,
-        needs: &[bool],
-        retain: bool,
-        _: &mut Gradients,
-    ) -> Result<Vec<Option<Tensor>>> {
-        let saved = {
-            let mut slot = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
-            if retain { slot.clone() } else { slot.take() }
-        };
-        match saved {
-            Some(saved) => self.call.backward(&saved, grad, needs),
-            None => Err(freed()),
+    fn backward(&self, call: BackwardCall<'_>) -> Result<Vec<Option<Tensor>>> {
+        let BackwardCall {
+            grad,
+            needs,
+            retain,
+            sum,
+            ..
+        } = call;
+        let saved = take(&self.saved, retain)?;
+        if let Some(sum) = sum
+            && self.call.accumulate(&saved, grad, sum)?
+        {
+            return Ok(vec![None]);
         }
+        self.call.backward(&saved, grad, needs)
     }
 }

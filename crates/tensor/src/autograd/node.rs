@@ -44,14 +44,22 @@ pub(crate) enum Origin {
 pub(crate) trait NodeFunction: Send + Sync {
     fn describe(&self) -> Description;
 
-    /// Gradients of the inputs. Gradients of leaves that are not inputs go into `captured`.
-    fn backward(
-        &self,
-        grad: &Tensor,
-        needs: &[bool],
-        retain: bool,
-        captured: &mut Gradients,
-    ) -> Result<Vec<Option<Tensor>>>;
+    /// Gradients of the inputs; `None` is zero, or has been added to [`BackwardCall::sum`].
+    fn backward(&self, call: BackwardCall<'_>) -> Result<Vec<Option<Tensor>>>;
+}
+
+/// What a node needs for its backward pass.
+pub(crate) struct BackwardCall<'a> {
+    /// Gradient of the output.
+    pub(crate) grad: &'a Tensor,
+    /// Which inputs want a gradient.
+    pub(crate) needs: &'a [bool],
+    /// Whether what was saved must be kept.
+    pub(crate) retain: bool,
+    /// What other users of the only input have sent it so far.
+    pub(crate) sum: Option<&'a mut Tensor>,
+    /// Takes gradients of leaves that are not inputs.
+    pub(crate) captured: &'a mut Gradients,
 }
 
 /// A recorded operation.

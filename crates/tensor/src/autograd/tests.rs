@@ -1,5 +1,7 @@
 //! What the graph does, as opposed to what single operations do.
 
+use std::sync::Arc;
+
 use super::{Description, Function, apply, checkpoint, gradcheck, no_grad};
 use crate::random::with_default_rng;
 use crate::{DType, Error, Philox, Result, Tensor, manual_seed};
@@ -302,6 +304,73 @@ fn graphs_print_operations_attributes_and_shapes() -> Result<()> {
     );
     assert_eq!(y.graph().to_string(), expected);
     assert!(x.graph().nodes.is_empty());
+    Ok(())
+}
+
+/// `x`, keeping a token while it may be differentiated.
+struct Keep(Arc<()>);
+
+impl Function<1> for Keep {
+    type Saved = Arc<()>;
+
+    fn describe(&self) -> Description {
+        Description::new("keep")
+    }
+
+    fn forward(&self, [x]: [&Tensor; 1]) -> Result<(Tensor, Arc<()>)> {
+        Ok((x.add_scalar(0.0)?, Arc::clone(&self.0)))
+    }
+
+    fn backward(&self, _: &Arc<()>, grad: &Tensor, _: [bool; 1]) -> Result<[Option<Tensor>; 1]> {
+        Ok([Some(grad.clone())])
+    }
+}
+
+#[test]
+fn saved_state_is_freed_as_backward_passes() -> Result<()> {
+    let token = Arc::new(());
+    let x = leaf(&[1.0]);
+    let keep = |x: &Tensor| apply(Keep(Arc::clone(&token)), [x]);
+    // One reference here and one in each recorded function, besides what is saved.
+    let y = keep(&keep(&x)?)?;
+    assert_eq!(Arc::strong_count(&token), 5);
+    y.backward_retain()?;
+    assert_eq!(Arc::strong_count(&token), 5);
+    y.backward()?;
+    assert_eq!(Arc::strong_count(&token), 3);
+    drop(y);
+    assert_eq!(Arc::strong_count(&token), 1);
+    // Without a tracked input nothing is kept.
+    let y = keep(&x.detach())?;
+    assert_eq!((Arc::strong_count(&token), y.tracks_grad()), (1, false));
+    Ok(())
+}
+
+#[test]
+fn parts_of_a_computed_tensor_add_up() -> Result<()> {
+    let x = Tensor::arange(12, DType::F64)?
+        .reshape([3, 4])?
+        .requires_grad(true)?;
+    let y = x.mul_scalar(2.0)?;
+    let parts = y.split(&[1, 0, 3], 1)?;
+    let total = parts[0]
+        .mul(&parts[2])?
+        .sum_all()?
+        .add(&parts[1].sum_all()?)?;
+    let overlap = y.narrow(1, 1, 2)?.sum_all()?;
+    let grads = total.add(&overlap)?.backward()?;
+    let grad = grads.get(&x).unwrap().to_vec::<f64>()?;
+    // d/dy: the first column gets the sum of the others; the others get the first, and 1 where they overlap.
+    let y = y.to_vec::<f64>()?;
+    for (i, g) in grad.iter().enumerate() {
+        let (row, column) = (i / 4 * 4, i % 4);
+        let expected = match column {
+            0 => y[row + 1] + y[row + 2] + y[row + 3],
+            3 => y[row],
+            _ => y[row] + 1.0,
+        };
+        assert_eq!(*g, 2.0 * expected);
+    }
     Ok(())
 }
 

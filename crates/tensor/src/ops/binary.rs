@@ -205,15 +205,24 @@ impl Tensor {
     /// Adds `other`, of the same shape and type, in place if this handle is the only owner of dense
     /// memory; else does nothing and returns false.
     pub(crate) fn add_in_place(&mut self, other: &Self) -> Result<bool> {
+        self.add_to_part(&self.layout().clone(), other)
+    }
+
+    /// [`add_in_place`](Self::add_in_place) to a part of this tensor, whose layout is given.
+    pub(crate) fn add_to_part(&mut self, part: &Layout, other: &Self) -> Result<bool> {
         const OP: &str = "add";
         check_same_dtype(OP, self, other)?;
-        if self.shape() != other.shape() || !self.layout().is_dense() {
+        if part.shape() != other.shape() || !self.layout().is_dense() {
             return Ok(false);
         }
-        let nest = nest(OP, [self.layout(), other.layout()])?;
+        // Memory is counted from the first element of the whole.
+        let start = part.offset() - self.layout().offset();
+        let nest = nest(OP, [part, other.layout()])?;
         match_float!(OP, self.dtype(), T => {
             let Some(sum) = self.sole_memory_mut::<T>() else { return Ok(false) };
-            accumulate(current_level()?, &nest, 1.0, other.memory::<T>()?, sum)?;
+            if !nest.is_empty() {
+                accumulate(current_level()?, &nest, 1.0, other.memory::<T>()?, &mut sum[start..])?;
+            }
             Ok(true)
         })
     }

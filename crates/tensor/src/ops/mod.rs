@@ -29,6 +29,7 @@ mod softmax;
 mod spatial;
 mod sum;
 mod unary;
+mod variance;
 
 pub use batch_norm::BatchStats;
 pub use conv2d::Conv2dOptions;

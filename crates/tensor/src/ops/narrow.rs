@@ -131,4 +131,10 @@ impl Function<1> for Narrow {
             Ok([Some(Tensor::from_parts(out, layout))])
         })
     }
+
+    /// The gradient added in its place.
+    fn accumulate(&self, _: &Layout, grad: &Tensor, sum: &mut Tensor) -> Result<bool> {
+        let part = sum.layout().narrow(self.dim, self.start, self.len);
+        sum.add_to_part(&part, grad)
+    }
 }

@@ -117,6 +117,8 @@ fn reductions() -> Result<()> {
         ("mean", |x| x.mean(&[2, 3], true)),
         ("mean of one", |x| x.mean(&[0], false)),
         ("mean_all", Tensor::mean_all),
+        ("var", |x| x.var(&[1, 2], 1, true)),
+        ("biased var", |x| x.var(&[0], 0, false)),
         ("amax", |x| x.amax(&[1, 3], false)),
         ("amin", |x| x.amin(&[2], true)),
         ("logsumexp", |x| x.logsumexp(1)),
