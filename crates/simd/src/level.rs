@@ -4,7 +4,6 @@ use crate::Portable;
 #[cfg(feature = "scalar")]
 use crate::Scalar;
 use crate::Simd;
-use crate::dispatch;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::OnceLock;
@@ -110,20 +109,30 @@ impl Level {
 
     /// The name of the level, as in `STRIATE_SIMD`.
     pub fn name(self) -> &'static str {
-        #[inline(always)]
-        fn name<S: Simd>(_: S) -> &'static str {
-            S::NAME
-        }
-        dispatch!(self, s => name(s))
+        self.describe().0
     }
 
     /// Number of `f32` lanes of a vector.
     pub fn lanes(self) -> usize {
-        #[inline(always)]
-        fn lanes<S: Simd>(_: S) -> usize {
-            S::LANES
+        self.describe().1
+    }
+
+    /// Name and lanes, without entering the level.
+    fn describe(self) -> (&'static str, usize) {
+        fn of<S: Simd>(_: S) -> (&'static str, usize) {
+            (S::NAME, S::LANES)
         }
-        dispatch!(self, s => lanes(s))
+        match self {
+            #[cfg(feature = "scalar")]
+            Self::Scalar(t) => of(t),
+            Self::Portable(t) => of(t),
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(t) => of(t),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(t) => of(t),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(t) => of(t),
+        }
     }
 }
 

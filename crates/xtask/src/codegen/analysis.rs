@@ -1,0 +1,209 @@
+//! What is wrong with the machine code of vector loops.
+
+use super::disassembly::{Architecture, Function, Instruction, Program};
+use std::ops::RangeInclusive;
+
+/// How a level is entered; the operations of a token have the same prefix.
+const ENTER: &str = " as striate_simd::simd::Simd>::vectorize::enter::<";
+const OPERATION: &str = " as striate_simd::simd::Simd>::";
+
+/// A level that has multiply-adds.
+struct Fused {
+    /// What the names of its functions start with.
+    token: &'static str,
+    architecture: Architecture,
+    /// What the operands of its vector instructions contain.
+    register: &'static str,
+}
+
+impl Fused {
+    fn name(&self) -> &'static str {
+        self.token.trim_start_matches('<')
+    }
+}
+
+const LEVELS: [Fused; 3] = [
+    Fused {
+        token: "<striate_simd::avx512::Avx512",
+        architecture: Architecture::X86,
+        register: "%zmm",
+    },
+    Fused {
+        token: "<striate_simd::avx2::Avx2",
+        architecture: Architecture::X86,
+        register: "%ymm",
+    },
+    Fused {
+        token: "<striate_simd::neon::Neon",
+        architecture: Architecture::Arm,
+        register: ".4s",
+    },
+];
+
+/// The result of a check.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    /// Functions that enter a level.
+    pub(crate) functions: usize,
+    /// Innermost loops with multiply-adds in them.
+    pub(crate) loops: usize,
+    /// One line for each thing that is wrong.
+    pub(crate) faults: Vec<String>,
+}
+
+impl Report {
+    /// Looks at every function of `program` that enters a level, and for each of the `required`
+    /// names on each level.
+    pub(crate) fn of(program: &Program, required: &[&str]) -> Self {
+        let mut report = Self::default();
+        for level in LEVELS
+            .iter()
+            .filter(|level| level.architecture == program.architecture)
+        {
+            let mut with_loops: Vec<&str> = Vec::new();
+            for function in &program.functions {
+                let Some(rest) = function.name.strip_prefix(level.token) else {
+                    continue;
+                };
+                if rest.starts_with(ENTER) {
+                    report.functions += 1;
+                    if report.look_at(level, function) {
+                        with_loops.push(&function.name);
+                    }
+                } else if let Some(operation) = rest.strip_prefix(OPERATION) {
+                    report.faults.push(format!(
+                        "{}: the operation {operation} is called and not inlined",
+                        level.name()
+                    ));
+                }
+            }
+            for name in required {
+                if !with_loops.iter().any(|function| function.contains(name)) {
+                    report.faults.push(format!(
+                        "{}: no loop of multiply-adds in {name}",
+                        level.name()
+                    ));
+                }
+            }
+        }
+        report
+    }
+
+    /// Checks one function; true if it has a loop of multiply-adds.
+    fn look_at(&mut self, level: &Fused, function: &Function) -> bool {
+        let arch = level.architecture;
+        let frame = has_frame_pointer(arch, function);
+        let mut found = false;
+        for range in innermost_loops(arch, function) {
+            let body = || {
+                function
+                    .instructions
+                    .iter()
+                    .filter(|i| range.contains(&i.address))
+            };
+            if !body().any(|i| i.is_multiply_add(arch)) {
+                continue;
+            }
+            found = true;
+            self.loops += 1;
+            for instruction in body() {
+                let what = if instruction.is_call(arch) {
+                    "a call"
+                } else if instruction.is_spill(arch, frame) {
+                    "a vector on the stack"
+                } else if instruction.is_multiply_add(arch)
+                    && !instruction.operands.contains(level.register)
+                {
+                    "a register of the wrong class"
+                } else {
+                    continue;
+                };
+                self.faults.push(format!(
+                    "{what} in a loop of multiply-adds: {:x}: {} {}\n    in {}",
+                    instruction.address, instruction.mnemonic, instruction.operands, function.name
+                ));
+            }
+        }
+        found
+    }
+}
+
+/// The address ranges of backward jumps that contain no other such range.
+fn innermost_loops(arch: Architecture, function: &Function) -> Vec<RangeInclusive<u64>> {
+    let Some(first) = function.instructions.first().map(|i| i.address) else {
+        return Vec::new();
+    };
+    let mut loops: Vec<(u64, u64)> = Vec::new();
+    for instruction in &function.instructions {
+        let end = instruction.address;
+        match instruction.jump_target(arch) {
+            Some(start) if (first..=end).contains(&start) => {
+                // Several jumps back to one start are one loop.
+                loops.retain(|(s, _)| *s != start);
+                loops.push((start, end));
+            }
+            _ => {}
+        }
+    }
+    let inside = |inner: &(u64, u64), outer: &(u64, u64)| {
+        inner != outer && inner.0 >= outer.0 && inner.1 <= outer.1
+    };
+    loops
+        .iter()
+        .filter(|outer| !loops.iter().any(|inner| inside(inner, outer)))
+        .map(|(start, end)| *start..=*end)
+        .collect()
+}
+
+/// Whether the frame pointer is one: else it is a register like any other.
+fn has_frame_pointer(arch: Architecture, function: &Function) -> bool {
+    match arch {
+        Architecture::X86 => function
+            .instructions
+            .iter()
+            .any(|i| i.mnemonic == "mov" && i.operands == "%rsp,%rbp"),
+        Architecture::Arm => function.instructions.iter().any(|i| {
+            (i.mnemonic == "mov" || i.mnemonic == "add") && i.operands.starts_with("x29, sp")
+        }),
+    }
+}
+
+impl Instruction {
+    fn is_call(&self, arch: Architecture) -> bool {
+        match arch {
+            Architecture::X86 => self.mnemonic.starts_with("call"),
+            Architecture::Arm => self.mnemonic == "bl" || self.mnemonic == "blr",
+        }
+    }
+
+    fn is_multiply_add(&self, arch: Architecture) -> bool {
+        let names: &[&str] = match arch {
+            Architecture::X86 => &["vfmadd", "vfmsub", "vfnmadd", "vfnmsub"],
+            Architecture::Arm => &["fmla", "fmls", "fmadd", "fmsub", "fnmadd", "fnmsub"],
+        };
+        names.iter().any(|name| self.mnemonic.starts_with(name))
+    }
+
+    /// Whether a vector is read from the stack or written to it.
+    fn is_spill(&self, arch: Architecture, frame: bool) -> bool {
+        match arch {
+            Architecture::X86 => {
+                let stack =
+                    self.operands.contains("(%rsp") || (frame && self.operands.contains("(%rbp"));
+                stack
+                    && ["%xmm", "%ymm", "%zmm"]
+                        .iter()
+                        .any(|r| self.operands.contains(r))
+            }
+            Architecture::Arm => {
+                let stack =
+                    self.operands.contains("[sp") || (frame && self.operands.contains("[x29"));
+                let vector = self.operands.strip_prefix(['q', 'v', 'd', 's']);
+                stack && vector.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
