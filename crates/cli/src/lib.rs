@@ -7,6 +7,8 @@
 
 mod args;
 mod commands;
+mod cost;
+mod dims;
 mod explain;
 pub mod failure;
 mod machine;
