@@ -81,7 +81,12 @@ pub(crate) fn measure(network: &dyn Module, input: [usize; 4]) -> Result<Cost, F
         multiply_adds: 0,
     }));
     let parameters = parameter_count(network) as u64;
-    Ok(Cost { parameters, multiply_adds, activations, layers })
+    Ok(Cost {
+        parameters,
+        multiply_adds,
+        activations,
+        layers,
+    })
 }
 
 /// The number of learned elements directly in each layer, with the layer's place in the network.

@@ -4,7 +4,9 @@
 fn numbers(text: &str, least: usize) -> Result<Vec<usize>, String> {
     let number = |part: &str| match part.parse::<usize>() {
         Ok(n) if n >= least => Ok(n),
-        _ => Err(format!("`{part}` is not a whole number of at least {least}")),
+        _ => Err(format!(
+            "`{part}` is not a whole number of at least {least}"
+        )),
     };
     text.split(['x', 'X']).map(number).collect()
 }
@@ -13,7 +15,9 @@ fn numbers(text: &str, least: usize) -> Result<Vec<usize>, String> {
 pub(crate) fn batch(text: &str) -> Result<[usize; 4], String> {
     let sizes = numbers(text, 1)?;
     let count = sizes.len();
-    sizes.try_into().map_err(|_| format!("four sizes are needed, NxCxHxW, not {count}"))
+    sizes
+        .try_into()
+        .map_err(|_| format!("four sizes are needed, NxCxHxW, not {count}"))
 }
 
 /// One number for both directions, or `HxW`.
@@ -21,7 +25,10 @@ fn pair_from(text: &str, least: usize) -> Result<[usize; 2], String> {
     match numbers(text, least)?.as_slice() {
         &[both] => Ok([both, both]),
         &[h, w] => Ok([h, w]),
-        more => Err(format!("one or two sizes are needed, N or HxW, not {}", more.len())),
+        more => Err(format!(
+            "one or two sizes are needed, N or HxW, not {}",
+            more.len()
+        )),
     }
 }
 
@@ -37,7 +44,11 @@ pub(crate) fn padding(text: &str) -> Result<[usize; 2], String> {
 
 /// `[1, 64, 56, 56]` as `1x64x56x56`.
 pub(crate) fn joined(sizes: &[usize]) -> String {
-    sizes.iter().map(ToString::to_string).collect::<Vec<_>>().join("x")
+    sizes
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("x")
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@
 
 mod args;
 mod commands;
-mod cost;
 mod dims;
 mod explain;
 pub mod failure;
@@ -17,6 +16,7 @@ pub mod parity;
 mod peak;
 mod signal;
 mod source;
+mod task;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
