@@ -39,7 +39,7 @@ codegen:
 
 # The reference cases, at every level.
 parity:
-    cargo run --release -- parity golden/
+    cargo run --release -- parity golden/ --every-level
 
 # Rewrites the reference cases; needs the Python packages of golden/requirements.txt.
 golden:

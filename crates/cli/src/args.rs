@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use clap::{Parser, Subcommand};
 
 use crate::commands::doctor::Doctor;
+use crate::commands::parity::Parity;
 
 /// Convolutional networks on CPUs: trains, evaluates and explains them.
 #[derive(Debug, Parser)]
@@ -35,8 +36,8 @@ pub(crate) struct Arguments {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Tell what this machine offers: CPU, SIMD levels, caches, threads, huge pages
     Doctor(Doctor),
+    Parity(Parity),
 }
 
 /// A whole number from 1.

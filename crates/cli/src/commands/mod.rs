@@ -1,6 +1,7 @@
 //! The verbs, one file each.
 
 pub(crate) mod doctor;
+pub(crate) mod parity;
 
 use striate::kernels::parallel;
 
@@ -14,6 +15,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Output) -> Result<(), Failure
         parallel::set_threads(threads.get()).map_err(Failure::usage)?;
     }
     match &arguments.verb {
-        Verb::Doctor(doctor) => doctor.run(out),
+        Verb::Doctor(verb) => verb.run(out),
+        Verb::Parity(verb) => verb.run(out),
     }
 }
