@@ -6,28 +6,35 @@
 #![forbid(unsafe_code)]
 
 pub mod basic;
+pub mod channel_attention;
 mod init;
 pub mod key_map;
+pub mod mixed_attention;
 pub mod module;
 mod nearest;
 mod param;
 pub mod probe;
 pub mod safetensors;
+pub mod selective;
 mod state_dict;
 pub mod util;
 mod var_builder;
 
 pub use basic::*;
+pub use channel_attention::*;
 pub use init::Init;
 pub use key_map::KeyMap;
+pub use mixed_attention::*;
 pub use module::{
     Layer, Module, Visitor, named_buffers, named_parameters, parameter_count, set_trainable,
     set_training, to_dtype,
 };
 pub use nearest::nearest;
 pub use param::{Buffer, Mode, Parameter};
+pub use selective::*;
 pub use state_dict::{
     LoadReport, Loading, MisShaped, StateDict, Unmatched, load_state_dict, state_dict,
 };
+pub use striate_tensor::Pair;
 pub use util::{Rounding, make_divisible, reduced_channels};
 pub use var_builder::VarBuilder;

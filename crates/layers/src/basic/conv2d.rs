@@ -1,0 +1,194 @@
+//! 2-D convolution with learned weights.
+
+use std::sync::Arc;
+
+use striate_tensor::autograd::scope;
+use striate_tensor::{Conv2dOptions, Result, Tensor};
+
+use crate::util::{at_least_one, invalid, pair_at_least_one};
+use crate::{Init, Layer, Module, Pair, Parameter, VarBuilder, Visitor};
+
+/// How to build a [`Conv2d`]. The defaults are PyTorch's: stride 1, no padding, dilation 1, one
+/// group, a bias.
+#[derive(Clone, Debug)]
+pub struct Conv2dConfig {
+    /// Channels of the input.
+    pub in_channels: usize,
+    /// Channels of the output.
+    pub out_channels: usize,
+    /// Size of the kernel.
+    pub kernel: Pair,
+    /// Step between outputs.
+    pub stride: Pair,
+    /// Zeros added on every side.
+    pub padding: Pair,
+    /// Step between taps.
+    pub dilation: Pair,
+    /// Groups of channels that do not mix.
+    pub groups: usize,
+    /// Whether a bias is added.
+    pub bias: bool,
+    /// Where the weights start.
+    pub init: Init,
+}
+
+impl Conv2dConfig {
+    /// A convolution with PyTorch's defaults.
+    #[must_use]
+    pub fn new(in_channels: usize, out_channels: usize, kernel: impl Into<Pair>) -> Self {
+        Self {
+            in_channels,
+            out_channels,
+            kernel: kernel.into(),
+            stride: 1.into(),
+            padding: 0.into(),
+            dilation: 1.into(),
+            groups: 1,
+            bias: true,
+            init: Init::KaimingUniform,
+        }
+    }
+
+    /// Sets the step between outputs.
+    #[must_use]
+    pub fn stride(mut self, stride: impl Into<Pair>) -> Self {
+        self.stride = stride.into();
+        self
+    }
+
+    /// Sets the zeros added on every side.
+    #[must_use]
+    pub fn padding(mut self, padding: impl Into<Pair>) -> Self {
+        self.padding = padding.into();
+        self
+    }
+
+    /// Sets the padding that keeps the size at stride 1: `dilation * (kernel - 1) / 2`. Call it
+    /// after [`Conv2dConfig::dilation`].
+    #[must_use]
+    pub fn same_padding(mut self) -> Self {
+        let Pair([kh, kw]) = self.kernel;
+        let Pair([dh, dw]) = self.dilation;
+        let same = |k: usize, d: usize| d.saturating_mul(k.saturating_sub(1)) / 2;
+        self.padding = Pair([same(kh, dh), same(kw, dw)]);
+        self
+    }
+
+    /// Sets the step between taps.
+    #[must_use]
+    pub fn dilation(mut self, dilation: impl Into<Pair>) -> Self {
+        self.dilation = dilation.into();
+        self
+    }
+
+    /// Sets the number of groups.
+    #[must_use]
+    pub fn groups(mut self, groups: usize) -> Self {
+        self.groups = groups;
+        self
+    }
+
+    /// Adds or leaves out the bias.
+    #[must_use]
+    pub fn bias(mut self, bias: bool) -> Self {
+        self.bias = bias;
+        self
+    }
+
+    /// Sets where the weights start.
+    #[must_use]
+    pub fn init(mut self, init: Init) -> Self {
+        self.init = init;
+        self
+    }
+
+    fn check(&self) -> Result<()> {
+        const LAYER: &str = "Conv2d";
+        at_least_one(LAYER, "in_channels", self.in_channels)?;
+        at_least_one(LAYER, "out_channels", self.out_channels)?;
+        at_least_one(LAYER, "groups", self.groups)?;
+        pair_at_least_one(LAYER, "kernel", self.kernel.0)?;
+        pair_at_least_one(LAYER, "stride", self.stride.0)?;
+        pair_at_least_one(LAYER, "dilation", self.dilation.0)?;
+        for (field, channels) in [
+            ("in_channels", self.in_channels),
+            ("out_channels", self.out_channels),
+        ] {
+            if channels % self.groups != 0 {
+                let rule = format!("it must be a multiple of the {} groups", self.groups);
+                return Err(invalid(LAYER, field, channels, rule));
+            }
+        }
+        Ok(())
+    }
+
+    /// Builds the layer: `weight [out, in/groups, kh, kw]` and, with a bias, `bias [out]`.
+    ///
+    /// # Errors
+    /// A size is 0, the channels are no multiple of the groups, or `vb` lacks a tensor.
+    pub fn build(&self, vb: &VarBuilder) -> Result<Conv2d> {
+        self.check().map_err(|e| e.at(vb.path()))?;
+        let [kh, kw] = self.kernel.0;
+        let shape = [self.out_channels, self.in_channels / self.groups, kh, kw];
+        let bias = if self.bias {
+            Some(vb.parameter("bias", &shape[..1], Init::bias_of(&shape))?)
+        } else {
+            None
+        };
+        Ok(Conv2d {
+            path: Arc::clone(vb.path()),
+            weight: vb.parameter("weight", &shape, self.init)?,
+            bias,
+            options: Conv2dOptions::default()
+                .stride(self.stride)
+                .padding(self.padding.0)
+                .dilation(self.dilation)
+                .groups(self.groups),
+        })
+    }
+}
+
+/// 2-D cross-correlation: `y[n,o] = bias[o] + sum_i w[o,i] * x[n,i]`.
+///
+/// True convolution flips the kernel: flip the weights for it.
+#[derive(Debug)]
+pub struct Conv2d {
+    path: Arc<str>,
+    weight: Parameter,
+    bias: Option<Parameter>,
+    options: Conv2dOptions,
+}
+
+impl Conv2d {
+    /// The weights, `[out, in/groups, kh, kw]`.
+    #[must_use]
+    pub fn weight(&self) -> &Parameter {
+        &self.weight
+    }
+
+    /// The bias, `[out]`.
+    #[must_use]
+    pub fn bias(&self) -> Option<&Parameter> {
+        self.bias.as_ref()
+    }
+}
+
+impl Layer for Conv2d {
+    fn visit(&self, v: &mut dyn Visitor) {
+        v.parameter("weight", &self.weight);
+        if let Some(bias) = &self.bias {
+            v.parameter("bias", bias);
+        }
+    }
+}
+
+impl Module for Conv2d {
+    /// # Shapes
+    /// `[N, in, H, W] -> [N, out, H', W']` with `H' = (H + 2p - d(k-1) - 1) / s + 1`, rounded down.
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let bias = self.bias.as_ref().map(Parameter::tensor);
+        scope(&self.path, || {
+            x.conv2d(&self.weight.tensor(), bias.as_ref(), self.options)
+        })
+    }
+}

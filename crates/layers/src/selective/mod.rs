@@ -1,0 +1,9 @@
+//! Modules that choose between branches or kernels.
+
+mod select;
+mod sk;
+mod sk_unit;
+
+pub use select::{fuse, select};
+pub use sk::{Kernels, SkConv, SkConvConfig, sk_key_maps};
+pub use sk_unit::{SkUnit, SkUnitConfig};

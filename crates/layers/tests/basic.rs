@@ -1,0 +1,288 @@
+//! The plain layers: names, initial values, training and evaluation, errors.
+
+use striate_layers::*;
+use striate_tensor::{DType, Philox, Result, Tensor, manual_seed};
+
+fn randn(shape: &[usize]) -> Result<Tensor> {
+    Tensor::randn(shape, &mut Philox::new(1))
+}
+
+fn names(layer: &dyn Layer) -> Vec<String> {
+    state_dict(layer).names().map(str::to_owned).collect()
+}
+
+#[test]
+fn names_and_counts_are_pytorchs() -> Result<()> {
+    let vb = VarBuilder::seeded(0);
+    let conv = Conv2dConfig::new(64, 64, 3)
+        .groups(8)
+        .build(&(&vb / "conv"))?;
+    assert_eq!(names(&conv), ["weight", "bias"]);
+    assert_eq!(conv.weight().shape(), [64, 8, 3, 3]);
+    assert_eq!(parameter_count(&conv), 4608 + 64);
+    let norm = BatchNormConfig::new(5).build_2d(&vb)?;
+    let expected = [
+        "weight",
+        "bias",
+        "running_mean",
+        "running_var",
+        "num_batches_tracked",
+    ];
+    assert_eq!(names(&norm), expected);
+    assert_eq!(parameter_count(&norm), 10);
+    let net = Sequential::new()
+        .push(conv)
+        .push(Activation::Relu)
+        .push_named("norm", norm);
+    assert_eq!(named_parameters(&net)[0].0, "0.weight");
+    assert_eq!(named_parameters(&net)[2].0, "norm.weight");
+    assert_eq!(named_buffers(&net)[0].0, "norm.running_mean");
+    Ok(())
+}
+
+#[test]
+fn values_depend_on_seed_and_path_alone() -> Result<()> {
+    let build = |seed: u64, path: &str| -> Result<Vec<f32>> {
+        let vb = VarBuilder::seeded(seed) / path;
+        LinearConfig::new(4, 3)
+            .build(&vb)?
+            .weight()
+            .tensor()
+            .to_vec()
+    };
+    assert_eq!(build(0, "a")?, build(0, "a")?);
+    assert_ne!(build(0, "a")?, build(0, "b")?);
+    assert_ne!(build(0, "a")?, build(1, "a")?);
+    assert!(
+        build(0, "a")?.iter().all(|w| w.abs() <= 0.5),
+        "fan_in 4 bounds weights by 1/2"
+    );
+    Ok(())
+}
+
+#[test]
+fn batch_norm_trains_and_evaluates() -> Result<()> {
+    let norm = BatchNormConfig::new(1).build_1d(&VarBuilder::seeded(0))?;
+    let x = Tensor::from_vec(vec![1.0f32, 2.0, 4.0], [3, 1])?;
+    let y = norm.forward(&x)?.to_vec::<f32>()?;
+    for (y, e) in y.iter().zip([-1.069_041f32, -0.267_260, 1.336_302]) {
+        assert!((y - e).abs() < 2e-6, "{y} is not {e}");
+    }
+    let dict = state_dict(&norm);
+    let buffer = |name: &str| {
+        dict.get(name)
+            .ok_or_else(|| striate_tensor::Error::msg(name))
+    };
+    assert!((buffer("running_mean")?.to_vec::<f32>()?[0] - 0.233_333).abs() < 1e-6);
+    assert!((buffer("running_var")?.to_vec::<f32>()?[0] - 1.133_333).abs() < 1e-6);
+    assert_eq!(buffer("num_batches_tracked")?.item::<i64>()?, 1);
+    let one = Tensor::from_vec(vec![1.0f32], [1, 1])?;
+    let error = norm
+        .forward(&one)
+        .expect_err("one value a channel")
+        .to_string();
+    assert!(error.contains("[1, 1]"), "{error}");
+    set_training(&norm, false);
+    let y = norm.forward(&one)?.to_vec::<f32>()?[0];
+    assert!(
+        (y - (1.0 - 0.233_333) / (1.133_333f32 + 1e-5).sqrt()).abs() < 1e-5,
+        "{y}"
+    );
+    assert_eq!(norm.forward(&x)?.shape(), [3, 1]);
+    assert_eq!(
+        state_dict(&norm)
+            .get("num_batches_tracked")
+            .and_then(|t| t.item::<i64>().ok()),
+        Some(1)
+    );
+    Ok(())
+}
+
+#[test]
+fn parameters_keep_their_identity() -> Result<()> {
+    let linear = LinearConfig::new(2, 1)
+        .bias(false)
+        .build(&VarBuilder::seeded(0))?;
+    let weight = linear.weight();
+    let loss = linear
+        .forward(&Tensor::ones([1, 2], DType::F32)?)?
+        .sum_all()?;
+    let before = weight.tensor().to_vec::<f32>()?;
+    weight.update(|w| w.fill(0.0))?;
+    assert_eq!(weight.tensor().to_vec::<f32>()?, [0.0, 0.0]);
+    let grads = loss.backward()?;
+    let grad = grads
+        .get(&weight.tensor())
+        .expect("found by the updated parameter");
+    assert_eq!(grad.to_vec::<f32>()?, [1.0, 1.0]);
+    weight.set(&Tensor::from_vec(before.clone(), [1, 2])?)?;
+    assert!(grads.get(&weight.tensor()).is_some(), "also after a set");
+    assert!(
+        weight.set(&Tensor::zeros([2, 1], DType::F32)?).is_err(),
+        "another shape"
+    );
+    weight.set_trainable(false);
+    assert!(
+        !linear
+            .forward(&Tensor::ones([1, 2], DType::F32)?)?
+            .tracks_grad(),
+        "frozen"
+    );
+    Ok(())
+}
+
+#[test]
+fn loading_is_all_or_nothing_when_strict() -> Result<()> {
+    let build = |seed: u64| {
+        let vb = VarBuilder::seeded(seed);
+        let fc = LinearConfig::new(6, 4).build(&(&vb / "fc"))?;
+        let bn = BatchNormConfig::new(4).build_2d(&(&vb / "bn"))?;
+        Ok::<_, striate_tensor::Error>(Sequential::new().push_named("fc", fc).push_named("bn", bn))
+    };
+    let (source, target) = (build(1)?, build(2)?);
+    let values = |net: &Sequential| {
+        state_dict(net)
+            .get("fc.weight")
+            .and_then(|t| t.to_vec::<f32>().ok())
+    };
+    let (old, new) = (values(&target), values(&source));
+    assert_ne!(old, new);
+
+    let mut broken = StateDict::new();
+    for (name, tensor) in state_dict(&source) {
+        match name.as_str() {
+            "bn.running_mean" => broken.insert("bn.runing_mean", tensor),
+            "bn.weight" => broken.insert(name, Tensor::ones([5], DType::F32)?),
+            "bn.num_batches_tracked" => {}
+            _ => broken.insert(name, tensor),
+        }
+    }
+    let error = load_state_dict(&target, &broken, Loading::Strict)
+        .expect_err("three mistakes")
+        .to_string();
+    for part in [
+        "bn.running_mean (nearest: bn.runing_mean)",
+        "bn.weight (expected [4], got [5])",
+    ] {
+        assert!(error.contains(part), "{error}");
+    }
+    assert!(
+        !error.contains("num_batches_tracked"),
+        "counters are optional: {error}"
+    );
+    assert_eq!(values(&target), old, "nothing changed");
+
+    let report = load_state_dict(&target, &broken, Loading::Lenient)?;
+    assert_eq!(values(&target), new, "what fits is loaded");
+    assert_eq!(
+        (
+            report.missing.len(),
+            report.unexpected.len(),
+            report.mis_shaped.len(),
+            report.loaded.len()
+        ),
+        (1, 1, 1, 4)
+    );
+    let report = load_state_dict(&target, &state_dict(&source), Loading::Strict)?;
+    assert!(report.is_complete() && report.loaded.len() == 7, "{report}");
+    Ok(())
+}
+
+#[test]
+fn linear_and_pointwise_weights_are_interchangeable() -> Result<()> {
+    let vb = VarBuilder::seeded(0);
+    let linear = LinearConfig::new(6, 4).build(&vb)?;
+    let conv = Conv2dConfig::new(6, 4, 1).build(&(&vb / "other"))?;
+    load_state_dict(&conv, &state_dict(&linear), Loading::Strict)?;
+    assert_eq!(
+        conv.weight().tensor().to_vec::<f32>()?,
+        linear.weight().tensor().to_vec::<f32>()?
+    );
+    load_state_dict(&linear, &state_dict(&conv), Loading::Strict)?;
+    let transposed = StateDict::from_iter([
+        ("weight".to_owned(), Tensor::zeros([6, 4], DType::F32)?),
+        ("bias".to_owned(), Tensor::zeros([4], DType::F32)?),
+    ]);
+    assert!(
+        load_state_dict(&linear, &transposed, Loading::Strict).is_err(),
+        "a transpose is not a reshape"
+    );
+    let rebuilt = LinearConfig::new(6, 4).build(&VarBuilder::from_state_dict(state_dict(&conv)))?;
+    assert_eq!(rebuilt.weight().shape(), [4, 6]);
+    let missing = LinearConfig::new(6, 4).build(&VarBuilder::from_state_dict(StateDict::new()));
+    assert!(missing.is_err(), "nothing to build from");
+    Ok(())
+}
+
+#[test]
+fn dropout_acts_in_training_only() -> Result<()> {
+    let vb = VarBuilder::seeded(0);
+    let x = Tensor::ones([64, 32], DType::F32)?;
+    for layer in [
+        Box::new(Dropout::new(0.25, &vb)?) as Box<dyn Module>,
+        Box::new(DropPath::new(0.25, &vb)?),
+    ] {
+        manual_seed(3);
+        let y = layer.forward(&x)?.to_vec::<f32>()?;
+        assert!(y.iter().all(|&v| v == 0.0 || (v - 4.0 / 3.0).abs() < 1e-6));
+        let kept = y.iter().filter(|&&v| v != 0.0).count() as f64 / y.len() as f64;
+        assert!((0.5..0.95).contains(&kept), "{kept} were kept");
+        set_training(&layer, false);
+        assert_eq!(layer.forward(&x)?.to_vec::<f32>()?, x.to_vec::<f32>()?);
+    }
+    assert!(Dropout::new(1.5, &vb).is_err() && DropPath::new(f64::NAN, &vb).is_err());
+    Ok(())
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_with_the_path() -> Result<()> {
+    let vb = VarBuilder::seeded(0) / "layer3" / 1 / "conv2";
+    let bad = [
+        Conv2dConfig::new(0, 4, 3),
+        Conv2dConfig::new(4, 0, 3),
+        Conv2dConfig::new(4, 4, 0),
+        Conv2dConfig::new(4, 4, 3).stride([1, 0]),
+        Conv2dConfig::new(4, 4, 3).dilation(0),
+        Conv2dConfig::new(4, 4, 3).groups(0),
+        Conv2dConfig::new(4, 6, 3).groups(4),
+        Conv2dConfig::new(6, 4, 3).groups(4),
+    ];
+    for config in bad {
+        let error = config
+            .build(&vb)
+            .expect_err("not a convolution")
+            .to_string();
+        assert!(error.starts_with("layer3.1.conv2: Conv2d"), "{error}");
+    }
+    assert!(
+        LinearConfig::new(0, 1).build(&vb).is_err() && LinearConfig::new(1, 0).build(&vb).is_err()
+    );
+    assert!(BatchNormConfig::new(0).build_2d(&vb).is_err());
+    assert!(BatchNormConfig::new(1).momentum(1.5).build_2d(&vb).is_err());
+    assert!(BatchNormConfig::new(1).eps(-1.0).build_2d(&vb).is_err());
+    assert!(
+        GroupNormConfig::new(3, 4).build(&vb).is_err()
+            && GroupNormConfig::new(0, 4).build(&vb).is_err()
+    );
+    assert!(LayerNormConfig::new(()).build(&vb).is_err());
+    assert!(Activation::parse("swishy").is_err());
+
+    let conv = Conv2dConfig::new(4, 4, 3).build(&vb)?;
+    for shape in [&[1, 5, 8, 8][..], &[1, 4, 2, 2], &[4, 8, 8]] {
+        let error = conv
+            .forward(&randn(shape)?)
+            .expect_err("it does not fit")
+            .to_string();
+        assert!(error.starts_with("layer3.1.conv2: conv2d"), "{error}");
+    }
+    let norm = BatchNormConfig::new(4).build_2d(&vb)?;
+    assert!(
+        norm.forward(&randn(&[2, 4])?).is_err(),
+        "a 2-d norm takes maps"
+    );
+    assert!(
+        norm.forward(&randn(&[2, 5, 3, 3])?).is_err(),
+        "other channels"
+    );
+    Ok(())
+}
