@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// The result of this crate's functions.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Contents that are not what their format says; the caller adds the path.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

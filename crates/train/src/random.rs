@@ -22,7 +22,7 @@ pub(crate) const MAX_SAMPLES: u64 = 1 << 40;
 
 /// The generator for a purpose; `epoch` is below [`MAX_EPOCHS`], `index` below [`MAX_SAMPLES`].
 pub(crate) fn stream(seed: u64, purpose: Purpose, epoch: u64, index: u64) -> Philox {
-    let key = (purpose as u64) << 62 | (epoch % MAX_EPOCHS) << 40 | index % MAX_SAMPLES;
+    let key = (purpose as u64) << 62 | (epoch % MAX_EPOCHS) << 40 | (index % MAX_SAMPLES);
     Philox::new(seed).stream(key)
 }
 

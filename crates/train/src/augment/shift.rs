@@ -64,7 +64,7 @@ mod tests {
         assert_eq!(cut([0, -5], [1, 2]), [0.; 2]);
         assert_eq!(cut([-9, -1], [1, 5]), [0.; 5]);
         assert_eq!(cut([0, -1], [1, 5]), [0., 1., 2., 3., 0.]);
-        assert_eq!(cut([0, 0], [0, 4]), []);
+        assert!(cut([0, 0], [0, 4]).is_empty());
     }
 
     #[test]

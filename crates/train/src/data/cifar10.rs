@@ -31,7 +31,7 @@ pub const CLASSES: [&str; 10] = [
 ///
 /// # Errors
 /// When the length is not a whole number of records, or a label is above 9.
-pub fn parse(bytes: &[u8]) -> std::result::Result<ImageSet, Malformed> {
+pub fn parse(bytes: &[u8]) -> Result<ImageSet, Malformed> {
     let records = bytes.chunks_exact(PIXELS + 1);
     if !records.remainder().is_empty() {
         let (len, record) = (bytes.len(), PIXELS + 1);

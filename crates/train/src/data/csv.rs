@@ -17,7 +17,7 @@ pub const MAX_BYTES: u64 = 256 << 20;
 ///
 /// # Errors
 /// When a line has another number of fields, a field is not a whole number in its range, or there is no line.
-pub fn parse(text: &[u8], size: [usize; 2], white: u8) -> std::result::Result<ImageSet, Malformed> {
+pub fn parse(text: &[u8], size: [usize; 2], white: u8) -> Result<ImageSet, Malformed> {
     let fields = size[0].checked_mul(size[1]).filter(|&n| n > 0);
     let Some(fields) = fields.and_then(|n| n.checked_add(1)) else {
         return Err(malformed!(

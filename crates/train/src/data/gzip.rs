@@ -33,7 +33,7 @@ pub fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// When the stream is damaged or the result is longer than `limit`.
-pub fn inflate(bytes: Vec<u8>, limit: u64) -> std::result::Result<Vec<u8>, Malformed> {
+pub fn inflate(bytes: Vec<u8>, limit: u64) -> Result<Vec<u8>, Malformed> {
     if !bytes.starts_with(&MAGIC) {
         return check_length(bytes, limit);
     }
@@ -45,7 +45,7 @@ pub fn inflate(bytes: Vec<u8>, limit: u64) -> std::result::Result<Vec<u8>, Malfo
     check_length(inflated, limit)
 }
 
-fn check_length(bytes: Vec<u8>, limit: u64) -> std::result::Result<Vec<u8>, Malformed> {
+fn check_length(bytes: Vec<u8>, limit: u64) -> Result<Vec<u8>, Malformed> {
     if bytes.len() as u64 > limit {
         return Err(malformed!("more than {limit} bytes"));
     }

@@ -38,7 +38,7 @@ pub enum Part {
 ///
 /// # Errors
 /// When the header is not one, or its dimensions are not those of the values that follow.
-pub fn parse(bytes: &[u8]) -> std::result::Result<IdxArray, Malformed> {
+pub fn parse(bytes: &[u8]) -> Result<IdxArray, Malformed> {
     let &[0, 0, kind, rank, ..] = bytes else {
         return Err(malformed!(
             "not an IDX file: it must begin with two zero bytes"

@@ -1,0 +1,110 @@
+//! The settings of a run, as `config.json` holds them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::optim::OptimizerConfig;
+use crate::random::MAX_EPOCHS;
+use crate::schedule::Schedule;
+
+/// How to train.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// How often every sample is seen.
+    pub epochs: u64,
+    /// Samples a step.
+    pub batch_size: usize,
+    /// Decides the order of the samples, their changes, and what the model draws.
+    pub seed: u64,
+    /// The rule that changes the parameters.
+    pub optimizer: OptimizerConfig,
+    /// The learning rate at each step.
+    pub schedule: Schedule,
+    /// The share of each label that is spread over all classes.
+    pub label_smoothing: f64,
+    /// Gradients with a larger norm (over all parameters together) are scaled down to it.
+    pub clip_norm: Option<f64>,
+    /// Write a checkpoint after so many steps too, not only after each epoch.
+    pub checkpoint_every: Option<u64>,
+}
+
+impl TrainConfig {
+    /// SGD with momentum on a cosine schedule: 30 epochs of batches of 64.
+    pub fn new(learning_rate: f64) -> Self {
+        Self {
+            epochs: 30,
+            batch_size: 64,
+            seed: 0,
+            optimizer: OptimizerConfig::Sgd(crate::optim::SgdConfig::default()),
+            schedule: Schedule::cosine(learning_rate),
+            label_smoothing: 0.0,
+            clip_norm: None,
+            checkpoint_every: None,
+        }
+    }
+
+    /// Whether every setting has a meaning.
+    ///
+    /// # Errors
+    /// Names the first that has none.
+    pub fn check(&self) -> Result<()> {
+        if !(1..MAX_EPOCHS).contains(&self.epochs) {
+            let detail = format!("{}: at least 1 and below {MAX_EPOCHS}", self.epochs);
+            return Err(Error::config("epochs", detail));
+        }
+        if self.batch_size == 0 {
+            return Err(Error::config("batch size", "0: at least 1"));
+        }
+        if !(0.0..1.0).contains(&self.label_smoothing) {
+            let detail = format!("{}: at least 0 and below 1", self.label_smoothing);
+            return Err(Error::config("label smoothing", detail));
+        }
+        if let Some(norm) = self.clip_norm.filter(|n| !(*n > 0.0 && n.is_finite())) {
+            return Err(Error::config("clip norm", format!("{norm}: above 0")));
+        }
+        if self.checkpoint_every == Some(0) {
+            return Err(Error::config("checkpoint every", "0 steps: at least 1"));
+        }
+        self.schedule.check()?;
+        self.optimizer.check()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_config_survives_its_file() {
+        let mut config = TrainConfig::new(0.1);
+        config.clip_norm = Some(0.1 + 0.2);
+        config.schedule = config.schedule.warm_up(5);
+        let text = serde_json::to_string(&config).unwrap();
+        assert_eq!(serde_json::from_str::<TrainConfig>(&text).unwrap(), config);
+        let other = text.replace("batch_size", "batchsize");
+        assert!(serde_json::from_str::<TrainConfig>(&other).is_err());
+    }
+
+    #[test]
+    fn each_impossible_setting_is_named() {
+        let good = TrainConfig::new(0.1);
+        good.check().unwrap();
+        type Spoil = fn(&mut TrainConfig);
+        let cases: [(Spoil, &str); 7] = [
+            (|c| c.epochs = 0, "epochs: 0"),
+            (|c| c.batch_size = 0, "batch size: 0"),
+            (|c| c.label_smoothing = 1.0, "label smoothing: 1"),
+            (|c| c.clip_norm = Some(0.0), "clip norm: 0"),
+            (|c| c.clip_norm = Some(f64::NAN), "clip norm: NaN"),
+            (|c| c.checkpoint_every = Some(0), "checkpoint every: 0"),
+            (|c| c.schedule.base = -1.0, "learning rate: -1"),
+        ];
+        for (spoil, expected) in cases {
+            let mut config = good.clone();
+            spoil(&mut config);
+            let message = config.check().unwrap_err().to_string();
+            assert!(message.starts_with(expected), "{message}");
+        }
+    }
+}
