@@ -64,6 +64,21 @@ pub fn for_each(tasks: usize, f: impl Fn(usize) + Sync + Send) {
     }
 }
 
+/// Runs `f(0)`, ..., `f(tasks - 1)`, in any order and possibly at the same time, until one fails.
+///
+/// # Errors
+/// The error of a task that failed; of several, any.
+pub fn try_for_each<E: Send>(
+    tasks: usize,
+    f: impl Fn(usize) -> Result<(), E> + Sync + Send,
+) -> Result<(), E> {
+    if tasks <= 1 || threads() == 1 {
+        (0..tasks).try_for_each(f)
+    } else {
+        (0..tasks).into_par_iter().with_max_len(1).try_for_each(f)
+    }
+}
+
 /// Runs `f(i, chunk)` for the `i`-th piece of `chunk_len` elements of `data`; the last piece may be shorter.
 /// A `chunk_len` of zero stands for the whole slice.
 pub fn for_each_chunk<T: Send>(

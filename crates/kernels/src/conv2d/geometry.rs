@@ -327,7 +327,7 @@ mod tests {
             (build([0, 6, 1], 5, 3, 1, 1, 1), "in_channels is 0, but"),
             (build([4, 6, 1], 5, 3, 0, 1, 1), "stride is 0, but"),
             (build([4, 6, 1], 5, 3, 1, huge, 1), "padding is"),
-            (build([4, 6, 1], huge, 3, 1, 1, 1), "input is"),
+            (build([4, 6, 1], huge, 3, 1, 0, 1), "input is"),
             (build([4, 6, 1], 5, 3, 1, 1 << 40, 1), "output is"),
             (build([huge, 6, 1], 5, 1, 1, 0, 1), "input is"),
         ] {

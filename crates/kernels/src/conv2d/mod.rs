@@ -6,6 +6,7 @@
 
 mod algorithm;
 mod backward_input;
+mod backward_weight;
 mod direct;
 mod geometry;
 mod packed;
@@ -19,8 +20,9 @@ pub use packed::PackedWeights;
 use crate::epilogue::Epilogue;
 use crate::error::{KernelError, check_len};
 use crate::geometry::Layout;
-use crate::view::{View, ViewMut};
-use striate_simd::Level;
+use crate::layout::transpose;
+use crate::view::View;
+use striate_simd::{Buffer, Level};
 
 const OP: &str = "conv2d";
 
@@ -100,7 +102,7 @@ pub fn backward_weight_nchw(
 }
 
 fn weight_gradient(
-    _level: Level,
+    level: Level,
     g: &Conv2dGeometry,
     (x, layout): (&[f32], Layout),
     dy: &[f32],
@@ -109,9 +111,18 @@ fn weight_gradient(
     check_len(OP, "x", x.len(), g.x_len())?;
     check_len(OP, "dy", dy.len(), g.y_len())?;
     check_len(OP, "dweight", dweight.len(), g.weight_len())?;
-    let x = View::dense(x, g.x_shape(), layout)?;
-    let dy = View::nhwc(dy, g.y_shape())?;
-    reference::backward_weight(g, &x, &dy, &mut ViewMut::nchw(dweight, g.weight_shape())?)
+    match layout {
+        Layout::Nhwc => backward_weight::run(level, g, x, dy, dweight),
+        Layout::Nchw => backward_weight::run(level, g, &channels_last(g, x)?, dy, dweight),
+    }
+}
+
+/// An NCHW input as NHWC.
+fn channels_last(g: &Conv2dGeometry, x: &[f32]) -> Result<Buffer<f32>, KernelError> {
+    let mut copy = Buffer::recycled(x.len())?;
+    let [h, w] = g.in_size();
+    transpose(x, &mut copy, g.in_channels(), h * w);
+    Ok(copy)
 }
 
 /// Computes the gradient of the bias, the sum of `dy` (NHWC) over images and pixels.

@@ -2,14 +2,13 @@
 
 use super::algorithm::{Algorithm, choose};
 use super::taps::{Reduce, TapWeights, Taps};
-use super::{Conv2dGeometry, OP, direct};
+use super::{Conv2dGeometry, OP, channels_last, direct};
 use crate::epilogue::Epilogue;
 use crate::error::{KernelError, check_len};
 use crate::gemm::Write;
 use crate::gemm::block::Product;
 use crate::geometry::{GeometryError, Layout};
-use crate::layout::transpose;
-use striate_simd::{Buffer, Level};
+use striate_simd::Level;
 
 /// The weights of a convolution, arranged once for a level and an input layout, used many times.
 ///
@@ -77,15 +76,12 @@ impl PackedWeights {
         check_len(OP, "y", y.len(), g.y_len())?;
         let channels = g.out_channels();
         epilogue.check(OP, y.len() / channels, channels, channels)?;
-        let channels_last;
+        let copy;
         let x = match self.input {
             Layout::Nhwc => x,
             Layout::Nchw => {
-                let mut copy = Buffer::recycled(x.len())?;
-                let [h, w] = g.in_size();
-                transpose(x, &mut copy, g.in_channels(), h * w);
-                channels_last = copy;
-                &channels_last[..]
+                copy = channels_last(g, x)?;
+                &copy[..]
             }
         };
         match self.algorithm {

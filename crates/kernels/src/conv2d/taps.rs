@@ -74,6 +74,19 @@ impl Taps {
             out_channels: g.out_channels(),
             groups: g.groups(),
         }
+        .flattened()
+    }
+
+    /// The same sum over images of one row, if pixels do not look at their neighbours.
+    pub(super) fn flattened(mut self) -> Self {
+        let alone = self.taps.len() == 1 && self.taps[0].offset == [0, 0];
+        if alone && self.in_size == self.grid && self.stride == [1, 1] && self.out_size == self.grid
+        {
+            let pixels = self.pixels();
+            (self.batch, self.in_size, self.grid, self.out_size) =
+                (1, [1, pixels], [1, pixels], [1, pixels]);
+        }
+        self
     }
 
     /// Input channels of a group.
@@ -166,5 +179,33 @@ impl TapWeights {
         });
         drop(pieces);
         Ok(Self { panels, data })
+    }
+
+    /// The inverse of packing for the forward pass: writes `data`, arranged for `panels`, as dense
+    /// `[out, in / groups, kernel]` weights.
+    pub(super) fn unpack(taps: &Taps, panels: &Panels, data: &[f32], weight: &mut [f32]) {
+        let (k_len, kernel) = (taps.k_len(), taps.taps.len());
+        let rows = kernel * k_len;
+        let group_len = panels.padded_columns() * rows;
+        let pieces = DisjointMut::new(weight);
+        parallel::for_each(taps.groups * panels.count(), |task| {
+            let group = task / panels.count();
+            let panel = panels.panel(task % panels.count());
+            let range = panels.packed_range(&panel, rows);
+            let width = range.len() / rows;
+            let packed = &data[group * group_len..][range];
+            let first = group * taps.columns() + panel.columns.start;
+            let last = group * taps.columns() + panel.columns.end;
+            let mut weight = pieces.range(first * rows..last * rows);
+            for k0 in (0..k_len).step_by(K_BLOCK) {
+                for (at, weight) in weight.chunks_exact_mut(rows).enumerate() {
+                    for k in k0..(k0 + K_BLOCK).min(k_len) {
+                        for (t, weight) in weight[k * kernel..][..kernel].iter_mut().enumerate() {
+                            *weight = packed[(t * k_len + k) * width + at];
+                        }
+                    }
+                }
+            }
+        });
     }
 }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::epilogue::Activation;
 use crate::testing::{Random, assert_close, on_threads};
+use crate::view::ViewMut;
 use proptest::prelude::*;
 use proptest::sample::select;
 use striate_simd::test_each_level;

@@ -81,6 +81,118 @@ pub(crate) fn accumulate_strided<S: Simd, const MR: usize, const NV: usize>(
     unsafe { accumulate(s, acc, rows, 1, (b.as_ptr(), NV * S::LANES), k_len) }
 }
 
+/// Adds the outer products of `MR` neighbours in `a` with the rows of `b`, which hold `NV` vectors
+/// each and follow one another: `acc[i][j] += sum over k of a[k * a_step + i] * b[k][j]`.
+///
+/// # Panics
+/// If a slice is too short.
+#[inline(always)]
+pub(crate) fn accumulate_outer<S: Simd, const MR: usize, const NV: usize>(
+    s: S,
+    acc: &mut Sums<S, MR, NV>,
+    a: &[f32],
+    a_step: usize,
+    k_len: usize,
+    b: &[f32],
+) {
+    accumulate_gathered(s, acc, a, std::array::from_fn(|i| i), a_step, k_len, b);
+}
+
+/// Adds the products of `MR` rows that start at `offsets` in `a` and advance by `a_step`, with the
+/// rows of `b`: `acc[i][j] += sum over k of a[offsets[i] + k * a_step] * b[k][j]`.
+///
+/// # Panics
+/// If a slice is too short.
+#[inline(always)]
+pub(crate) fn accumulate_gathered<S: Simd, const MR: usize, const NV: usize>(
+    s: S,
+    acc: &mut Sums<S, MR, NV>,
+    a: &[f32],
+    offsets: [usize; MR],
+    a_step: usize,
+    k_len: usize,
+    b: &[f32],
+) {
+    if k_len == 0 {
+        return;
+    }
+    let reach = (k_len - 1).saturating_mul(a_step);
+    assert!(reach < a.len(), "the rows of the tile are too short");
+    for offset in offsets {
+        assert!(offset < a.len() - reach, "a row of the tile is too short");
+    }
+    assert!(b.len() / (NV * S::LANES) >= k_len, "the panel is too short");
+    let a = a.as_ptr();
+    let rows = offsets.map(
+        #[inline(always)]
+        |offset| a.wrapping_add(offset),
+    );
+    // SAFETY: every row has an element at `(k_len - 1) * a_step` and `b` has `k_len` rows, as just
+    // checked.
+    unsafe { accumulate(s, acc, rows, a_step, (b.as_ptr(), NV * S::LANES), k_len) }
+}
+
+/// Places in a slice relative to some element, with the largest of them.
+#[derive(Clone, Debug)]
+pub(crate) struct Offsets {
+    offsets: Vec<usize>,
+    max: usize,
+}
+
+impl Offsets {
+    pub(crate) fn new(offsets: Vec<usize>) -> Self {
+        let max = offsets.iter().copied().max().unwrap_or(0);
+        Self { offsets, max }
+    }
+
+    pub(crate) fn as_slice(&self) -> &[usize] {
+        &self.offsets
+    }
+}
+
+/// Adds the products of `MR` rows, `row_stride` apart in `a`, whose elements lie at `offsets`, with
+/// the rows of `b`: `acc[i][j] += sum over k of a[offsets[k] + i * row_stride] * b[k][j]`.
+///
+/// # Panics
+/// If a slice is too short.
+#[inline(always)]
+pub(crate) fn accumulate_indexed<S: Simd, const MR: usize, const NV: usize>(
+    s: S,
+    acc: &mut Sums<S, MR, NV>,
+    a: &[f32],
+    row_stride: usize,
+    offsets: &Offsets,
+    b: &[f32],
+) {
+    let reach = (MR - 1)
+        .saturating_mul(row_stride)
+        .saturating_add(offsets.max);
+    assert!(reach < a.len(), "the rows of the tile are too short");
+    let width = NV * S::LANES;
+    assert!(
+        b.len() / width >= offsets.offsets.len(),
+        "the panel is too short"
+    );
+    let a = a.as_ptr();
+    let rows: [*const f32; MR] = std::array::from_fn(
+        #[inline(always)]
+        |i| a.wrapping_add(i * row_stride),
+    );
+    let mut b = b.as_ptr();
+    let mut sums = *acc;
+    for &offset in &offsets.offsets {
+        let here = rows.map(
+            #[inline(always)]
+            |row| row.wrapping_add(offset),
+        );
+        // SAFETY: `(MR - 1) * row_stride + offset` lies inside `a`, and `b` has a row for each
+        // offset, as just checked.
+        unsafe { step(s, &mut sums, here, b) };
+        b = b.wrapping_add(width);
+    }
+    *acc = sums;
+}
+
 /// The loop itself: row `i` advances by `a_step`, `b` by `b_step` elements.
 ///
 /// # Safety
@@ -98,21 +210,41 @@ unsafe fn accumulate<S: Simd, const MR: usize, const NV: usize>(
     // A local copy: the loop must see that nobody else looks at the sums.
     let mut sums = *acc;
     for k in 0..k_len {
-        let vectors: [S::F32; NV] = std::array::from_fn(
+        let here = rows.map(
             #[inline(always)]
-            |j| {
-                // SAFETY: the caller grants NV vectors in each row of `b`.
-                unsafe { s.load_ptr(b.wrapping_add(j * S::LANES)) }
-            },
+            |row| row.wrapping_add(k * a_step),
         );
-        for i in 0..MR {
-            // SAFETY: the caller grants element `k` of every row.
-            let a = s.splat(unsafe { *rows[i].wrapping_add(k * a_step) });
-            for j in 0..NV {
-                sums[i][j] = s.mul_add(a, vectors[j], sums[i][j]);
-            }
-        }
+        // SAFETY: the caller grants element `k` of every row and row `k` of `b`.
+        unsafe { step(s, &mut sums, here, b) };
         b = b.wrapping_add(b_step);
     }
     *acc = sums;
+}
+
+/// One step: the outer product of `MR` elements and a row of `NV` vectors.
+///
+/// # Safety
+/// - Every pointer in `a` is readable.
+/// - `b` is readable for `NV * LANES` elements.
+#[inline(always)]
+unsafe fn step<S: Simd, const MR: usize, const NV: usize>(
+    s: S,
+    sums: &mut Sums<S, MR, NV>,
+    a: [*const f32; MR],
+    b: *const f32,
+) {
+    let vectors: [S::F32; NV] = std::array::from_fn(
+        #[inline(always)]
+        |j| {
+            // SAFETY: the caller grants NV vectors.
+            unsafe { s.load_ptr(b.wrapping_add(j * S::LANES)) }
+        },
+    );
+    for i in 0..MR {
+        // SAFETY: the caller grants every element.
+        let a = s.splat(unsafe { *a[i] });
+        for j in 0..NV {
+            sums[i][j] = s.mul_add(a, vectors[j], sums[i][j]);
+        }
+    }
 }

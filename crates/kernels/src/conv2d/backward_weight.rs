@@ -1,0 +1,368 @@
+//! The gradient of the weights, without rearranging the input.
+//!
+//! ```text
+//! dw[tap][i][o] = sum over pixels p of x[p * stride + tap.offset][i] * dy[p][o]
+//! ```
+//!
+//! A tile of input channels times output channels of one tap stays in registers along a strip of
+//! some hundred pixels: each pixel adds an outer product. Strips keep the input and the gradient in
+//! the second-level cache while all tiles pass over them.
+//!
+//! Where the activations outweigh the weights, the pixels are cut into chunks that add up copies of
+//! the gradient of their own; the copies are then added in pairs. The cut depends on the shape alone.
+
+use super::taps::{TapWeights, Taps};
+use super::{Conv2dGeometry, OP};
+use crate::disjoint::DisjointMut;
+use crate::error::KernelError;
+use crate::gemm::microkernel::{accumulate_outer, zero};
+use crate::gemm::panels::{Panel, Panels, tile_rows};
+use crate::gemm::tile::{TileKernel, run_tile};
+use crate::geometry::element_count;
+use crate::parallel::{self, Cut};
+use std::ops::Range;
+use striate_simd::{Buffer, Level, Simd};
+
+/// Pixels of a strip: enough that adding a tile to memory is cheap beside summing it up.
+const STRIP: usize = 256;
+
+/// Input channels that a task takes from a tap at most.
+const CHANNELS: usize = 192;
+
+/// Multiply-adds that are worth a task.
+const TASK: f64 = 3e6;
+
+/// Tasks to have if the work is large enough.
+const TASKS: usize = 16;
+
+/// Computes `dweight` from `x` and `dy`, both channels-last.
+pub(super) fn run(
+    level: Level,
+    g: &Conv2dGeometry,
+    x: &[f32],
+    dy: &[f32],
+    dweight: &mut [f32],
+) -> Result<(), KernelError> {
+    let taps = Taps::forward(g);
+    if taps.pixels() == 0 {
+        dweight.fill(0.0);
+        return Ok(());
+    }
+    let plan = Plan::new(level, &taps);
+    let copies = element_count(
+        OP,
+        "copies of dweight",
+        &[plan.chunks.tasks(), plan.copy_len()],
+    )?;
+    let mut copies = Buffer::recycled(copies)?;
+    plan.accumulate(level, x, dy, &mut copies)?;
+    add_in_pairs(&mut copies, plan.copy_len());
+    TapWeights::unpack(&taps, &plan.panels, &copies, dweight);
+    Ok(())
+}
+
+/// How the work is cut.
+struct Plan<'a> {
+    taps: &'a Taps,
+    panels: Panels,
+    /// Pixels of a copy.
+    chunks: Cut,
+    /// Blocks of input channels of a tap.
+    blocks: Cut,
+    /// Blocks that are one task, counted through all taps.
+    units: Cut,
+}
+
+impl<'a> Plan<'a> {
+    fn new(level: Level, taps: &'a Taps) -> Self {
+        let (pixels, k_len) = (taps.pixels(), taps.k_len());
+        let panels = Panels::choose(level, k_len, taps.columns());
+        let block_count = k_len.div_ceil(CHANNELS);
+        let blocks = Cut::every(
+            k_len,
+            k_len.div_ceil(block_count).next_multiple_of(24).min(k_len),
+        );
+        let units = taps.taps.len() * blocks.tasks();
+
+        let rows = (taps.taps.len() * k_len) as f64;
+        let copy = taps.groups as f64 * rows * panels.padded_columns() as f64;
+        let activations = pixels as f64 * (taps.in_channels + taps.out_channels) as f64;
+        let work = copy * pixels as f64;
+        // Writing and reading the copies must stay cheap beside reading the activations once.
+        let chunks = (activations / (2.0 * copy))
+            .min(work / TASK)
+            .min((pixels / STRIP) as f64);
+        let chunks = (chunks as usize).clamp(1, TASKS);
+        let chunks = Cut::every(pixels, pixels.div_ceil(chunks).next_multiple_of(STRIP));
+
+        let unit_work = work / (chunks.tasks() * taps.groups * panels.count() * units) as f64;
+        let others = chunks.tasks() * taps.groups * panels.count();
+        let worthwhile = (TASK / unit_work).ceil().min(units as f64) as usize;
+        let per_task = units.div_ceil(TASKS.div_ceil(others)).max(worthwhile);
+        Self {
+            taps,
+            panels,
+            chunks,
+            blocks,
+            units: Cut::every(units, per_task),
+        }
+    }
+
+    /// Elements of a copy of the gradient.
+    fn copy_len(&self) -> usize {
+        self.taps.groups * self.group_len()
+    }
+
+    fn group_len(&self) -> usize {
+        self.panels.padded_columns() * self.taps.taps.len() * self.taps.k_len()
+    }
+
+    fn accumulate(
+        &self,
+        level: Level,
+        x: &[f32],
+        dy: &[f32],
+        copies: &mut [f32],
+    ) -> Result<(), KernelError> {
+        let (panels, units) = (self.panels.count(), self.units.tasks());
+        let tasks = self.chunks.tasks() * self.taps.groups * panels * units;
+        let copies = DisjointMut::new(copies);
+        parallel::try_for_each(tasks, |task| {
+            let [chunk, group, panel, units] = [
+                task / units / panels / self.taps.groups,
+                task / units / panels % self.taps.groups,
+                task / units % panels,
+                task % units,
+            ];
+            let panel = self.panels.panel(panel);
+            let task = Task {
+                plan: self,
+                x,
+                dy,
+                group,
+                panel,
+                units: self.units.range(units),
+            };
+            task.run(
+                level,
+                self.chunks.range(chunk),
+                &copies,
+                chunk * self.copy_len(),
+            )
+        })
+    }
+}
+
+/// Some taps and input channels of one panel of output channels.
+struct Task<'a> {
+    plan: &'a Plan<'a>,
+    x: &'a [f32],
+    dy: &'a [f32],
+    group: usize,
+    panel: Panel,
+    units: Range<usize>,
+}
+
+/// Pixels that are consecutive in the input, `stride` apart, and in the gradient.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    /// The first channel of the first input pixel.
+    x: usize,
+    /// The first pixel of the gradient, counted from the start of the strip.
+    dy: usize,
+    len: usize,
+}
+
+impl Task<'_> {
+    /// Sums over `pixels` and writes to the copy that starts at `copy` of `copies`.
+    fn run(
+        &self,
+        level: Level,
+        pixels: Range<usize>,
+        copies: &DisjointMut<'_, f32>,
+        copy: usize,
+    ) -> Result<(), KernelError> {
+        let plan = self.plan;
+        let k_len = plan.taps.k_len();
+        let packed = plan
+            .panels
+            .packed_range(&self.panel, plan.taps.taps.len() * k_len);
+        let start = copy + self.group * plan.group_len() + packed.start;
+        let width = self.panel.vectors * level.lanes();
+        let mut strip = Buffer::recycled(STRIP * width)?;
+        let mut runs = Vec::new();
+        for first in pixels.clone().step_by(STRIP) {
+            let strip_pixels = first..(first + STRIP).min(pixels.end);
+            self.pack_gradient(strip_pixels.clone(), width, &mut strip);
+            for unit in self.units.clone() {
+                let (tap, block) = (unit / plan.blocks.tasks(), unit % plan.blocks.tasks());
+                if block == 0 || unit == self.units.start {
+                    self.find_runs(tap, strip_pixels.clone(), &mut runs);
+                }
+                let channels = plan.blocks.range(block);
+                let row = start + (tap * k_len + channels.start) * width;
+                let mut out = copies.range(row..row + channels.len() * width);
+                let block = Block {
+                    x: self.x,
+                    channel: self.group * k_len + channels.start,
+                    x_step: plan.taps.stride[1] * plan.taps.in_channels,
+                    runs: &runs,
+                    dy: &strip,
+                    add: first > pixels.start,
+                };
+                block.run_on_tiles(level, self.panel.vectors, &mut out);
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies the panel of the gradient: consecutive, and with zeros beyond the last channel.
+    fn pack_gradient(&self, pixels: Range<usize>, width: usize, strip: &mut [f32]) {
+        let taps = self.plan.taps;
+        let columns = self.panel.columns.len();
+        let first = self.group * taps.columns() + self.panel.columns.start;
+        let rows = self.dy[pixels.start * taps.out_channels..].chunks(taps.out_channels);
+        for (to, from) in strip.chunks_exact_mut(width).zip(rows).take(pixels.len()) {
+            to[..columns].copy_from_slice(&from[first..first + columns]);
+            to[columns..].fill(0.0);
+        }
+    }
+
+    /// The pixels of a strip at which the tap lies inside the image.
+    fn find_runs(&self, tap: usize, pixels: Range<usize>, runs: &mut Vec<Run>) {
+        runs.clear();
+        let taps = self.plan.taps;
+        let tap = taps.taps[tap];
+        let ([h, w], width) = (taps.in_size, taps.grid[1]);
+        let step = taps.stride[1];
+        let before = tap.offset[1].min(0).unsigned_abs().div_ceil(step);
+        let inside = (w as isize - tap.offset[1])
+            .max(0)
+            .unsigned_abs()
+            .div_ceil(step);
+        let mut line_start = pixels.start;
+        while line_start < pixels.end {
+            let [n, y, x] = taps.coordinates(line_start);
+            let line_end = pixels.end.min(line_start + width - x);
+            let iy = (y * taps.stride[0]).wrapping_add_signed(tap.offset[0]);
+            let columns = before.max(x)..inside.min(x + line_end - line_start);
+            if iy < h && !columns.is_empty() {
+                let ix = (columns.start * step).wrapping_add_signed(tap.offset[1]);
+                let run = Run {
+                    x: ((n * h + iy) * w + ix) * taps.in_channels,
+                    dy: line_start + columns.start - x - pixels.start,
+                    len: columns.len(),
+                };
+                match runs.last_mut() {
+                    Some(last) if last.is_followed_by(&run, step * taps.in_channels) => {
+                        last.len += run.len;
+                    }
+                    _ => runs.push(run),
+                }
+            }
+            line_start = line_end;
+        }
+    }
+}
+
+impl Run {
+    fn is_followed_by(&self, next: &Self, x_step: usize) -> bool {
+        self.x + self.len * x_step == next.x && self.dy + self.len == next.dy
+    }
+}
+
+/// A strip of pixels and the input channels of one tap.
+#[derive(Clone, Copy)]
+struct Block<'a> {
+    x: &'a [f32],
+    /// The first input channel.
+    channel: usize,
+    /// The distance between the input pixels of a run.
+    x_step: usize,
+    runs: &'a [Run],
+    dy: &'a [f32],
+    /// Whether the sums are added to the old contents of the output.
+    add: bool,
+}
+
+impl Block<'_> {
+    fn run_on_tiles(self, level: Level, vectors: usize, out: &mut [f32]) {
+        let width = vectors * level.lanes();
+        let rows = out.len() / width;
+        let height = tile_rows(level, rows, vectors);
+        let (full, tail) = out.split_at_mut((rows - rows % height) * width);
+        if !full.is_empty() {
+            run_tile(
+                level,
+                height,
+                vectors,
+                Channels {
+                    block: self,
+                    out: full,
+                },
+            );
+        }
+        if !tail.is_empty() {
+            let block = Self {
+                channel: self.channel + full.len() / width,
+                ..self
+            };
+            run_tile(level, rows % height, vectors, Channels { block, out: tail });
+        }
+    }
+}
+
+/// Input channels of a block that make up whole tiles.
+struct Channels<'b, 'o> {
+    block: Block<'b>,
+    out: &'o mut [f32],
+}
+
+impl TileKernel for Channels<'_, '_> {
+    #[inline(always)]
+    fn run<S: Simd, const MR: usize, const NV: usize>(self, s: S) {
+        let block = self.block;
+        let width = NV * S::LANES;
+        let mut channel = block.channel;
+        for out in self.out.chunks_exact_mut(MR * width) {
+            let mut acc = zero::<S, MR, NV>(s);
+            for run in block.runs {
+                let (x, dy) = (&block.x[run.x + channel..], &block.dy[run.dy * width..]);
+                accumulate_outer(s, &mut acc, x, block.x_step, run.len, dy);
+            }
+            for i in 0..MR {
+                for j in 0..NV {
+                    let out = &mut out[i * width + j * S::LANES..][..S::LANES];
+                    let sum = if block.add {
+                        s.add(s.load(out), acc[i][j])
+                    } else {
+                        acc[i][j]
+                    };
+                    s.store(sum, out);
+                }
+            }
+            channel += MR;
+        }
+    }
+}
+
+/// Elements that are added as one task.
+const SEGMENT: usize = 1 << 15;
+
+/// Adds up arrays of `len` elements that follow one another, in pairs, into the first.
+fn add_in_pairs(copies: &mut [f32], len: usize) {
+    let count = copies.len() / len;
+    let mut distance = 1;
+    while distance < count {
+        for first in (0..count - distance).step_by(2 * distance) {
+            let (head, tail) = copies.split_at_mut((first + distance) * len);
+            let (sum, term) = (&mut head[first * len..][..len], &mut tail[..len]);
+            parallel::for_each_chunk2((sum, SEGMENT), (term, SEGMENT), |_, sum, term| {
+                sum.iter_mut()
+                    .zip(term)
+                    .for_each(|(sum, term)| *sum += *term);
+            });
+        }
+        distance *= 2;
+    }
+}
