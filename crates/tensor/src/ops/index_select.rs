@@ -37,37 +37,52 @@ impl Tensor {
                     format!("no entry {i} in dimension {dim} of shape {shape:?}"),
                 )
             })?;
-        apply(
-            IndexSelect {
-                dim,
-                picks,
-                input: self.shape().to_vec(),
-            },
-            [self],
-        )
+        IndexSelect::run(OP, self, dim, picks)
     }
 }
 
-struct IndexSelect {
+/// `y[.., i, ..] = x[.., picks[i], ..]`
+pub(super) struct IndexSelect {
+    name: &'static str,
     dim: usize,
     picks: Vec<usize>,
     input: Vec<usize>,
+}
+
+impl IndexSelect {
+    /// Picks entries, which must exist.
+    pub(super) fn run(
+        name: &'static str,
+        x: &Tensor,
+        dim: usize,
+        picks: Vec<usize>,
+    ) -> Result<Tensor> {
+        let input = x.shape().to_vec();
+        apply(
+            Self {
+                name,
+                dim,
+                picks,
+                input,
+            },
+            [x],
+        )
+    }
 }
 
 impl Function<1> for IndexSelect {
     type Saved = ();
 
     fn describe(&self) -> Description {
-        Description::new("index_select")
+        Description::new(self.name)
             .with("dim", self.dim)
             .with("count", self.picks.len())
     }
 
     fn forward(&self, [x]: [&Tensor; 1]) -> Result<(Tensor, ())> {
-        const OP: &str = "index_select";
         let mut shape = self.input.clone();
         shape[self.dim] = self.picks.len();
-        let layout = Layout::dense_like(OP, &shape, x.layout())?;
+        let layout = Layout::dense_like(self.name, &shape, x.layout())?;
         match_dtype!(x.dtype(), T => {
             let memory = x.memory::<T>()?;
             let mut out = Buffer::<T>::recycled(layout.numel())?;
@@ -75,7 +90,7 @@ impl Function<1> for IndexSelect {
                 let (o, i) = (layout.narrow(self.dim, to, 1), from * x.strides()[self.dim]);
                 let entry = x.layout().narrow(self.dim, 0, 1);
                 let base = o.offset();
-                for_each(&nest(OP, [&o, &entry])?, |[a, b]| out[base + a] = memory[i + b]);
+                for_each(&nest(self.name, [&o, &entry])?, |[a, b]| out[base + a] = memory[i + b]);
             }
             Ok((Tensor::from_parts(out, layout), ()))
         })
@@ -83,16 +98,15 @@ impl Function<1> for IndexSelect {
 
     /// Gradients of an entry picked twice add up.
     fn backward(&self, (): &(), grad: &Tensor, _: [bool; 1]) -> Result<[Option<Tensor>; 1]> {
-        const OP: &str = "index_select";
-        let layout = Layout::dense_like(OP, &self.input, grad.layout())?;
-        match_float!(OP, grad.dtype(), T => {
+        let layout = Layout::dense_like(self.name, &self.input, grad.layout())?;
+        match_float!(self.name, grad.dtype(), T => {
             let memory = grad.memory::<T>()?;
             let mut out = Buffer::<T>::zeroed(layout.numel())?;
             for (from, &to) in self.picks.iter().enumerate() {
                 let (o, i) = (layout.narrow(self.dim, to, 1), from * grad.strides()[self.dim]);
                 let entry = grad.layout().narrow(self.dim, 0, 1);
                 let base = o.offset();
-                for_each(&nest(OP, [&o, &entry])?, |[a, b]| out[base + a] += memory[i + b]);
+                for_each(&nest(self.name, [&o, &entry])?, |[a, b]| out[base + a] += memory[i + b]);
             }
             Ok([Some(Tensor::from_parts(out, layout))])
         })

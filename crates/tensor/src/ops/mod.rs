@@ -12,6 +12,7 @@ mod dense;
 mod dropout;
 mod expand;
 mod extremum;
+mod flip;
 mod group_norm;
 mod index_select;
 mod layer_norm;

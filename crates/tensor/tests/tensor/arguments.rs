@@ -46,6 +46,9 @@ fn errors_name_the_operation_and_the_shapes() -> Result<()> {
     fails(x.argmax(3), &["argmax", "dimension 3"]);
     fails(x.logsumexp(3), &["logsumexp", "dimension 3"]);
     fails(x.sum_to(&[5]), &["sum_to", "[5]", "[2, 3, 4]"]);
+    fails(x.flip(&[3]), &["flip", "dimension 3"]);
+    fails(x.flip(&[1, 1]), &["flip", "twice"]);
+    fails(x.roll(1, 3), &["roll", "dimension 3"]);
     fails(x.channels_last(), &["channels_last", "[2, 3, 4]"]);
     fails(x.dims4(), &["dims4", "[2, 3, 4]"]);
     fails(x.dim(3), &["dimension 3", "[2, 3, 4]"]);

@@ -152,6 +152,8 @@ fn movement() -> Result<()> {
         ("index_select", |x| {
             x.index_select(1, &Tensor::from_slice(&[2i64, 0, 2], 3)?)
         }),
+        ("flip", |x| x.flip(&[1, 3])),
+        ("roll", |x| x.roll(-2, 3)),
         ("cat", |x| Tensor::cat(&[x, &x.square()?, x], 1)),
         ("stack", |x| Tensor::stack(&[x, &x.square()?], 2)),
         ("contiguous", |x| x.contiguous()?.square()),

@@ -7,4 +7,5 @@ mod display;
 mod gradients;
 mod levels;
 mod reductions;
+mod view_chains;
 mod views;

@@ -63,6 +63,12 @@ fn movement_shows_the_right_elements() -> Result<()> {
     );
     let index = Tensor::from_slice(&[2i64, 0, 2], 3)?;
     assert_eq!(ints(&x.index_select(1, &index)?), [2, 0, 2, 5, 3, 5]);
+    assert_eq!(ints(&x.flip(&[1])?), [2, 1, 0, 5, 4, 3]);
+    assert_eq!(ints(&x.flip(&[0, 1])?), [5, 4, 3, 2, 1, 0]);
+    assert_eq!(ints(&x.roll(1, 1)?), [2, 0, 1, 5, 3, 4]);
+    assert_eq!(ints(&x.roll(-7, 1)?), [1, 2, 0, 4, 5, 3]);
+    assert_eq!(ints(&x.roll(isize::MIN, 0)?), ints(&x));
+    assert_eq!(x.narrow(0, 0, 0)?.roll(1, 0)?.shape(), [0, 3]);
     Ok(())
 }
 
