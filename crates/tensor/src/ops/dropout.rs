@@ -5,12 +5,10 @@ use striate_kernels::real::Real;
 use striate_simd::Buffer;
 
 use super::check_float;
-use super::dense::{dense, in_order_of};
 use crate::autograd::{Description, Function, apply};
 use crate::dtype::match_float;
-use crate::layout::Layout;
 use crate::random::{PhiloxState, with_default_rng};
-use crate::{Error, Philox, Result, Tensor};
+use crate::{Error, MemoryFormat, Philox, Result, Tensor};
 
 impl Tensor {
     /// Sets each element to 0 with probability `p` and divides the others by `1 - p`.
@@ -30,7 +28,7 @@ impl Tensor {
                 p,
                 key: with_default_rng(Philox::next_u64),
             },
-            [&dense(self)?],
+            [self],
         )
     }
 
@@ -88,43 +86,37 @@ struct Dropout {
 }
 
 impl Function<1> for Dropout {
-    /// The memory order that the mask was drawn in.
-    type Saved = Layout;
+    type Saved = ();
 
     fn describe(&self) -> Description {
         Description::new("dropout").with("p", self.p)
     }
 
-    fn forward(&self, [x]: [&Tensor; 1]) -> Result<(Tensor, Layout)> {
-        let y = self.mask(x)?;
-        let layout = y.layout().clone();
-        Ok((y, layout))
+    fn forward(&self, [x]: [&Tensor; 1]) -> Result<(Tensor, ())> {
+        Ok((x.mul(&self.mask(x)?)?, ()))
     }
 
-    fn backward(&self, order: &Layout, grad: &Tensor, _: [bool; 1]) -> Result<[Option<Tensor>; 1]> {
-        Ok([Some(self.mask(&in_order_of(grad, order)?)?)])
+    fn backward(&self, (): &(), grad: &Tensor, _: [bool; 1]) -> Result<[Option<Tensor>; 1]> {
+        Ok([Some(grad.mul(&self.mask(grad)?)?)])
     }
 }
 
 impl Dropout {
-    /// `x` where the mask keeps it, rescaled. `x` is dense; the mask follows its memory order.
-    fn mask(&self, x: &Tensor) -> Result<Tensor> {
+    /// 0 or `1 / (1 - p)` for each element in row-major order, whatever the memory order of `like`.
+    fn mask(&self, like: &Tensor) -> Result<Tensor> {
         /// Elements that one task draws for.
         const CHUNK: usize = 1 << 12;
-        match_float!("dropout", x.dtype(), T => {
-            let memory = x.memory::<T>()?;
-            let mut y = Buffer::<T>::recycled(x.numel())?;
-            let scale = T::from_f64(1.0 / (1.0 - self.p));
-            for_each_chunk(&mut y, CHUNK, |i, y| {
-                let start = i * CHUNK;
-                let position = start as u64;
+        match_float!("dropout", like.dtype(), T => {
+            let mut mask = Buffer::<T>::recycled(like.numel())?;
+            let keep = T::from_f64(1.0 / (1.0 - self.p));
+            for_each_chunk(&mut mask, CHUNK, |i, mask| {
+                let position = (i * CHUNK) as u64;
                 let mut rng = Philox::from_state(PhiloxState { seed: self.key, stream: 0, position });
-                for (y, &x) in y.iter_mut().zip(&memory[start..]) {
-                    let drop = f64::from(rng.uniform()) < self.p;
-                    *y = if drop { T::ZERO } else { x * scale };
+                for factor in mask {
+                    *factor = if f64::from(rng.uniform()) < self.p { T::ZERO } else { keep };
                 }
             });
-            Ok(Tensor::from_parts(y, Layout::dense_like("dropout", x.shape(), x.layout())?))
+            Tensor::from_buffer(mask, like.shape(), MemoryFormat::RowMajor)
         })
     }
 }

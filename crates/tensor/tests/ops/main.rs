@@ -1,0 +1,14 @@
+//! Tests of the operations of neural networks: values, gradients against differences in F64, and F32 on every level
+//! against F64.
+
+mod classification;
+#[path = "../tensor/common.rs"]
+mod common;
+mod conv2d;
+mod dropout;
+mod gates;
+mod harness;
+mod normalisation;
+mod padding;
+mod pooling;
+mod products;
