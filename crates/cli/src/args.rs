@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use clap::{Parser, Subcommand};
 
 use crate::commands::doctor::Doctor;
+use crate::commands::kernels::Kernels;
 use crate::commands::parity::Parity;
 
 /// Convolutional networks on CPUs: trains, evaluates and explains them.
@@ -36,6 +37,7 @@ pub(crate) struct Arguments {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
+    Kernels(Kernels),
     Doctor(Doctor),
     Parity(Parity),
 }

@@ -53,6 +53,33 @@ fn doctor_tells_levels_and_threads() {
     );
 }
 
+#[test]
+fn kernels_tells_what_a_convolution_gets() {
+    let line = "kernels conv2d 1x64x56x56 --out 32 --kernel 3 --padding 1 --stride 2 --json";
+    let chosen = &run(line.split(' ')).objects()[0];
+    let name = chosen["implementation"].as_str().unwrap();
+    assert!(
+        name.starts_with("f32-conv2d-") && name.contains("-3x3s2-"),
+        "{name}"
+    );
+    assert_eq!(chosen["output"], serde_json::json!([1, 32, 28, 28]));
+    let ops = run(["kernels", "--json"]).objects();
+    assert!(
+        ops.iter()
+            .any(|o| o["op"] == "conv2d" && o["implementations"][0].is_string())
+    );
+}
+
+#[test]
+fn an_impossible_convolution_names_the_field() {
+    let conv = |options: &str| run(format!("kernels conv2d {options}").split(' '));
+    conv("1x64x56 --out 4 --kernel 3").fails(2, &["1x64x56", "NxCxHxW"]);
+    conv("1x6x9x9 --out 4 --kernel 3 --groups 4").fails(2, &["conv2d", "groups", "6"]);
+    conv("1x6x9x9 --out 4 --kernel 11").fails(2, &["conv2d", "kernel", "11"]);
+    conv("1x6x9x9 --out 0 --kernel 1").fails(2, &["--out", "at least 1"]);
+    conv("99999999x999999x99999x9999 --out 1 --kernel 1").fails(2, &["conv2d"]);
+}
+
 #[cfg(unix)]
 #[test]
 fn a_reader_that_leaves_is_no_error() {

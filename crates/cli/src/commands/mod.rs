@@ -1,6 +1,7 @@
 //! The verbs, one file each.
 
 pub(crate) mod doctor;
+pub(crate) mod kernels;
 pub(crate) mod parity;
 
 use striate::kernels::parallel;
@@ -16,6 +17,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Output) -> Result<(), Failure
     }
     match &arguments.verb {
         Verb::Doctor(verb) => verb.run(out),
+        Verb::Kernels(verb) => verb.run(out),
         Verb::Parity(verb) => verb.run(out),
     }
 }
