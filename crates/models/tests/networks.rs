@@ -1,0 +1,157 @@
+//! Networks: parameter counts, names, shapes, options.
+
+use striate_layers::{
+    Loading, VarBuilder, load_state_dict, parameter_count, set_training, state_dict,
+};
+use striate_models::{
+    Attention, Options, ResNetSmallConfig, SeSlot, SkNetCifarConfig, build, find, list,
+};
+use striate_tensor::{Philox, Result, Tensor, no_grad};
+
+fn vb() -> VarBuilder {
+    VarBuilder::seeded(0)
+}
+
+#[test]
+fn counts_equal_the_published_ones() -> Result<()> {
+    let count = |config: ResNetSmallConfig| {
+        Ok::<_, striate_tensor::Error>(parameter_count(&config.build(&vb())?))
+    };
+    assert_eq!(count(ResNetSmallConfig::cifar(3, 10, 3))?, 272_474);
+    let se = Attention::Se(SeSlot::new(16).bias(false));
+    assert_eq!(
+        count(ResNetSmallConfig::cifar(3, 10, 3).attention(se))?,
+        274_490
+    );
+    assert_eq!(count(ResNetSmallConfig::cifar(3, 10, 9))?, 855_770);
+    for (classes, plain, dilated) in [(10, 10_453_322, 8_388_938), (100, 10_545_572, 8_481_188)] {
+        let config = SkNetCifarConfig::new(3, classes);
+        assert_eq!(parameter_count(&config.build(&vb())?), plain);
+        assert_eq!(
+            parameter_count(&config.dilated(true).build(&vb())?),
+            dilated
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn names_are_those_of_the_listing() -> Result<()> {
+    let dict = state_dict(&SkNetCifarConfig::new(3, 10).build(&vb())?);
+    for name in [
+        "basic_conv.0.weight",
+        "basic_conv.1.running_var",
+        "stage_1.0.feas.0.bias",
+        "stage_1.0.shortcut.1.weight",
+        "stage_2.4.feas.2.convs.1.0.weight",
+        "stage_3.2.feas.2.convs.0.1.num_batches_tracked",
+        "stage_3.2.feas.2.fc.bias",
+        "stage_3.2.feas.2.fcs.1.weight",
+        "stage_3.4.feas.5.weight",
+        "classifier.0.weight",
+    ] {
+        assert!(dict.get(name).is_some(), "{name} is missing");
+    }
+    assert!(
+        dict.get("stage_1.2.shortcut.0.weight").is_none(),
+        "an identity has no weights"
+    );
+    Ok(())
+}
+
+#[test]
+fn every_network_classifies_odd_images() -> Result<()> {
+    for model in list() {
+        let [channels, _, _] = model.input;
+        let net = build(model.name, &Options::default().classes(7), &vb())?;
+        set_training(&net, false);
+        let x = Tensor::randn([2, channels, 13, 10], &mut Philox::new(2))?;
+        let y = no_grad(|| net.forward(&x))?;
+        assert_eq!(y.shape(), [2, 7], "{}", model.name);
+        assert!(
+            y.to_vec::<f32>()?.iter().all(|v| v.is_finite()),
+            "{}",
+            model.name
+        );
+        let first = no_grad(|| net.forward(&x.narrow(0, 0, 1)?))?.to_vec::<f32>()?;
+        let both = y.to_vec::<f32>()?;
+        let close = first
+            .iter()
+            .zip(&both)
+            .all(|(a, b)| (a - b).abs() <= 1e-4 * (1.0 + b.abs()));
+        assert!(
+            close,
+            "{}: a sample does not depend on its neighbours",
+            model.name
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn every_attention_trains_and_loads() -> Result<()> {
+    for name in Attention::names() {
+        let options = Options::default()
+            .attention(Attention::parse(name)?)
+            .in_channels(3);
+        let net = build("resnet_small", &options, &vb())?;
+        let x = Tensor::randn([2, 3, 16, 16], &mut Philox::new(3))?;
+        let labels = Tensor::from_vec(vec![1i64, 4], [2])?;
+        let grads = net.forward(&x)?.cross_entropy(&labels, 0.0)?.backward()?;
+        for (parameter, p) in striate_layers::named_parameters(&net) {
+            assert!(
+                grads.get(&p.tensor()).is_some(),
+                "{name}: {parameter} has no gradient"
+            );
+        }
+        let other = build("resnet_small", &options, &VarBuilder::seeded(1))?;
+        assert!(
+            load_state_dict(&other, &state_dict(&net), Loading::Strict)?.is_complete(),
+            "{name}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn what_does_not_exist_is_an_error() {
+    let error = find("seresnet_smal").expect_err("a typo").to_string();
+    assert!(error.contains("seresnet_small"), "{error}");
+    assert!(Attention::parse("sse").is_err());
+    let sk = Options::default().attention(Attention::None);
+    assert!(build("sknet_cifar", &sk, &vb()).is_err(), "it has no slot");
+    for options in [
+        Options::default().classes(0),
+        Options::default().in_channels(0),
+    ] {
+        for model in list() {
+            assert!(
+                build(model.name, &options, &vb()).is_err(),
+                "{}",
+                model.name
+            );
+        }
+    }
+    let small = ResNetSmallConfig::new(1, 10);
+    assert!(small.clone().blocks([1, 0, 1]).build(&vb()).is_err());
+    assert!(small.clone().widths([0, 4, 8]).build(&vb()).is_err());
+    assert!(small.clone().stem_stride(0).build(&vb()).is_err());
+    assert!(
+        small
+            .widths([4, 4, 4])
+            .attention(Attention::Se(SeSlot::new(8)))
+            .build(&vb())
+            .is_err()
+    );
+    let sk = SkNetCifarConfig::new(3, 10);
+    assert!(sk.clone().strides([1, 0, 2]).build(&vb()).is_err());
+    assert!(
+        SkNetCifarConfig {
+            branches: 0,
+            ..sk.clone()
+        }
+        .build(&vb())
+        .is_err()
+    );
+    assert!(SkNetCifarConfig { groups: 3, ..sk }.build(&vb()).is_err());
+}
