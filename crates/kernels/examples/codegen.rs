@@ -9,6 +9,7 @@ use striate_kernels::gemm::{Matrix, MatrixMut, Write, sgemm};
 use striate_simd::{Level, Simd, dispatch, math};
 
 /// `y += a * x`: what a plain loop over vectors compiles to.
+#[inline(never)]
 fn axpy(level: Level, a: f32, x: &[f32], y: &mut [f32]) {
     #[inline(always)]
     fn run<S: Simd>(s: S, a: f32, x: &[f32], y: &mut [f32]) {
@@ -23,7 +24,8 @@ fn axpy(level: Level, a: f32, x: &[f32], y: &mut [f32]) {
 /// `y = f(x)` for the functions of `striate_simd::math`.
 macro_rules! elementary {
     ($($name:ident)+) => {
-        $(fn $name(level: Level, x: &[f32], y: &mut [f32]) {
+        $(#[inline(never)]
+        fn $name(level: Level, x: &[f32], y: &mut [f32]) {
             #[inline(always)]
             fn run<S: Simd>(s: S, x: &[f32], y: &mut [f32]) {
                 for (x, y) in x.chunks_exact(S::LANES).zip(y.chunks_exact_mut(S::LANES)) {

@@ -17,6 +17,12 @@ struct Fused {
 }
 
 impl Fused {
+    /// Whether every function has the level's features: then the function that enters the level may
+    /// have been inlined, and any function may be a kernel.
+    fn is_baseline(&self) -> bool {
+        self.architecture == Architecture::Arm
+    }
+
     fn name(&self) -> &'static str {
         self.token.trim_start_matches('<')
     }
@@ -43,9 +49,9 @@ const LEVELS: [Fused; 3] = [
 /// The result of a check.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
-    /// Functions that enter a level.
+    /// Functions with hot loops.
     pub(crate) functions: usize,
-    /// Innermost loops with multiply-adds in them.
+    /// Hot loops: innermost, with multiply-adds.
     pub(crate) loops: usize,
     /// One line for each thing that is wrong.
     pub(crate) faults: Vec<String>,
@@ -62,21 +68,21 @@ impl Report {
         {
             let mut with_loops: Vec<&str> = Vec::new();
             for function in &program.functions {
-                let Some(rest) = function.name.strip_prefix(level.token) else {
-                    continue;
-                };
-                if rest.starts_with(ENTER) {
-                    report.functions += 1;
-                    if report.look_at(level, function) {
-                        with_loops.push(&function.name);
-                    }
-                } else if let Some(operation) = rest.strip_prefix(OPERATION) {
+                let rest = function.name.strip_prefix(level.token);
+                let enters = rest.is_some_and(|rest| rest.starts_with(ENTER));
+                if (enters || level.is_baseline()) && report.look_at(level, function) {
+                    with_loops.push(&function.name);
+                }
+                if let Some(operation) = rest.and_then(|rest| rest.strip_prefix(OPERATION))
+                    && !enters
+                {
                     report.faults.push(format!(
                         "{}: the operation {operation} is called and not inlined",
                         level.name()
                     ));
                 }
             }
+            report.functions += with_loops.len();
             for name in required {
                 if !with_loops.iter().any(|function| function.contains(name)) {
                     report.faults.push(format!(
