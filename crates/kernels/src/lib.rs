@@ -19,6 +19,7 @@ pub mod epilogue;
 pub mod error;
 pub mod gemm;
 pub mod geometry;
+mod lanes;
 mod layout;
 pub mod nest;
 pub mod norm;

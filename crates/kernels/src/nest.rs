@@ -92,6 +92,15 @@ impl<const K: usize> LoopNest<K> {
         Ok(Self { loops: merged, len })
     }
 
+    /// The same loops with other strides for array `k`, which must not be the one that orders them.
+    pub(crate) fn with_strides(&self, k: usize, stride: impl Fn(&Loop<K>) -> usize) -> Self {
+        let mut nest = self.clone();
+        for l in &mut nest.loops {
+            l.strides[k] = stride(l);
+        }
+        nest
+    }
+
     /// The number of elements.
     pub fn len(&self) -> usize {
         self.len

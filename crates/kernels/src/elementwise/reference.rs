@@ -2,31 +2,36 @@
 
 use super::{Binary, BinaryGeometry, Unary};
 use crate::nest::LoopNest;
-use crate::parallel::{Cut, for_each_chunk};
 use crate::real::Real;
-
-/// Relative cost of an elementary function.
-const COST: usize = 4;
+use std::ops::Range;
 
 pub(super) fn unary<R: Real>(op: Unary, x: &[R], y: &mut [R]) {
-    let step = Cut::new(y.len(), COST).per_task();
-    for_each_chunk(y, step, |i, y| {
-        for (y, &x) in y.iter_mut().zip(&x[i * step..]) {
-            *y = op.value(x);
-        }
-    });
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y = op.value(x);
+    }
+}
+
+pub(super) fn unary_assign<R: Real>(op: Unary, x: &mut [R]) {
+    for x in x {
+        *x = op.value(*x);
+    }
+}
+
+/// What was saved at `i`; nothing is saved where the derivative is a constant.
+fn saved_at<R: Real>(saved: &[R], i: usize) -> R {
+    saved.get(i).copied().unwrap_or(R::ZERO)
 }
 
 pub(super) fn unary_backward<R: Real>(op: Unary, saved: &[R], dy: &[R], dx: &mut [R]) {
-    let step = Cut::new(dx.len(), COST).per_task();
-    for_each_chunk(dx, step, |i, dx| {
-        let rest = i * step;
-        for (at, dx) in dx.iter_mut().enumerate() {
-            // The ops that save nothing have a constant derivative.
-            let saved = saved.get(rest + at).copied().unwrap_or(R::ZERO);
-            *dx = dy[rest + at] * op.derivative(saved);
-        }
-    });
+    for (i, (dx, &dy)) in dx.iter_mut().zip(dy).enumerate() {
+        *dx = op.gradient(saved_at(saved, i), dy);
+    }
+}
+
+pub(super) fn unary_backward_assign<R: Real>(op: Unary, saved: &[R], dy: &mut [R]) {
+    for (i, dy) in dy.iter_mut().enumerate() {
+        *dy = op.gradient(saved_at(saved, i), *dy);
+    }
 }
 
 pub(super) fn binary<R: Real>(op: Binary, g: &BinaryGeometry, a: &[R], b: &[R], out: &mut [R]) {
@@ -46,7 +51,7 @@ pub(super) fn accumulate<R: Real>(nest: &LoopNest<2>, scale: R, src: &[R], dst: 
 /// Runs `f` on the offsets of the elements at `positions`.
 pub(crate) fn for_each_element<const K: usize>(
     nest: &LoopNest<K>,
-    positions: std::ops::Range<usize>,
+    positions: Range<usize>,
     mut f: impl FnMut([usize; K]),
 ) {
     let (rows, columns) = (nest.rows().strides, nest.columns().strides);

@@ -157,7 +157,7 @@ impl Unary {
             Self::Tanh => x.tanh(),
             Self::Silu => x * x.sigmoid(),
             Self::Gelu => c(0.5) * x * (one + (x * c(std::f64::consts::FRAC_1_SQRT_2)).erf()),
-            Self::GeluTanh => c(0.5) * x * (one + gelu_inner(x).tanh()),
+            Self::GeluTanh => x * gelu_argument(x).sigmoid(),
             Self::Mish => x * softplus(x).tanh(),
             Self::HardSwish => x * (x + c(3.0)).maximum(zero).minimum(c(6.0)) / c(6.0),
             Self::HardSigmoid => (x + c(3.0)).maximum(zero).minimum(c(6.0)) / c(6.0),
@@ -244,9 +244,9 @@ impl Unary {
                 cdf + v * c(SQRT_1_2PI) * (c(-0.5) * v * v).exp()
             }
             Self::GeluTanh => {
-                let t = gelu_inner(v).tanh();
-                let slope = c(SQRT_2_PI) * (one + c(3.0 * 0.044_715) * v * v);
-                c(0.5) * (one + t) + c(0.5) * v * (one - t * t) * slope
+                let g = gelu_argument(v).sigmoid();
+                let slope = c(2.0 * SQRT_2_PI) * (one + c(3.0 * 0.044_715) * v * v);
+                g + v * g * (one - g) * slope
             }
             Self::Mish => {
                 let t = softplus(v).tanh();
@@ -271,6 +271,21 @@ impl Unary {
             }
         }
     }
+
+    /// The gradient `dy * derivative`, from the argument or the value `v` as [`saved`](Self::saved) says. Where a function is
+    /// constant the gradient is zero, even of an infinite `dy`.
+    pub fn gradient<R: Real>(self, v: R, dy: R) -> R {
+        let derivative = self.derivative(v);
+        let has_flat_parts = matches!(
+            self,
+            Self::Relu | Self::Relu6 | Self::Clamp { .. } | Self::HardSwish | Self::HardSigmoid
+        );
+        if has_flat_parts && derivative == R::ZERO {
+            R::ZERO
+        } else {
+            dy * derivative
+        }
+    }
 }
 
 /// `ln(1 + e^x)` without overflow.
@@ -278,7 +293,7 @@ fn softplus<R: Real>(x: R) -> R {
     x.maximum(R::ZERO) + (-x.abs()).exp().ln_1p()
 }
 
-/// The argument of the hyperbolic tangent in [`Unary::GeluTanh`].
-fn gelu_inner<R: Real>(x: R) -> R {
-    R::from_f64(SQRT_2_PI) * (x + R::from_f64(0.044_715) * x * x * x)
+/// Twice the argument `u` of the hyperbolic tangent in [`Unary::GeluTanh`]: `(1 + tanh(u)) / 2 = sigmoid(2 u)`.
+fn gelu_argument<R: Real>(x: R) -> R {
+    R::from_f64(2.0 * SQRT_2_PI) * (x + R::from_f64(0.044_715) * x * x * x)
 }

@@ -69,6 +69,17 @@ impl ReduceGeometry {
         self.reduced.len()
     }
 
+    /// The same reduction with an array of the output's shape and strides as the second operand.
+    pub(super) fn with_outputs_as_second(&self) -> Self {
+        let kept = self.kept.with_strides(2, |l| l.strides[0]);
+        let reduced = self.reduced.with_strides(1, |_| 0);
+        Self {
+            kept,
+            reduced,
+            reduced_dims: self.reduced_dims,
+        }
+    }
+
     pub(super) fn reduced_dims(&self) -> usize {
         self.reduced_dims
     }

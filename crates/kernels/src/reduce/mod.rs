@@ -10,6 +10,10 @@
 
 mod geometry;
 pub(crate) mod reference;
+mod vector;
+
+#[cfg(test)]
+mod tests;
 
 pub use geometry::ReduceGeometry;
 
@@ -18,6 +22,7 @@ use crate::error::{KernelError, check_len};
 use crate::geometry::GeometryError;
 use crate::real::Real;
 use striate_simd::Level;
+use vector::Fold;
 
 /// What becomes of the elements of the reduced dimensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,7 +42,7 @@ pub enum Reduction {
 /// # Errors
 /// If a slice does not fit the geometry, or an extreme of no elements is asked for.
 pub fn reduce<R: Real>(
-    _level: Level,
+    level: Level,
     op: Reduction,
     g: &ReduceGeometry,
     x: &[R],
@@ -48,7 +53,22 @@ pub fn reduce<R: Real>(
     if matches!(op, Reduction::Max | Reduction::Min) {
         check_not_empty("reduce", g)?;
     }
-    reference::reduce(op, g, x, out);
+    let n = g.reduced_len() as f64;
+    let fold = match op {
+        Reduction::Sum | Reduction::Mean => Fold::Sum,
+        Reduction::Max => Fold::Max,
+        Reduction::Min => Fold::Min,
+    };
+    let finish = |total| {
+        if op == Reduction::Mean {
+            total / n
+        } else {
+            total
+        }
+    };
+    if !on_vectors(level, fold, g, (x, x), out, finish) {
+        reference::reduce(op, g, x, out);
+    }
     Ok(())
 }
 
@@ -57,7 +77,7 @@ pub fn reduce<R: Real>(
 /// # Errors
 /// If a slice does not fit the geometry.
 pub fn sum_of_products<R: Real>(
-    _level: Level,
+    level: Level,
     g: &ReduceGeometry,
     a: &[R],
     b: &[R],
@@ -66,7 +86,9 @@ pub fn sum_of_products<R: Real>(
     check_reach("sum of products", "a", a.len(), g.reach(0))?;
     check_reach("sum of products", "b", b.len(), g.reach(1))?;
     check_len("sum of products", "out", out.len(), g.output_len())?;
-    reference::sum_of_products(g, a, b, out);
+    if !on_vectors(level, Fold::Product, g, (a, b), out, |total| total) {
+        reference::sum_of_products(g, a, b, out);
+    }
     Ok(())
 }
 
@@ -75,7 +97,7 @@ pub fn sum_of_products<R: Real>(
 /// # Errors
 /// If a slice does not fit the geometry.
 pub fn moments<R: Real>(
-    _level: Level,
+    level: Level,
     g: &ReduceGeometry,
     x: &[R],
     mean: &mut [R],
@@ -84,6 +106,14 @@ pub fn moments<R: Real>(
     check_reach("moments", "x", x.len(), g.reach(0))?;
     check_len("moments", "mean", mean.len(), g.output_len())?;
     check_len("moments", "var", var.len(), g.output_len())?;
+    let n = g.reduced_len() as f64;
+    if on_vectors(level, Fold::Sum, g, (x, x), mean, |sum| sum / n) {
+        // Deviations from the rounded mean: off by the square of its rounding error, far below that of the result.
+        let pair = g.with_outputs_as_second();
+        if on_vectors(level, Fold::Deviation, &pair, (x, mean), var, |sum| sum / n) {
+            return Ok(());
+        }
+    }
     reference::moments(g, x, mean, var);
     Ok(())
 }
@@ -130,6 +160,21 @@ pub fn extreme_backward<R: Real>(
     check_len("extreme backward", "dy", dy.len(), g.output_len())?;
     reference::extreme_backward(g, x, y, dy, dx);
     Ok(())
+}
+
+/// Reduces `f32` operands on vectors; false, and nothing done, if that cannot be.
+fn on_vectors<R: Real>(
+    level: Level,
+    fold: Fold,
+    g: &ReduceGeometry,
+    (a, b): (&[R], &[R]),
+    out: &mut [R],
+    finish: impl Fn(f64) -> f64,
+) -> bool {
+    match (R::as_f32(a), R::as_f32(b), R::as_f32_mut(out)) {
+        (Some(a), Some(b), Some(out)) => vector::reduce(level, fold, g, (a, b), out, finish),
+        _ => false,
+    }
 }
 
 fn check_not_empty(op: &'static str, g: &ReduceGeometry) -> Result<(), GeometryError> {

@@ -1,0 +1,136 @@
+//! Loops over slices, a vector at a time.
+//!
+//! Everything here runs inside `dispatch!` and is `#[inline(always)]`; the closures it takes must be too.
+
+use striate_simd::Simd;
+
+/// Vectors that [`map`] handles at once, so that the overhead of the loop is shared.
+const MAP_UNROLL: usize = 2;
+
+/// Independent sums of [`fold`], so that it need not wait for each addition.
+const UNROLL: usize = 4;
+
+/// `y[i] = f(x[0][i], ..., x[K-1][i])`. Every `x` has at least the length of `y`.
+#[inline(always)]
+pub(crate) fn map<S: Simd, const K: usize>(
+    s: S,
+    x: [&[f32]; K],
+    y: &mut [f32],
+    f: impl Fn([S::F32; K]) -> S::F32,
+) {
+    let n = y.len();
+    let mut at = 0;
+    while at + MAP_UNROLL * S::LANES <= n {
+        for _ in 0..MAP_UNROLL {
+            let value = f(load(s, &x, at));
+            s.store(value, &mut y[at..]);
+            at += S::LANES;
+        }
+    }
+    while at < n {
+        let value = f(load_partial(s, &x, at, n));
+        s.store_partial(value, &mut y[at..]);
+        at += S::LANES;
+    }
+}
+
+/// `y[i] = f(first[i], x[0][i], ..., x[K-1][i])`, where no `first` stands for `y` itself. Every slice has at least the
+/// length of `y`.
+#[inline(always)]
+pub(crate) fn update<S: Simd, const K: usize>(
+    s: S,
+    first: Option<&[f32]>,
+    x: [&[f32]; K],
+    y: &mut [f32],
+    f: impl Fn(S::F32, [S::F32; K]) -> S::F32,
+) {
+    let n = y.len();
+    let mut at = 0;
+    while at + MAP_UNROLL * S::LANES <= n {
+        for _ in 0..MAP_UNROLL {
+            let old = s.load(&first.unwrap_or(y)[at..]);
+            let value = f(old, load(s, &x, at));
+            s.store(value, &mut y[at..]);
+            at += S::LANES;
+        }
+    }
+    while at < n {
+        let old = s.load_partial(&first.unwrap_or(y)[at..n]);
+        let value = f(old, load_partial(s, &x, at, n));
+        s.store_partial(value, &mut y[at..]);
+        at += S::LANES;
+    }
+}
+
+/// Folds the elements of `x`, in a fixed order: `LANES * UNROLL` running values, of which the `i`-th takes every element
+/// whose number is `i` modulo their count, combined in pairs at the end. `start` must be neutral.
+#[inline(always)]
+pub(crate) fn fold<S: Simd, const K: usize>(
+    s: S,
+    x: [&[f32]; K],
+    start: f32,
+    step: impl Fn(S::F32, [S::F32; K]) -> S::F32,
+    join: impl Fn(S::F32, S::F32) -> S::F32,
+) -> S::F32 {
+    let n = x[0].len();
+    let mut acc = [s.splat(start); UNROLL];
+    let mut at = 0;
+    while at + UNROLL * S::LANES <= n {
+        for u in 0..UNROLL {
+            acc[u] = step(acc[u], load(s, &x, at));
+            at += S::LANES;
+        }
+    }
+    for u in 0..UNROLL - 1 {
+        if at + S::LANES <= n {
+            acc[u] = step(acc[u], load(s, &x, at));
+            at += S::LANES;
+        }
+    }
+    let all = join(join(acc[0], acc[1]), join(acc[2], acc[3]));
+    if at < n {
+        let last = step(all, load_partial(s, &x, at, n));
+        // Lanes beyond the end keep what they had.
+        let inside = s.lt(s.iota(), s.splat((n - at) as f32));
+        return s.select(inside, last, all);
+    }
+    all
+}
+
+/// The vectors of all slices at `at`.
+#[inline(always)]
+pub(crate) fn load<S: Simd, const K: usize>(s: S, x: &[&[f32]; K], at: usize) -> [S::F32; K] {
+    let mut v = [s.splat(0.0); K];
+    for k in 0..K {
+        v[k] = s.load(&x[k][at..]);
+    }
+    v
+}
+
+/// The vectors of all slices at `at`, zero from `end` on.
+#[inline(always)]
+fn load_partial<S: Simd, const K: usize>(
+    s: S,
+    x: &[&[f32]; K],
+    at: usize,
+    end: usize,
+) -> [S::F32; K] {
+    let mut v = [s.splat(0.0); K];
+    for k in 0..K {
+        v[k] = s.load_partial(&x[k][at..end]);
+    }
+    v
+}
+
+/// The larger; NaN if either is.
+#[inline(always)]
+pub(crate) fn maximum<S: Simd>(s: S, a: S::F32, b: S::F32) -> S::F32 {
+    // `max` gives its second operand if either is NaN, which is right unless only the first is.
+    s.select(s.eq(a, a), s.max(a, b), a)
+}
+
+/// The smaller; NaN if either is.
+#[inline(always)]
+pub(crate) fn minimum<S: Simd>(s: S, a: S::F32, b: S::F32) -> S::F32 {
+    s.select(s.eq(a, a), s.min(a, b), a)
+}
