@@ -1,11 +1,12 @@
 //! The affine map of fully connected layers.
 
 use striate_kernels::epilogue::Epilogue;
-use striate_kernels::gemm::{Matrix, MatrixMut, PackedB, Write, reference};
+use striate_kernels::gemm::{Matrix, MatrixMut, PackedB};
 use striate_simd::Buffer;
 
 use super::{check_float, check_same_dtype};
 use crate::autograd::{Description, VariadicFunction, apply_variadic};
+use crate::layout::Layout;
 use crate::{DType, Error, MemoryFormat, Result, Tensor, current_level};
 
 const OP: &str = "linear";
@@ -63,25 +64,12 @@ impl VariadicFunction for Linear {
         let [x, weight, bias @ ..] = inputs else {
             return Err(Error::msg("linear: an input and a weight are needed"));
         };
-        let bias = bias.first().map(Tensor::contiguous).transpose()?;
-        let [rows, outputs] = [x.shape()[0], weight.shape()[0]];
+        let bias = bias.first();
         let y = if x.dtype() == DType::F32 {
-            let bias = bias.as_ref().map(Tensor::memory).transpose()?;
-            let mut y = Buffer::recycled(rows * outputs)?;
-            let packed = PackedB::new(current_level()?, matrix(weight)?.transposed())?;
-            let c = MatrixMut::new(&mut y, rows, outputs)?;
-            packed.multiply(matrix(x)?, &Epilogue::NONE.bias(bias), c)?;
-            Tensor::from_buffer(y, [rows, outputs], MemoryFormat::RowMajor)?
+            affine(x, weight, bias)?
         } else {
-            let mut y = Buffer::<f64>::zeroed(rows * outputs)?;
-            if let Some(bias) = &bias {
-                y.chunks_exact_mut(outputs.max(1))
-                    .zip(std::iter::repeat(bias.memory()?))
-                    .for_each(|(row, bias)| row.copy_from_slice(bias));
-            }
-            let c = MatrixMut::new(&mut y, rows, outputs)?;
-            reference::multiply(matrix(x)?, matrix(weight)?.transposed(), Write::Add, c)?;
-            Tensor::from_buffer(y, [rows, outputs], MemoryFormat::RowMajor)?
+            let y = x.matmul(&weight.transpose(0, 1)?)?;
+            bias.map_or(Ok(y.clone()), |bias| y.add(bias))?
         };
         Ok((y, [x.clone(), weight.clone()]))
     }
@@ -106,8 +94,20 @@ impl VariadicFunction for Linear {
     }
 }
 
+/// The product with the bias added while it is stored.
+fn affine(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let shape = [x.shape()[0], weight.shape()[0]];
+    let mut y = Buffer::recycled(Layout::row_major(OP, &shape)?.numel())?;
+    let packed = PackedB::new(current_level()?, matrix(weight)?.transposed())?;
+    let bias = bias.map(Tensor::contiguous).transpose()?;
+    let bias = bias.as_ref().map(Tensor::memory).transpose()?;
+    let product = MatrixMut::new(&mut y, shape[0], shape[1])?;
+    packed.multiply(matrix(x)?, &Epilogue::NONE.bias(bias), product)?;
+    Tensor::from_buffer(y, shape, MemoryFormat::RowMajor)
+}
+
 /// A tensor of rank 2 as the kernels read it.
-fn matrix<T: crate::Element>(x: &Tensor) -> Result<Matrix<'_, T>> {
+fn matrix(x: &Tensor) -> Result<Matrix<'_>> {
     let [rows, cols] = x.dims_array(OP)?;
     Ok(Matrix::strided(
         x.memory()?,

@@ -103,6 +103,13 @@ fn errors_name_the_shapes() {
         &["matmul", "[2]", "[3]"],
     );
     fails(a.linear(&b, None), &["linear", "[2, 3]", "[4, 2]"]);
+    // No elements, but products that do not fit.
+    let wide = Tensor::zeros([1 << 40, 0], DType::F32).unwrap();
+    fails(wide.linear(&wide, None), &["linear", "1099511627776"]);
+    fails(
+        wide.matmul(&wide.transpose(0, 1).unwrap()),
+        &["matmul", "1099511627776"],
+    );
     fails(
         a.linear(&a, Some(&f32s(&[0.0; 3], &[3]))),
         &["linear", "bias", "[3]"],
