@@ -100,7 +100,7 @@ fn replay(file: &str) -> Result<()> {
 
 fn replay_at_every_level(file: &str) {
     for level in Level::available() {
-        println!("{}", level.name());
+        eprintln!("{}", level.name());
         with_level(level, || replay(file)).expect("every step succeeds");
     }
 }
