@@ -6,7 +6,9 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::doctor::Doctor;
 use crate::commands::kernels::Kernels;
+use crate::commands::models::Models;
 use crate::commands::parity::Parity;
+use crate::commands::summary::Summary;
 
 /// Convolutional networks on CPUs: trains, evaluates and explains them.
 #[derive(Debug, Parser)]
@@ -37,6 +39,8 @@ pub(crate) struct Arguments {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
+    Summary(Summary),
+    Models(Models),
     Kernels(Kernels),
     Doctor(Doctor),
     Parity(Parity),

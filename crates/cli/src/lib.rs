@@ -7,10 +7,12 @@
 
 mod args;
 mod commands;
+mod cost;
 mod dims;
 mod explain;
 pub mod failure;
 mod machine;
+mod network;
 pub mod output;
 pub mod parity;
 mod peak;

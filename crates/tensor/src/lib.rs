@@ -41,7 +41,6 @@
 pub mod autograd;
 mod construct;
 mod convert;
-mod dims;
 mod display;
 mod dtype;
 mod error;

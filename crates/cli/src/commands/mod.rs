@@ -2,7 +2,9 @@
 
 pub(crate) mod doctor;
 pub(crate) mod kernels;
+pub(crate) mod models;
 pub(crate) mod parity;
+pub(crate) mod summary;
 
 use striate::kernels::parallel;
 
@@ -18,6 +20,8 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Output) -> Result<(), Failure
     match &arguments.verb {
         Verb::Doctor(verb) => verb.run(out),
         Verb::Kernels(verb) => verb.run(out),
+        Verb::Models(verb) => verb.run(out),
+        Verb::Summary(verb) => verb.run(out),
         Verb::Parity(verb) => verb.run(out),
     }
 }

@@ -8,6 +8,7 @@ mod canvas;
 mod colours;
 mod font;
 mod panels;
+pub(crate) mod probes;
 
 use image::RgbImage;
 

@@ -7,10 +7,7 @@
 mod algorithm;
 mod backward_input;
 mod backward_weight;
-mod band;
-mod copies;
 mod direct;
-mod few_channels;
 mod geometry;
 mod packed;
 pub mod reference;
@@ -25,7 +22,6 @@ use crate::error::{KernelError, check_len};
 use crate::geometry::Layout;
 use crate::layout::transpose;
 use crate::view::View;
-use band::Bands;
 use striate_simd::{Buffer, Level};
 
 const OP: &str = "conv2d";
@@ -115,11 +111,6 @@ fn weight_gradient(
     check_len(OP, "x", x.len(), g.x_len())?;
     check_len(OP, "dy", dy.len(), g.y_len())?;
     check_len(OP, "dweight", dweight.len(), g.weight_len())?;
-    if choose(g, layout, level) == Algorithm::FewChannels
-        && let Some(bands) = Bands::new(g, layout)
-    {
-        return few_channels::backward_weight(level, g, &bands, x, dy, dweight);
-    }
     match layout {
         Layout::Nhwc => backward_weight::run(level, g, x, dy, dweight),
         Layout::Nchw => backward_weight::run(level, g, &channels_last(g, x)?, dy, dweight),

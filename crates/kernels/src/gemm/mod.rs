@@ -3,7 +3,7 @@
 pub(crate) mod block;
 mod matrix;
 pub(crate) mod microkernel;
-pub(crate) mod pack;
+mod pack;
 pub(crate) mod panels;
 mod portable;
 pub mod reference;

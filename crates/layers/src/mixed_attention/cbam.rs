@@ -5,9 +5,6 @@
 //! Departures: the spatial gate has a batch norm, as in the released code.
 //! Parameters: `2*C*R + R + C + 2*k*k + 2`, `R = C / reduction`.
 
-use std::sync::Arc;
-
-use striate_tensor::autograd::scope;
 use striate_tensor::{Result, Tensor};
 
 use super::channel_gate::{ChannelGate, ChannelGateConfig};
@@ -82,7 +79,6 @@ impl CbamConfig {
         let spatial = (self.arrangement != Arrangement::ChannelOnly)
             .then(|| self.spatial.build(&(vb / "SpatialGate")));
         Ok(Cbam {
-            path: Arc::clone(vb.path()),
             channel: channel.transpose()?,
             spatial: spatial.transpose()?,
             arrangement: self.arrangement,
@@ -93,7 +89,6 @@ impl CbamConfig {
 /// The attention module. Its gates emit their factors.
 #[derive(Debug)]
 pub struct Cbam {
-    path: Arc<str>,
     channel: Option<ChannelGate>,
     spatial: Option<SpatialGate>,
     arrangement: Arrangement,
@@ -114,7 +109,7 @@ impl Module for Cbam {
     /// # Shapes
     /// `[N, C, H, W] -> [N, C, H, W]`
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        scope(&self.path, || match (&self.channel, &self.spatial) {
+        match (&self.channel, &self.spatial) {
             (Some(channel), Some(spatial)) => match self.arrangement {
                 Arrangement::SpatialThenChannel => channel.forward(&spatial.forward(x)?),
                 Arrangement::Parallel => x.mul(&channel.gate(x)?)?.mul(&spatial.gate(x)?),
@@ -123,7 +118,7 @@ impl Module for Cbam {
             (Some(channel), None) => channel.forward(x),
             (None, Some(spatial)) => spatial.forward(x),
             (None, None) => Ok(x.clone()),
-        })
+        }
     }
 }
 

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::backward::Gradients;
 use super::function::Description;
 use super::scope;
-use crate::dims::Dims;
 use crate::{DType, Result, Tensor};
 
 /// Identity of a leaf. Clones of a tensor share it; [`Tensor::requires_grad`] makes a new one.
@@ -68,7 +67,7 @@ pub(crate) struct Node {
     pub(crate) id: u64,
     pub(crate) function: Box<dyn NodeFunction>,
     pub(crate) edges: Vec<Edge>,
-    pub(crate) shape: Dims,
+    pub(crate) shape: Vec<usize>,
     pub(crate) dtype: DType,
     /// The layer that ran the operation.
     pub(crate) path: Option<Arc<str>>,
@@ -77,7 +76,7 @@ pub(crate) struct Node {
 /// An input of a node.
 pub(crate) struct Edge {
     pub(crate) origin: Origin,
-    pub(crate) shape: Dims,
+    pub(crate) shape: Vec<usize>,
     pub(crate) dtype: DType,
 }
 
@@ -85,7 +84,7 @@ impl Edge {
     pub(crate) fn to(input: &Tensor) -> Self {
         Self {
             origin: input.origin.clone(),
-            shape: input.layout().dims(),
+            shape: input.shape().to_vec(),
             dtype: input.dtype(),
         }
     }
@@ -97,7 +96,7 @@ impl Node {
             id: next_in_sequence(),
             function,
             edges,
-            shape: output.layout().dims(),
+            shape: output.shape().to_vec(),
             dtype: output.dtype(),
             path: scope::current(),
         }

@@ -1,0 +1,55 @@
+//! The verbs that tell what there is.
+
+#![expect(missing_docs, reason = "tests")]
+
+mod support;
+
+use support::run;
+
+#[test]
+fn models_are_listed_with_their_costs() {
+    let models = run(["models", "--json"]).objects();
+    let named = |name: &str| models.iter().find(|m| m["model"] == name).expect(name);
+    // Two 3x3 convolutions in each of nine blocks of 16, 32 and 64 channels, 1x1 shortcuts, and the two ends.
+    assert_eq!(named("resnet20")["multiply_adds"], 40_813_184);
+    assert_eq!(named("resnet20")["parameters"], 272_474);
+    assert_eq!(models.iter().filter(|m| m["default"] == true).count(), 1);
+    let text = run(["models"]).success();
+    assert_eq!(text.lines().count(), models.len() + 1, "{text}");
+}
+
+#[test]
+fn a_summary_adds_up() {
+    for options in [
+        &[][..],
+        &["--attention", "sk"],
+        &["--attention", "cbam", "--classes", "3"],
+    ] {
+        let objects = run(["summary", "--json"].iter().chain(options).copied()).objects();
+        let [summary] = objects.as_slice() else {
+            panic!("one object")
+        };
+        for field in ["parameters", "multiply_adds"] {
+            let layers = summary["layers"].as_array().unwrap();
+            let sum: u64 = layers
+                .iter()
+                .map(|layer| layer[field].as_u64().unwrap())
+                .sum();
+            assert_eq!(summary[field].as_u64(), Some(sum), "{field} {options:?}");
+        }
+    }
+    let text = run(["summary", "resnet20", "--input", "2x3x32x32"]).success();
+    assert!(
+        text.contains("layer3.2.conv2") && text.contains("2x64x8x8"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_wrong_model_attention_or_input_is_named() {
+    run(["summary", "resnet_smal"]).fails(2, &["resnet_smal", "nearest: resnet_small"]);
+    run(["summary", "--attention", "sse"]).fails(2, &["sse", "cbam"]);
+    run(["summary", "sknet_cifar", "--attention", "se"]).fails(2, &["no slot"]);
+    run(["summary", "--input", "1x1x32"]).fails(2, &["NxCxHxW"]);
+    run(["summary", "--classes", "0"]).fails(2, &["--classes"]);
+}
