@@ -17,6 +17,7 @@ pub mod probe;
 pub mod safetensors;
 pub mod selective;
 mod state_dict;
+mod summary;
 pub mod util;
 mod var_builder;
 
@@ -26,8 +27,8 @@ pub use init::Init;
 pub use key_map::KeyMap;
 pub use mixed_attention::*;
 pub use module::{
-    Layer, Module, Visitor, named_buffers, named_parameters, parameter_count, set_trainable,
-    set_training, to_dtype,
+    Layer, Module, Visitor, evaluating, named_buffers, named_parameters, parameter_count,
+    set_trainable, set_training, to_dtype,
 };
 pub use nearest::nearest;
 pub use param::{Buffer, Mode, Parameter};
@@ -36,5 +37,6 @@ pub use state_dict::{
     LoadReport, Loading, MisShaped, StateDict, Unmatched, load_state_dict, state_dict,
 };
 pub use striate_tensor::Pair;
+pub use summary::{LayerSummary, Summary, summary};
 pub use util::{Rounding, make_divisible, reduced_channels};
 pub use var_builder::VarBuilder;

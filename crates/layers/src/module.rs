@@ -167,6 +167,45 @@ pub fn set_training(layer: &dyn Layer, training: bool) {
     });
 }
 
+/// Runs `f` with `layer` in evaluation mode; then every layer is in the mode it was in.
+pub fn evaluating<R>(layer: &dyn Layer, f: impl FnOnce() -> R) -> R {
+    let _restore = Restore {
+        modes: modes(layer),
+        layer,
+    };
+    set_training(layer, false);
+    f()
+}
+
+/// Puts modes back, also when the closure panics.
+struct Restore<'a> {
+    layer: &'a dyn Layer,
+    modes: Vec<bool>,
+}
+
+impl Drop for Restore<'_> {
+    fn drop(&mut self) {
+        let mut modes = self.modes.iter();
+        walk(self.layer, &mut |_, part| {
+            if let Part::Mode(mode) = part
+                && let Some(&training) = modes.next()
+            {
+                mode.set(training);
+            }
+        });
+    }
+}
+
+fn modes(layer: &dyn Layer) -> Vec<bool> {
+    let mut modes = Vec::new();
+    walk(layer, &mut |_, part| {
+        if let Part::Mode(mode) = part {
+            modes.push(mode.training());
+        }
+    });
+    modes
+}
+
 /// Freezes or unfreezes every parameter below `layer`.
 pub fn set_trainable(layer: &dyn Layer, on: bool) {
     walk(layer, &mut |_, part| {

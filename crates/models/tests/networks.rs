@@ -1,7 +1,7 @@
 //! Networks: parameter counts, names, shapes, options.
 
 use striate_layers::{
-    Loading, VarBuilder, load_state_dict, parameter_count, set_training, state_dict,
+    Loading, VarBuilder, load_state_dict, parameter_count, set_training, state_dict, summary,
 };
 use striate_models::{
     Attention, Options, ResNetSmallConfig, SeSlot, SkNetCifarConfig, build, find, list,
@@ -32,6 +32,52 @@ fn counts_equal_the_published_ones() -> Result<()> {
             dilated
         );
     }
+    Ok(())
+}
+
+#[test]
+fn multiply_adds_equal_the_published_ones() -> Result<()> {
+    for (strides, plain, dilated) in [
+        ([1, 2, 2], 1_374_865_408, 1_072_875_520),
+        ([2, 2, 2], 352_503_808, 277_006_336),
+    ] {
+        let config = SkNetCifarConfig::new(3, 10).strides(strides);
+        let count = |config: &SkNetCifarConfig| {
+            Ok::<_, striate_tensor::Error>(
+                summary(&config.build(&vb())?, &[1, 3, 32, 32])?.multiply_adds,
+            )
+        };
+        assert_eq!(count(&config)?, plain, "{strides:?}");
+        assert_eq!(
+            count(&config.dilated(true))?,
+            dilated,
+            "{strides:?}, dilated"
+        );
+    }
+    let net = build(striate_models::DEFAULT, &Options::default(), &vb())?;
+    let cost = summary(&net, &[1, 1, 32, 32])?;
+    assert!(
+        cost.multiply_adds <= 15_000_000,
+        "the default network is small: {cost}"
+    );
+    assert_eq!(
+        cost.layers.iter().map(|l| l.parameters).sum::<usize>(),
+        cost.parameters
+    );
+    assert_eq!(
+        cost.layers.iter().map(|l| l.multiply_adds).sum::<u64>(),
+        cost.multiply_adds
+    );
+    let conv = cost
+        .layers
+        .iter()
+        .find(|l| l.path == "layer2.0.conv1")
+        .expect("it ran");
+    assert_eq!(
+        (conv.output.as_slice(), conv.multiply_adds),
+        (&[1, 64, 8, 8][..], 64 * 64 * 32 * 9)
+    );
+    assert_eq!(cost.layers[0].path, "conv1");
     Ok(())
 }
 

@@ -3,22 +3,23 @@
 //! Element `(i0, i1, ...)` is at `offset + i0*strides[0] + i1*strides[1] + ...`. Strides are never
 //! negative; a stride of 0 repeats elements (broadcasting). Constructors check that every index fits.
 
+use crate::dims::{Dims, MAX_RANK};
 use crate::shape::checked_numel;
 use crate::{Error, Result};
 
 /// Shape, strides and offset of a tensor in its storage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
-    shape: Vec<usize>,
-    strides: Vec<usize>,
+    shape: Dims,
+    strides: Dims,
     offset: usize,
 }
 
 /// Row-major strides; empty dimensions count as 1 so that strides stay meaningful.
-fn row_major_strides(shape: &[usize]) -> Option<Vec<usize>> {
-    let mut strides = vec![1; shape.len()];
+fn row_major_strides(shape: &Dims) -> Option<Dims> {
+    let mut strides = *shape;
     let mut step = 1usize;
-    for (stride, &dim) in strides.iter_mut().zip(shape).rev() {
+    for (stride, &dim) in strides.iter_mut().zip(&**shape).rev() {
         *stride = step;
         step = step.checked_mul(dim.max(1))?;
     }
@@ -29,14 +30,12 @@ fn row_major_strides(shape: &[usize]) -> Option<Vec<usize>> {
 impl Layout {
     /// Row-major order.
     pub(crate) fn row_major(op: &'static str, shape: &[usize]) -> Result<Self> {
-        let strides = row_major_strides(shape).ok_or_else(|| {
-            Error::shape(
-                op,
-                format!("shape {shape:?} has more elements than can be addressed"),
-            )
-        })?;
+        let fail = |what: &str| Error::shape(op, format!("shape {shape:?} has more {what}"));
+        let shape = Dims::of(shape).ok_or_else(|| fail(&format!("dimensions than {MAX_RANK}")))?;
+        let strides =
+            row_major_strides(&shape).ok_or_else(|| fail("elements than can be addressed"))?;
         Ok(Self {
-            shape: shape.to_vec(),
+            shape,
             strides,
             offset: 0,
         })
@@ -48,12 +47,7 @@ impl Layout {
             return Self::row_major(op, shape);
         };
         let physical = Self::row_major(op, &[n, h, w, c])?;
-        let s = physical.strides;
-        Ok(Self {
-            shape: shape.to_vec(),
-            strides: vec![s[0], s[3], s[1], s[2]],
-            offset: 0,
-        })
+        Ok(physical.permute(&[0, 3, 1, 2]))
     }
 
     /// Compact memory for `shape`, its dimensions nested in the order of `like`'s strides.
@@ -73,25 +67,24 @@ impl Layout {
     ///
     /// Dimensions of size 1 and repeated ones have no place of their own: they keep their logical
     /// position relative to their neighbours on the right.
-    pub(crate) fn memory_order(&self) -> Vec<usize> {
-        let mut order: Vec<usize> = Vec::with_capacity(self.rank());
+    pub(crate) fn memory_order(&self) -> Dims {
+        let mut order = self.shape.map(|dim| dim);
         // Insertion sort: dimensions without a place never move and block nothing.
         for dim in 0..self.rank() {
-            let mut at = order.len();
-            if self.has_place(dim) {
-                let mut probe = order.len();
-                while probe > 0 {
-                    let other = order[probe - 1];
-                    if self.has_place(other) {
-                        if self.strides[other] >= self.strides[dim] {
-                            break;
-                        }
-                        at = probe - 1;
+            if !self.has_place(dim) {
+                continue;
+            }
+            let mut at = dim;
+            for probe in (0..dim).rev() {
+                let other = order[probe];
+                if self.has_place(other) {
+                    if self.strides[other] >= self.strides[dim] {
+                        break;
                     }
-                    probe -= 1;
+                    at = probe;
                 }
             }
-            order.insert(at, dim);
+            order[at..=dim].rotate_right(1);
         }
         order
     }
@@ -102,6 +95,11 @@ impl Layout {
 
     pub(crate) fn shape(&self) -> &[usize] {
         &self.shape
+    }
+
+    /// The sizes, to keep.
+    pub(crate) fn dims(&self) -> Dims {
+        self.shape
     }
 
     pub(crate) fn strides(&self) -> &[usize] {
@@ -128,7 +126,7 @@ impl Layout {
         1 + self
             .shape
             .iter()
-            .zip(&self.strides)
+            .zip(&*self.strides)
             .map(|(&dim, &stride)| (dim - 1) * stride)
             .sum::<usize>()
     }
@@ -145,7 +143,7 @@ impl Layout {
 
     /// Every memory cell between the first and the last element belongs to exactly one element.
     pub(crate) fn is_dense(&self) -> bool {
-        self.numel() == 0 || self.nests(self.memory_order())
+        self.numel() == 0 || self.nests(self.memory_order().iter().copied())
     }
 
     /// Whether the dimensions, outermost first, tile memory without gap or overlap.
@@ -175,12 +173,14 @@ impl Layout {
         if checked_numel(shape)? != self.numel() {
             return None;
         }
-        let mut strides = row_major_strides(shape)?;
+        let shape = Dims::of(shape)?;
+        let mut strides = row_major_strides(&shape)?;
+        let offset = self.offset;
         if self.numel() == 0 {
             return Some(Self {
-                shape: shape.to_vec(),
+                shape,
                 strides,
-                offset: self.offset,
+                offset,
             });
         }
         let mut next = shape.len();
@@ -212,17 +212,17 @@ impl Layout {
             *stride = 1;
         }
         Some(Self {
-            shape: shape.to_vec(),
+            shape,
             strides,
-            offset: self.offset,
+            offset,
         })
     }
 
     /// Dimension `i` of the result is dimension `order[i]`; `order` must be a permutation.
     pub(crate) fn permute(&self, order: &[usize]) -> Self {
         Self {
-            shape: order.iter().map(|&d| self.shape[d]).collect(),
-            strides: order.iter().map(|&d| self.strides[d]).collect(),
+            shape: self.shape.map(|d| self.shape[order[d]]),
+            strides: self.shape.map(|d| self.strides[order[d]]),
             offset: self.offset,
         }
     }
@@ -251,7 +251,7 @@ impl Layout {
         let mut layout = Self::row_major(op, shape)?;
         layout.offset = self.offset;
         layout.strides[..lead].fill(0);
-        for (dim, (&size, &stride)) in self.shape.iter().zip(&self.strides).enumerate() {
+        for (dim, (&size, &stride)) in self.shape.iter().zip(&*self.strides).enumerate() {
             let target = shape[lead + dim];
             layout.strides[lead + dim] = match size {
                 _ if size == target => stride,
@@ -266,26 +266,24 @@ impl Layout {
 /// The shape two operands broadcast to.
 ///
 /// Dimensions are matched from the right; sizes must be equal or one of them 1.
-pub(crate) fn broadcast(op: &'static str, a: &[usize], b: &[usize]) -> Result<Vec<usize>> {
-    let rank = a.len().max(b.len());
-    let size = |shape: &[usize], dim: usize| match (dim + shape.len()).checked_sub(rank) {
+pub(crate) fn broadcast(op: &'static str, a: &[usize], b: &[usize]) -> Result<Dims> {
+    let longer = if a.len() >= b.len() { a } else { b };
+    let size = |shape: &[usize], dim: usize| match (dim + shape.len()).checked_sub(longer.len()) {
         Some(own) => shape[own],
         None => 1,
     };
-    (0..rank)
-        .map(|dim| match (size(a, dim), size(b, dim)) {
-            (x, y) if x == y => Ok(x),
-            (1, y) => Ok(y),
-            (x, 1) => Ok(x),
-            _ => {
-                let rule = "dimensions are matched from the right and must be equal or 1";
-                Err(Error::shape(
-                    op,
-                    format!("{a:?} and {b:?} do not broadcast: {rule}"),
-                ))
-            }
-        })
-        .collect()
+    let fits = |dim| size(a, dim) == size(b, dim) || size(a, dim) == 1 || size(b, dim) == 1;
+    match Dims::of(longer) {
+        Some(dims) if (0..longer.len()).all(fits) => Ok(dims.map(|dim| match size(a, dim) {
+            1 => size(b, dim),
+            size => size,
+        })),
+        _ => {
+            let rule = "dimensions are matched from the right and must be equal or 1";
+            let detail = format!("{a:?} and {b:?} do not broadcast: {rule}");
+            Err(Error::shape(op, detail))
+        }
+    }
 }
 
 /// Both operands expanded to their common shape, and a compact layout for the result: that of the

@@ -41,6 +41,7 @@
 pub mod autograd;
 mod construct;
 mod convert;
+mod dims;
 mod display;
 mod dtype;
 mod error;

@@ -52,6 +52,16 @@ pub enum Error {
     /// A computation failed.
     #[error(transparent)]
     Tensor(#[from] striate_tensor::Error),
+    /// The loss is no longer a finite number.
+    #[error(
+        "the loss is {loss} at step {step}: a lower learning rate or clipped gradients may help"
+    )]
+    Diverged {
+        /// The step, counted from 1.
+        step: u64,
+        /// The loss.
+        loss: f64,
+    },
     /// Two parts that must agree do not.
     #[error("{0}")]
     Mismatch(String),

@@ -28,6 +28,12 @@ pub struct EpochRecord {
 }
 
 impl EpochRecord {
+    /// Whether it classified more held-out samples rightly, or as many with a lower loss.
+    pub fn is_better_than(&self, other: &Self) -> bool {
+        let rank = |r: &Self| (r.test_accuracy, -r.test_loss);
+        rank(self) > rank(other)
+    }
+
     /// Whether everything but the times is equal, bit for bit.
     pub fn same_numbers(&self, other: &Self) -> bool {
         let numbers = |r: &Self| {

@@ -1,6 +1,7 @@
 //! Which implementations there are, and which one a convolution gets.
 
 use super::Conv2dGeometry;
+use super::band::Bands;
 use crate::geometry::Layout;
 use striate_simd::Level;
 
@@ -10,12 +11,19 @@ use striate_simd::Level;
 pub enum Algorithm {
     /// A 1x1 convolution as one matrix product, the input read in place.
     Pointwise,
+    /// A dense convolution of few channels, whose taps and channels are one reduction over padded
+    /// pieces of the image.
+    FewChannels,
     /// Tiles of output pixels that read the input in place, tap by tap.
     Direct,
 }
 
 /// The implementations, best first: the first that accepts a convolution computes it.
-const IMPLEMENTATIONS: [Algorithm; 2] = [Algorithm::Pointwise, Algorithm::Direct];
+const IMPLEMENTATIONS: [Algorithm; 3] = [
+    Algorithm::Pointwise,
+    Algorithm::FewChannels,
+    Algorithm::Direct,
+];
 
 /// The implementations, best first.
 pub fn implementations() -> &'static [Algorithm] {
@@ -40,6 +48,10 @@ impl Algorithm {
                 let trivial = g.kernel() == [1, 1] && g.stride() == [1, 1] && g.padding() == [0; 4];
                 trivial && g.groups() == 1 && input == Layout::Nhwc
             }
+            Self::FewChannels => {
+                let few = if input == Layout::Nchw { 16 } else { 8 };
+                g.groups() == 1 && g.in_channels() < few && Bands::new(g, input).is_some()
+            }
             Self::Direct => true,
         }
     }
@@ -48,6 +60,7 @@ impl Algorithm {
     pub fn family(self) -> &'static str {
         match self {
             Self::Pointwise => "pointwise",
+            Self::FewChannels => "few-channels",
             Self::Direct => "direct",
         }
     }

@@ -11,6 +11,7 @@
 //! Where the activations outweigh the weights, the pixels are cut into chunks that add up copies of
 //! the gradient of their own; the copies are then added in pairs. The cut depends on the shape alone.
 
+use super::copies::{add_in_pairs, write};
 use super::taps::{TapWeights, Taps};
 use super::{Conv2dGeometry, OP};
 use crate::disjoint::DisjointMut;
@@ -330,39 +331,8 @@ impl TileKernel for Channels<'_, '_> {
                 let (x, dy) = (&block.x[run.x + channel..], &block.dy[run.dy * width..]);
                 accumulate_outer(s, &mut acc, x, block.x_step, run.len, dy);
             }
-            for i in 0..MR {
-                for j in 0..NV {
-                    let out = &mut out[i * width + j * S::LANES..][..S::LANES];
-                    let sum = if block.add {
-                        s.add(s.load(out), acc[i][j])
-                    } else {
-                        acc[i][j]
-                    };
-                    s.store(sum, out);
-                }
-            }
+            write(s, &acc, block.add, out);
             channel += MR;
         }
-    }
-}
-
-/// Elements that are added as one task.
-const SEGMENT: usize = 1 << 15;
-
-/// Adds up arrays of `len` elements that follow one another, in pairs, into the first.
-fn add_in_pairs(copies: &mut [f32], len: usize) {
-    let count = copies.len() / len;
-    let mut distance = 1;
-    while distance < count {
-        for first in (0..count - distance).step_by(2 * distance) {
-            let (head, tail) = copies.split_at_mut((first + distance) * len);
-            let (sum, term) = (&mut head[first * len..][..len], &mut tail[..len]);
-            parallel::for_each_chunk2((sum, SEGMENT), (term, SEGMENT), |_, sum, term| {
-                sum.iter_mut()
-                    .zip(term)
-                    .for_each(|(sum, term)| *sum += *term);
-            });
-        }
-        distance *= 2;
     }
 }

@@ -7,7 +7,10 @@
 mod algorithm;
 mod backward_input;
 mod backward_weight;
+mod band;
+mod copies;
 mod direct;
+mod few_channels;
 mod geometry;
 mod packed;
 pub mod reference;
@@ -22,6 +25,7 @@ use crate::error::{KernelError, check_len};
 use crate::geometry::Layout;
 use crate::layout::transpose;
 use crate::view::View;
+use band::Bands;
 use striate_simd::{Buffer, Level};
 
 const OP: &str = "conv2d";
@@ -111,6 +115,11 @@ fn weight_gradient(
     check_len(OP, "x", x.len(), g.x_len())?;
     check_len(OP, "dy", dy.len(), g.y_len())?;
     check_len(OP, "dweight", dweight.len(), g.weight_len())?;
+    if choose(g, layout, level) == Algorithm::FewChannels
+        && let Some(bands) = Bands::new(g, layout)
+    {
+        return few_channels::backward_weight(level, g, &bands, x, dy, dweight);
+    }
     match layout {
         Layout::Nhwc => backward_weight::run(level, g, x, dy, dweight),
         Layout::Nchw => backward_weight::run(level, g, &channels_last(g, x)?, dy, dweight),

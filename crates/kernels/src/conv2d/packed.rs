@@ -1,8 +1,9 @@
 //! Weights in the order the kernels read them.
 
 use super::algorithm::{Algorithm, choose};
+use super::band::Bands;
 use super::taps::{Reduce, TapWeights, Taps};
-use super::{Conv2dGeometry, OP, channels_last, direct};
+use super::{Conv2dGeometry, OP, channels_last, direct, few_channels};
 use crate::epilogue::Epilogue;
 use crate::error::{KernelError, check_len};
 use crate::gemm::Write;
@@ -37,7 +38,10 @@ impl PackedWeights {
     ) -> Result<Self, KernelError> {
         check_len(OP, "weight", weight.len(), g.weight_len())?;
         let algorithm = choose(g, input, level);
-        let weights = TapWeights::pack(level, &Taps::forward(g), Reduce::Inputs, weight)?;
+        let weights = match algorithm {
+            Algorithm::FewChannels => few_channels::pack(level, g, weight)?,
+            _ => TapWeights::pack(level, &Taps::forward(g), Reduce::Inputs, weight)?,
+        };
         Ok(Self {
             level,
             geometry: *g,
@@ -69,38 +73,47 @@ impl PackedWeights {
             )
         };
         if attributes(g) != attributes(&self.geometry) {
-            let rule = format!("the weights were packed for {:?}", self.geometry);
-            return Err(GeometryError::new(OP, "geometry", format!("{g:?}"), rule).into());
+            return Err(self.mismatch(g));
         }
         check_len(OP, "x", x.len(), g.x_len())?;
         check_len(OP, "y", y.len(), g.y_len())?;
         let channels = g.out_channels();
         epilogue.check(OP, y.len() / channels, channels, channels)?;
-        let copy;
-        let x = match self.input {
-            Layout::Nhwc => x,
-            Layout::Nchw => {
-                copy = channels_last(g, x)?;
-                &copy[..]
+        match (self.algorithm, self.input) {
+            (Algorithm::FewChannels, input) => {
+                let bands = Bands::new(g, input).ok_or_else(|| self.mismatch(g))?;
+                few_channels::forward(self.level, g, &bands, &self.weights, x, epilogue, y)
             }
-        };
-        match self.algorithm {
-            Algorithm::Pointwise => {
-                let product = Product {
-                    rows: y.len() / channels,
-                    k_len: g.in_channels(),
-                    a: x,
-                    a_stride: g.in_channels(),
-                    b: &self.weights.data,
-                    panels: &self.weights.panels,
-                };
-                product.run(self.level, epilogue, Write::Replace, y, channels);
-                Ok(())
-            }
-            Algorithm::Direct => {
-                direct::run(self.level, &Taps::forward(g), &self.weights, x, epilogue, y)
-            }
+            (_, Layout::Nhwc) => self.forward_nhwc(g, x, epilogue, y),
+            (_, Layout::Nchw) => self.forward_nhwc(g, &channels_last(g, x)?, epilogue, y),
         }
+    }
+
+    fn forward_nhwc(
+        &self,
+        g: &Conv2dGeometry,
+        x: &[f32],
+        epilogue: &Epilogue<'_>,
+        y: &mut [f32],
+    ) -> Result<(), KernelError> {
+        if self.algorithm == Algorithm::Pointwise {
+            let product = Product {
+                rows: y.len() / g.out_channels(),
+                k_len: g.in_channels(),
+                a: x,
+                a_stride: g.in_channels(),
+                b: &self.weights.data,
+                panels: &self.weights.panels,
+            };
+            product.run(self.level, epilogue, Write::Replace, y, g.out_channels());
+            return Ok(());
+        }
+        direct::run(self.level, &Taps::forward(g), &self.weights, x, epilogue, y)
+    }
+
+    fn mismatch(&self, g: &Conv2dGeometry) -> KernelError {
+        let rule = format!("the weights were packed for {:?}", self.geometry);
+        GeometryError::new(OP, "geometry", format!("{g:?}"), rule).into()
     }
 
     /// The level the weights were packed for.

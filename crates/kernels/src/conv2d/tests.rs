@@ -202,6 +202,9 @@ test_each_level! {
             square(1, 64, 15, 40, 1, 2, 1),
             square(1, 64, 12, 64, 3, 1, 8),
             square(1, 1, 28, 12, 5, 1, 1),
+            // Lines longer than the strips and bands that they are cut into.
+            Conv2dGeometry::new(1, 2, [3, 1100], 9, [2, 9], [1, 1], [1, 0, 2, 7], [1, 2], 1).unwrap(),
+            Conv2dGeometry::new(1, 9, [3, 700], 5, [2, 3], [1, 2], [1, 0, 2, 7], [1, 2], 1).unwrap(),
         ] {
             check_all_passes(level, &Problem::new(g, Random::normals));
         }

@@ -145,6 +145,10 @@ impl Offsets {
         Self { offsets, max }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.offsets.len()
+    }
+
     pub(crate) fn as_slice(&self) -> &[usize] {
         &self.offsets
     }

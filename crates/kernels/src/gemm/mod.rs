@@ -3,7 +3,7 @@
 pub(crate) mod block;
 mod matrix;
 pub(crate) mod microkernel;
-mod pack;
+pub(crate) mod pack;
 pub(crate) mod panels;
 mod portable;
 pub mod reference;

@@ -14,7 +14,7 @@ const TASK: usize = 1 << 15;
 const SQUARE: usize = 16;
 
 /// `b` as dense panels, `[panel][k][vectors * LANES]`, with zeros beyond the last column.
-pub(super) fn pack_b(b: Matrix<'_>, panels: &Panels) -> Result<Buffer<f32>, KernelError> {
+pub(crate) fn pack_b(b: Matrix<'_>, panels: &Panels) -> Result<Buffer<f32>, KernelError> {
     let mut packed = Buffer::recycled(panels.padded_columns() * b.rows)?;
     let pieces = DisjointMut::new(&mut packed);
     let per_task = (TASK / panels.padded_columns().div_ceil(panels.count()).max(1)).max(1);

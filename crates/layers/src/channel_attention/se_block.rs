@@ -2,6 +2,9 @@
 //!
 //! Paper: as [`SqueezeExcite`], section 6.5 and appendix (tables 14 and 15).
 
+use std::sync::Arc;
+
+use striate_tensor::autograd::scope;
 use striate_tensor::{Result, Tensor};
 
 use crate::{
@@ -101,6 +104,7 @@ impl SeBottleneckConfig {
             .reduction(self.reduction)
             .bias(self.bias);
         Ok(SeBottleneck {
+            path: Arc::clone(vb.path()),
             position: self.position,
             conv1: conv(Conv2dConfig::new(i, w, 1), "conv1")?,
             bn1: norm(w, "bn1")?,
@@ -142,6 +146,7 @@ pub(crate) fn projection(
 /// 1x1, 3x3 with the stride, 1x1, each with a batch norm, a shortcut, and the attention.
 #[derive(Debug)]
 pub struct SeBottleneck {
+    path: Arc<str>,
     position: SePosition,
     conv1: Conv2d,
     bn1: BatchNorm2d,
@@ -183,17 +188,19 @@ impl Module for SeBottleneck {
     /// # Shapes
     /// `[N, in, H, W] -> [N, out, ceil(H / stride), ceil(W / stride)]`
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let shortcut = match &self.downsample {
-            Some(projection) => projection.forward(x)?,
-            None => x.clone(),
-        };
-        let shortcut = self.attend(SePosition::Identity, shortcut)?;
-        let y = self.attend(SePosition::Pre, x.clone())?;
-        let y = self.bn1.forward(&self.conv1.forward(&y)?)?.relu()?;
-        let y = self.bn2.forward(&self.conv2.forward(&y)?)?.relu()?;
-        let y = self.attend(SePosition::Conv3x3, y)?;
-        let y = self.bn3.forward(&self.conv3.forward(&y)?)?;
-        let y = self.attend(SePosition::Standard, y)?;
-        self.attend(SePosition::Post, shortcut.add(&y)?.relu()?)
+        scope(&self.path, || {
+            let shortcut = match &self.downsample {
+                Some(projection) => projection.forward(x)?,
+                None => x.clone(),
+            };
+            let shortcut = self.attend(SePosition::Identity, shortcut)?;
+            let y = self.attend(SePosition::Pre, x.clone())?;
+            let y = self.bn1.forward(&self.conv1.forward(&y)?)?.relu()?;
+            let y = self.bn2.forward(&self.conv2.forward(&y)?)?.relu()?;
+            let y = self.attend(SePosition::Conv3x3, y)?;
+            let y = self.bn3.forward(&self.conv3.forward(&y)?)?;
+            let y = self.attend(SePosition::Standard, y)?;
+            self.attend(SePosition::Post, shortcut.add(&y)?.relu()?)
+        })
     }
 }

@@ -5,6 +5,9 @@
 //! Departures: the spatial gate has a batch norm, as in the released code.
 //! Parameters: `2*C*R + R + C + 2*k*k + 2`, `R = C / reduction`.
 
+use std::sync::Arc;
+
+use striate_tensor::autograd::scope;
 use striate_tensor::{Result, Tensor};
 
 use super::channel_gate::{ChannelGate, ChannelGateConfig};
@@ -79,6 +82,7 @@ impl CbamConfig {
         let spatial = (self.arrangement != Arrangement::ChannelOnly)
             .then(|| self.spatial.build(&(vb / "SpatialGate")));
         Ok(Cbam {
+            path: Arc::clone(vb.path()),
             channel: channel.transpose()?,
             spatial: spatial.transpose()?,
             arrangement: self.arrangement,
@@ -89,6 +93,7 @@ impl CbamConfig {
 /// The attention module. Its gates emit their factors.
 #[derive(Debug)]
 pub struct Cbam {
+    path: Arc<str>,
     channel: Option<ChannelGate>,
     spatial: Option<SpatialGate>,
     arrangement: Arrangement,
@@ -109,7 +114,7 @@ impl Module for Cbam {
     /// # Shapes
     /// `[N, C, H, W] -> [N, C, H, W]`
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        match (&self.channel, &self.spatial) {
+        scope(&self.path, || match (&self.channel, &self.spatial) {
             (Some(channel), Some(spatial)) => match self.arrangement {
                 Arrangement::SpatialThenChannel => channel.forward(&spatial.forward(x)?),
                 Arrangement::Parallel => x.mul(&channel.gate(x)?)?.mul(&spatial.gate(x)?),
@@ -118,7 +123,7 @@ impl Module for Cbam {
             (Some(channel), None) => channel.forward(x),
             (None, Some(spatial)) => spatial.forward(x),
             (None, None) => Ok(x.clone()),
-        }
+        })
     }
 }
 

@@ -2,6 +2,9 @@
 //!
 //! Paper: as [`SkConv`], table 1.
 
+use std::sync::Arc;
+
+use striate_tensor::autograd::scope;
 use striate_tensor::{Result, Tensor};
 
 use super::sk::{SkConv, SkConvConfig};
@@ -70,6 +73,7 @@ impl SkUnitConfig {
         };
         let stride = self.sk.stride;
         Ok(SkUnit {
+            path: Arc::clone(vb.path()),
             conv1: point(
                 self.in_channels,
                 self.sk.in_channels,
@@ -96,6 +100,7 @@ impl SkUnitConfig {
 /// 1x1, selective-kernel convolution, 1x1, and a shortcut.
 #[derive(Debug)]
 pub struct SkUnit {
+    path: Arc<str>,
     conv1: ConvNormAct,
     conv2: SkConv,
     conv3: ConvNormAct,
@@ -117,13 +122,15 @@ impl Module for SkUnit {
     /// # Shapes
     /// `[N, in, H, W] -> [N, out, ceil(H / stride), ceil(W / stride)]`
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let shortcut = match &self.downsample {
-            Some(projection) => projection.forward(x)?,
-            None => x.clone(),
-        };
-        let y = self
-            .conv3
-            .forward(&self.conv2.forward(&self.conv1.forward(x)?)?)?;
-        shortcut.add(&y)?.relu()
+        scope(&self.path, || {
+            let shortcut = match &self.downsample {
+                Some(projection) => projection.forward(x)?,
+                None => x.clone(),
+            };
+            let y = self
+                .conv3
+                .forward(&self.conv2.forward(&self.conv1.forward(x)?)?)?;
+            shortcut.add(&y)?.relu()
+        })
     }
 }

@@ -85,7 +85,7 @@ impl Tensor {
 impl GraphNode {
     fn new(at: usize, node: &Node, index: &BTreeMap<u64, usize>) -> Self {
         let inputs = node.edges.iter().map(|edge| GraphInput {
-            shape: edge.shape.clone(),
+            shape: edge.shape.to_vec(),
             source: match &edge.origin {
                 Origin::Constant => GraphSource::Constant,
                 Origin::Leaf(id) => GraphSource::Leaf(*id),
@@ -97,7 +97,7 @@ impl GraphNode {
             description: node.function.describe(),
             path: node.path.as_deref().map(str::to_owned),
             inputs: inputs.collect(),
-            shape: node.shape.clone(),
+            shape: node.shape.to_vec(),
             dtype: node.dtype,
         }
     }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::backward::Gradients;
 use super::function::Description;
 use super::scope;
+use crate::dims::Dims;
 use crate::{DType, Result, Tensor};
 
 /// Identity of a leaf. Clones of a tensor share it; [`Tensor::requires_grad`] makes a new one.
@@ -67,7 +68,7 @@ pub(crate) struct Node {
     pub(crate) id: u64,
     pub(crate) function: Box<dyn NodeFunction>,
     pub(crate) edges: Vec<Edge>,
-    pub(crate) shape: Vec<usize>,
+    pub(crate) shape: Dims,
     pub(crate) dtype: DType,
     /// The layer that ran the operation.
     pub(crate) path: Option<Arc<str>>,
@@ -76,7 +77,7 @@ pub(crate) struct Node {
 /// An input of a node.
 pub(crate) struct Edge {
     pub(crate) origin: Origin,
-    pub(crate) shape: Vec<usize>,
+    pub(crate) shape: Dims,
     pub(crate) dtype: DType,
 }
 
@@ -84,7 +85,7 @@ impl Edge {
     pub(crate) fn to(input: &Tensor) -> Self {
         Self {
             origin: input.origin.clone(),
-            shape: input.shape().to_vec(),
+            shape: input.layout().dims(),
             dtype: input.dtype(),
         }
     }
@@ -96,7 +97,7 @@ impl Node {
             id: next_in_sequence(),
             function,
             edges,
-            shape: output.shape().to_vec(),
+            shape: output.layout().dims(),
             dtype: output.dtype(),
             path: scope::current(),
         }

@@ -7,6 +7,7 @@ use crate::autograd::{Description, Function, apply, reject};
 use crate::dtype::match_float;
 use crate::layout::Layout;
 use crate::level::current_level;
+use crate::ops::dense::in_order_of;
 use crate::ops::sum::{reduce_to, reduced_shape};
 use crate::ops::{check_dim, check_dims};
 use crate::{Error, Result, Tensor};
@@ -118,7 +119,7 @@ impl Function<1> for Extremum {
     ) -> Result<[Option<Tensor>; 1]> {
         // The gradient has the strides of the argument, which must not overlap.
         let layout = Layout::dense_like(self.name, x.shape(), x.layout())?;
-        let x = x.in_order_of(&layout)?;
+        let x = in_order_of(x, &layout)?;
         let grad = grad.contiguous()?;
         let geometry = ReduceGeometry::new(x.shape(), layout.strides(), &self.dims)?;
         match_float!(self.name, x.dtype(), T => {

@@ -10,6 +10,7 @@ use crate::autograd::{Description, Function, apply};
 use crate::dtype::match_float;
 use crate::layout::Layout;
 use crate::level::current_level;
+use crate::ops::dense::in_order_of;
 use crate::{Result, Tensor};
 
 macro_rules! unary_methods {
@@ -90,16 +91,6 @@ impl Tensor {
     pub(crate) fn unary(&self, name: &'static str, op: Unary) -> Result<Self> {
         apply(Elementwise { name, op }, [self])
     }
-
-    /// The elements in the memory order of `layout`, without a copy if they are so already.
-    pub(crate) fn in_order_of(&self, layout: &Layout) -> Result<Self> {
-        if self.layout().same_order(layout) {
-            return Ok(self.detach());
-        }
-        match_float!("in_order_of", self.dtype(), T => {
-            Ok(Self::from_parts(self.copy_into_layout::<T>(layout)?, layout.clone()))
-        })
-    }
 }
 
 struct Elementwise {
@@ -126,7 +117,7 @@ impl Function<1> for Elementwise {
     fn forward(&self, [x]: [&Tensor; 1]) -> Result<(Tensor, Self::Saved)> {
         let layout = Layout::dense_like(self.name, x.shape(), x.layout())?;
         let y = match_float!(self.name, x.dtype(), T => {
-            let dense = x.in_order_of(&layout)?;
+            let dense = in_order_of(x, &layout)?;
             let mut out = Buffer::<T>::recycled(layout.numel())?;
             unary(current_level()?, self.op, dense.memory()?, &mut out)?;
             Tensor::from_parts(out, layout)
@@ -147,10 +138,10 @@ impl Function<1> for Elementwise {
     ) -> Result<[Option<Tensor>; 1]> {
         let like = saved.as_ref().unwrap_or(grad).layout();
         let layout = Layout::dense_like(self.name, grad.shape(), like)?;
-        let grad = grad.in_order_of(&layout)?;
+        let grad = in_order_of(grad, &layout)?;
         let saved = saved
             .as_ref()
-            .map(|saved| saved.in_order_of(&layout))
+            .map(|saved| in_order_of(saved, &layout))
             .transpose()?;
         match_float!(self.name, grad.dtype(), T => {
             let saved = saved.as_ref().map_or(Ok(&[][..]), Tensor::memory::<T>)?;

@@ -159,3 +159,17 @@ fn extremes_need_elements() -> Result<()> {
     fails(x.argmax(1), &["argmax", "[2, 0]"]);
     Ok(())
 }
+
+#[test]
+fn dimensions_are_at_most_eight() -> Result<()> {
+    let x = Tensor::zeros([1; 8], DType::F32)?;
+    assert_eq!(x.add(&x)?.sum(&[7], true)?.rank(), 8);
+    fails(x.unsqueeze(0), &["8"]);
+    fails(x.expand([1; 9]), &["[1, 1, 1, 1, 1, 1, 1, 1, 1]", "8"]);
+    fails(
+        Tensor::zeros([1; 9], DType::F32),
+        &["zeros", "more dimensions than 8"],
+    );
+    fails(Tensor::stack(&[&x], 0), &["8"]);
+    Ok(())
+}

@@ -120,7 +120,7 @@ impl Optimizer {
     }
 
     /// The parameters that it changes.
-    pub fn parameters(&self) -> impl Iterator<Item = &Parameter> {
+    pub fn parameters(&self) -> impl Iterator<Item = &Parameter> + Clone {
         self.items.iter().map(|item| &item.parameter)
     }
 

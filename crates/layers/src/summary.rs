@@ -1,0 +1,190 @@
+//! What a network is made of and what it costs, layer by layer.
+//!
+//! Counting rule: a multiply-add of a convolution, a linear layer or a matrix product is 1; their
+//! biases, and everything else, are elementwise work and counted apart, one operation for each
+//! element that an op reads or writes, whichever are more. Moving data is free.
+
+use std::fmt;
+
+use striate_tensor::autograd::GraphNode;
+use striate_tensor::{DType, Result, Tensor};
+
+use crate::Module;
+use crate::module::{Part, evaluating, named_parameters, parameter_count, walk};
+
+/// The cost of one forward pass.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// Shape of the input.
+    pub input: Vec<usize>,
+    /// Shape of the output.
+    pub output: Vec<usize>,
+    /// The layers, in the order in which they run.
+    pub layers: Vec<LayerSummary>,
+    /// Learned elements; one that is used twice counts once.
+    pub parameters: usize,
+    /// Elements that are tracked and not learned.
+    pub buffers: usize,
+    /// Multiply-adds of convolutions, linear layers and matrix products.
+    pub multiply_adds: u64,
+    /// All other operations.
+    pub elementwise: u64,
+    /// Bytes of all results of operations: what a training step keeps at least.
+    pub activation_bytes: u64,
+}
+
+/// The cost of one layer, without that of its children.
+#[derive(Clone, Debug)]
+pub struct LayerSummary {
+    /// Its path; empty for operations of the network itself.
+    pub path: String,
+    /// Its operations, each named once.
+    pub operations: Vec<&'static str>,
+    /// Shape of its last result; empty if it did not run.
+    pub output: Vec<usize>,
+    /// Learned elements.
+    pub parameters: usize,
+    /// Multiply-adds of convolutions, linear layers and matrix products.
+    pub multiply_adds: u64,
+    /// All other operations.
+    pub elementwise: u64,
+}
+
+/// Runs `module` in evaluation mode on an f32 input of zeros of that shape and counts.
+///
+/// # Errors
+/// The input does not fit the network.
+pub fn summary(module: &dyn Module, input: &[usize]) -> Result<Summary> {
+    let x = Tensor::zeros(input, DType::F32)?.requires_grad(true)?;
+    let y = evaluating(module, || module.forward(&x))?;
+    let mut summary = Summary {
+        input: input.to_vec(),
+        output: y.shape().to_vec(),
+        layers: Vec::new(),
+        parameters: parameter_count(module),
+        buffers: 0,
+        multiply_adds: 0,
+        elementwise: 0,
+        activation_bytes: 0,
+    };
+    for node in &y.graph().nodes {
+        summary.add(node);
+    }
+    for (name, p) in named_parameters(module) {
+        let path = name.rsplit_once('.').map_or("", |(path, _)| path);
+        summary.layer(path).parameters += p.numel();
+    }
+    walk(module, &mut |_, part| {
+        if let Part::Buffer(b) = part {
+            summary.buffers += b.shape().iter().product::<usize>();
+        }
+    });
+    Ok(summary)
+}
+
+impl Summary {
+    fn layer(&mut self, path: &str) -> &mut LayerSummary {
+        let at = self
+            .layers
+            .iter()
+            .position(|l| l.path == path)
+            .unwrap_or_else(|| {
+                self.layers.push(LayerSummary {
+                    path: path.to_owned(),
+                    operations: Vec::new(),
+                    output: Vec::new(),
+                    parameters: 0,
+                    multiply_adds: 0,
+                    elementwise: 0,
+                });
+                self.layers.len() - 1
+            });
+        &mut self.layers[at]
+    }
+
+    fn add(&mut self, node: &GraphNode) {
+        let (multiply_adds, elementwise) = cost(node);
+        self.multiply_adds += multiply_adds;
+        self.elementwise += elementwise;
+        if !moves_data(node) {
+            self.activation_bytes += count(&node.shape) * node.dtype.size() as u64;
+        }
+        let layer = self.layer(node.path.as_deref().unwrap_or_default());
+        layer.multiply_adds += multiply_adds;
+        layer.elementwise += elementwise;
+        layer.output.clone_from(&node.shape);
+        if !moves_data(node) && !layer.operations.contains(&node.description.name) {
+            layer.operations.push(node.description.name);
+        }
+    }
+}
+
+fn moves_data(node: &GraphNode) -> bool {
+    const MOVES: [&str; 8] = [
+        "reshape",
+        "permute",
+        "expand",
+        "narrow",
+        "cat",
+        "index_select",
+        "pad2d",
+        "to_dtype",
+    ];
+    MOVES.contains(&node.description.name)
+}
+
+fn count(shape: &[usize]) -> u64 {
+    shape.iter().map(|&d| d as u64).product()
+}
+
+/// Multiply-adds of products, and everything else.
+fn cost(node: &GraphNode) -> (u64, u64) {
+    let output = count(&node.shape);
+    let input = |i: usize| node.inputs.get(i).map_or(&[][..], |x| x.shape.as_slice());
+    // Both kinds of weight are [out, ...]: the rest is what one output sums over.
+    let weight = || input(1).iter().skip(1).map(|&d| d as u64).product::<u64>();
+    let bias = if node.inputs.len() > 2 { output } else { 0 };
+    match node.description.name {
+        "conv2d" | "linear" => (output * weight(), bias),
+        "matmul" => (output * input(0).last().map_or(0, |&k| k as u64), 0),
+        _ if moves_data(node) => (0, 0),
+        _ => (
+            0,
+            node.inputs
+                .iter()
+                .map(|x| count(&x.shape))
+                .fold(output, u64::max),
+        ),
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self
+            .layers
+            .iter()
+            .map(|l| l.path.len())
+            .max()
+            .unwrap_or(0)
+            .max(5);
+        writeln!(
+            f,
+            "{:width$}  {:>20}  {:>12}  {:>15}",
+            "layer", "output", "parameters", "multiply-adds"
+        )?;
+        for l in &self.layers {
+            let output = format!("{:?}", l.output);
+            writeln!(
+                f,
+                "{:width$}  {output:>20}  {:>12}  {:>15}",
+                l.path, l.parameters, l.multiply_adds
+            )?;
+        }
+        let output = format!("{:?}", self.output);
+        writeln!(
+            f,
+            "{:width$}  {output:>20}  {:>12}  {:>15}",
+            "total", self.parameters, self.multiply_adds
+        )
+    }
+}

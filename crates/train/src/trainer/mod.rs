@@ -1,0 +1,446 @@
+//! The training loop.
+//!
+//! A [`Trainer`] takes a model and data through the epochs of a run, writes its [folder](crate::run), can be stopped between any two steps,
+//! and continues from there such that nobody can tell from the weights that it was ever stopped: every random number is a
+//! function of the seed and the step, and every sum of the order of the samples.
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use striate_layers::safetensors::{Metadata, to_bytes};
+use striate_layers::{Loading, Module, load_state_dict, state_dict};
+use striate_tensor::set_rng_state;
+
+use crate::augment::Transform;
+use crate::checkpoint::{self, Header, Position, VERSION};
+use crate::clip::clip_norm;
+use crate::config::TrainConfig;
+use crate::data::Dataset;
+use crate::error::{Error, Result, malformed};
+use crate::evaluate::{Evaluation, check_fit, evaluate, scores};
+use crate::file;
+use crate::history::EpochRecord;
+use crate::loader::{Batch, Loader, Order};
+use crate::loss::cross_entropy;
+use crate::metrics::top_k;
+use crate::optim::Optimizer;
+use crate::progress::{Observer, Plan, StepReport};
+use crate::random::step_stream;
+use crate::run::{CONFIG_VERSION, RunConfig, RunFolder};
+
+/// What to learn from, and what to test with.
+#[derive(Clone, Debug)]
+pub struct Data {
+    /// The samples to learn from.
+    pub train: Arc<dyn Dataset>,
+    /// What is done to each of them, each time it is seen.
+    pub train_transform: Arc<dyn Transform>,
+    /// The samples held out. No other use is made of them than to measure.
+    pub test: Arc<dyn Dataset>,
+    /// What is done to them; it should draw no random numbers.
+    pub test_transform: Arc<dyn Transform>,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// All epochs are done.
+    Finished(Summary),
+    /// It was stopped; the checkpoint holds everything.
+    Interrupted {
+        /// Finished epochs.
+        epoch: u64,
+        /// Steps done since the start of the run.
+        step: u64,
+        /// Where a resume continues.
+        checkpoint: PathBuf,
+    },
+}
+
+/// What a finished run reached.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Summary {
+    /// The test of the final weights, which are those of the last epoch and not chosen by any test.
+    pub test: Evaluation,
+    /// How long the training took, without the tests.
+    pub seconds: f64,
+    /// Samples trained on in a second.
+    pub images_per_second: f64,
+    /// The folder of the run.
+    pub run: PathBuf,
+    /// The final weights.
+    pub weights: PathBuf,
+}
+
+/// A run at work.
+#[derive(Debug)]
+pub struct Trainer<'a> {
+    model: &'a dyn Module,
+    optimizer: Optimizer,
+    config: RunConfig,
+    run: RunFolder,
+    train: Loader,
+    test: Loader,
+    position: Position,
+}
+
+impl<'a> Trainer<'a> {
+    /// Starts a run in a new folder. `setup` is kept in `config.json` for whoever builds the model and the data again for a resume.
+    ///
+    /// # Errors
+    /// When a setting has no meaning, model and data do not fit, or the folder holds a run already or cannot be written: no
+    /// training has been done then.
+    pub fn start(
+        model: &'a dyn Module,
+        data: &Data,
+        config: TrainConfig,
+        setup: serde_json::Value,
+        folder: &Path,
+    ) -> Result<Self> {
+        let classes = data.train.classes().to_vec();
+        let config = RunConfig {
+            version: CONFIG_VERSION,
+            setup,
+            train: config,
+            classes,
+        };
+        let (train, test) = loaders(data, &config.train)?;
+        check_fit(model, &test)?;
+        let optimizer = Optimizer::new(model, config.train.optimizer)?;
+        let run = RunFolder::create(folder, &config)?;
+        let position = Position::default();
+        let trainer = Self {
+            model,
+            optimizer,
+            config,
+            run,
+            train,
+            test,
+            position,
+        };
+        // So that a run can be resumed whenever it was stopped.
+        trainer.save(&trainer.run.last_path())?;
+        Ok(trainer)
+    }
+
+    /// Continues the run of a folder with a model and data like those that it was started with; the model's weights are replaced
+    /// by the checkpoint's.
+    ///
+    /// # Errors
+    /// When the folder holds no run, or its checkpoint is damaged or was written by another model, data or setting: the model is
+    /// unchanged then.
+    pub fn resume(model: &'a dyn Module, data: &Data, folder: &Path) -> Result<Self> {
+        let (run, config) = RunFolder::open(folder)?;
+        if config.classes != data.train.classes() {
+            let detail = malformed!("the run's classes are not those of the data");
+            return Err(Error::malformed(&run.config_path(), detail));
+        }
+        let (train, test) = loaders(data, &config.train)?;
+        check_fit(model, &test)?;
+        let path = run.last_path();
+        let found = checkpoint::load(&path)?;
+        let refuse = |text: String| Error::malformed(&path, malformed!("{text}"));
+        let batches = train.batches() as u64;
+        let header = found.header;
+        header
+            .check(&config.train, &describe(&train, &test), batches)
+            .map_err(|e| Error::malformed(&path, e))?;
+        let mut optimizer = Optimizer::new(model, config.train.optimizer)?;
+        optimizer
+            .load_state_dict(&found.optimizer)
+            .map_err(|e| refuse(e.to_string()))?;
+        load_state_dict(model, &found.model, Loading::Strict).map_err(|e| refuse(e.to_string()))?;
+        let position = header.position;
+        // A run that was killed may have written more than its last checkpoint knows.
+        run.write_metrics(&position.history)?;
+        run.draw_curves(&position.history)?;
+        Ok(Self {
+            model,
+            optimizer,
+            config,
+            run,
+            train,
+            test,
+            position,
+        })
+    }
+
+    /// Trains until all epochs are done or `stop` says so. It is asked before each step; the step at work is finished, and a checkpoint
+    /// written.
+    ///
+    /// # Errors
+    /// When a sample cannot be read, the loss is no longer a finite number, or a file cannot be written. The last checkpoint
+    /// stays.
+    pub fn run(&mut self, stop: &dyn Fn() -> bool, observer: &mut dyn Observer) -> Result<Outcome> {
+        observer.start(&Plan {
+            epochs: self.config.train.epochs,
+            steps_per_epoch: self.train.batches() as u64,
+            step: self.step(),
+        });
+        let outcome = self.run_epochs(stop, observer);
+        observer.finish();
+        outcome
+    }
+
+    /// The numbers of the finished epochs.
+    pub fn history(&self) -> &[EpochRecord] {
+        &self.position.history
+    }
+
+    /// The settings of the run.
+    pub fn config(&self) -> &RunConfig {
+        &self.config
+    }
+
+    /// Steps done since the start of the run.
+    pub fn step(&self) -> u64 {
+        self.position.epoch * self.train.batches() as u64 + self.position.batch
+    }
+
+    fn run_epochs(
+        &mut self,
+        stop: &dyn Fn() -> bool,
+        observer: &mut dyn Observer,
+    ) -> Result<Outcome> {
+        let mut last_test = None;
+        while self.position.epoch < self.config.train.epochs {
+            if !self.train_epoch(stop, observer)? {
+                return self.interrupted();
+            }
+            let Some(test) = evaluate(self.model, &self.test, stop)? else {
+                return self.interrupted();
+            };
+            self.end_epoch(&test, observer)?;
+            last_test = Some(test);
+        }
+        let test = match last_test {
+            Some(test) => test,
+            // Everything was done before the resume.
+            None => match evaluate(self.model, &self.test, stop)? {
+                Some(test) => test,
+                None => return self.interrupted(),
+            },
+        };
+        self.finish(test)
+    }
+
+    /// The rest of an epoch's steps; whether it came to its end.
+    fn train_epoch(
+        &mut self,
+        stop: &dyn Fn() -> bool,
+        observer: &mut dyn Observer,
+    ) -> Result<bool> {
+        // As many batches as fit in memory: the number fits too.
+        let batches = self
+            .train
+            .epoch(self.position.epoch, self.position.batch as usize)?;
+        let mut clock = Instant::now();
+        for batch in batches {
+            if stop() {
+                return Ok(false);
+            }
+            let batch = match batch {
+                Ok(batch) => batch,
+                Err(error) => {
+                    // What was learnt so far is kept; the first error is the one to report.
+                    let _ = self.save(&self.run.last_path());
+                    return Err(error);
+                }
+            };
+            let (loss, learning_rate) = self.train_step(&batch)?;
+            let now = Instant::now();
+            self.position.seconds += (now - clock).as_secs_f64();
+            clock = now;
+            observer.step(&self.report(loss, learning_rate));
+            let every = self.config.train.checkpoint_every;
+            if every.is_some_and(|n| self.step().is_multiple_of(n)) {
+                self.save(&self.run.last_path())?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// One step; its loss and learning rate.
+    fn train_step(&mut self, batch: &Batch) -> Result<(f64, f64)> {
+        let config = &self.config.train;
+        let step = self.step();
+        let total = config.epochs * self.train.batches() as u64;
+        let learning_rate = config.schedule.rate(step, total);
+        set_rng_state(step_stream(config.seed, step).state());
+        let classes = self.config.classes.len();
+        let scores = scores(self.model, batch, classes)?;
+        let loss = cross_entropy(&scores, &batch.labels, config.label_smoothing)?;
+        let value = f64::from(loss.item::<f32>()?);
+        if !value.is_finite() {
+            return Err(Error::Diverged {
+                step: step + 1,
+                loss: value,
+            });
+        }
+        let mut gradients = loss.backward()?;
+        if let Some(limit) = config.clip_norm {
+            clip_norm(&mut gradients, self.optimizer.parameters(), limit)?;
+        }
+        self.optimizer.step(&gradients, learning_rate)?;
+        let labels = batch.labels.to_vec::<i64>()?;
+        self.position.loss.add(value, labels.len() as u64);
+        self.position.correct += top_k(&scores.to_vec::<f32>()?, classes, &labels, 1)?;
+        self.position.batch += 1;
+        Ok((value, learning_rate))
+    }
+
+    fn report(&self, loss: f64, learning_rate: f64) -> StepReport {
+        let Position {
+            epoch,
+            loss: mean,
+            correct,
+            seconds,
+            ..
+        } = &self.position;
+        let count = mean.count().max(1) as f64;
+        StepReport {
+            epoch: epoch + 1,
+            step: self.step(),
+            learning_rate,
+            loss,
+            mean_loss: mean.value(),
+            accuracy: *correct as f64 / count,
+            images_per_second: count / seconds.max(1e-9),
+        }
+    }
+
+    /// Writes down a finished and tested epoch.
+    fn end_epoch(&mut self, test: &Evaluation, observer: &mut dyn Observer) -> Result<()> {
+        if !test.loss.is_finite() {
+            return Err(Error::Diverged {
+                step: self.step(),
+                loss: test.loss,
+            });
+        }
+        let config = &self.config.train;
+        let step = self.step();
+        let total = config.epochs * self.train.batches() as u64;
+        let now = self.report(0.0, config.schedule.rate(step.saturating_sub(1), total));
+        let record = EpochRecord {
+            epoch: now.epoch,
+            step,
+            learning_rate: now.learning_rate,
+            train_loss: now.mean_loss,
+            train_accuracy: now.accuracy,
+            test_loss: test.loss,
+            test_accuracy: test.accuracy,
+            test_top5: test.top5,
+            seconds: self.position.seconds,
+            images_per_second: now.images_per_second,
+        };
+        let is_best = self
+            .position
+            .history
+            .iter()
+            .all(|other| record.is_better_than(other));
+        let epoch = self.position.epoch + 1;
+        let mut history = std::mem::take(&mut self.position.history);
+        history.push(record.clone());
+        self.position = Position {
+            epoch,
+            history,
+            ..Position::default()
+        };
+        // The best first: a run that is killed in between repeats the epoch, and writes the same again.
+        if is_best {
+            self.save(&self.run.best_path())?;
+        }
+        self.save(&self.run.last_path())?;
+        self.run.append_metrics(&record)?;
+        self.run.draw_curves(&self.position.history)?;
+        self.run.draw_confusion(&test.confusion)?;
+        observer.epoch(&record);
+        Ok(())
+    }
+
+    fn finish(&self, test: Evaluation) -> Result<Outcome> {
+        self.run.draw_confusion(&test.confusion)?;
+        let text = serde_json::to_string(&self.config);
+        let text = text.map_err(|e| Error::Mismatch(format!("the run's settings: {e}")))?;
+        let metadata = Metadata::from([
+            ("format".to_owned(), "pt".to_owned()),
+            ("striate.run".to_owned(), text),
+        ]);
+        let weights = self.run.weights_path();
+        file::write(&weights, &to_bytes(&state_dict(self.model), &metadata)?)?;
+        let seconds: f64 = self.position.history.iter().map(|r| r.seconds).sum();
+        let images = self.train.samples() as f64 * self.position.history.len() as f64;
+        Ok(Outcome::Finished(Summary {
+            test,
+            seconds,
+            images_per_second: images / seconds.max(1e-9),
+            run: self.run.path().to_owned(),
+            weights,
+        }))
+    }
+
+    fn interrupted(&self) -> Result<Outcome> {
+        let checkpoint = self.run.last_path();
+        self.save(&checkpoint)?;
+        Ok(Outcome::Interrupted {
+            epoch: self.position.epoch,
+            step: self.step(),
+            checkpoint,
+        })
+    }
+
+    fn save(&self, path: &Path) -> Result<()> {
+        let header = Header {
+            version: VERSION,
+            config: self.config.train.clone(),
+            data: describe(&self.train, &self.test),
+            position: self.position.clone(),
+        };
+        file::write(
+            path,
+            &checkpoint::encode(self.model, &self.optimizer, &header)?,
+        )
+    }
+}
+
+fn loaders(data: &Data, config: &TrainConfig) -> Result<(Loader, Loader)> {
+    config.check()?;
+    if data.train.classes() != data.test.classes() {
+        let detail = "the data to train on and to test with have different classes";
+        return Err(Error::Mismatch(detail.to_owned()));
+    }
+    let make = |set: &Arc<dyn Dataset>, transform: &Arc<dyn Transform>, order| {
+        Loader::new(
+            Arc::clone(set),
+            Arc::clone(transform),
+            config.batch_size,
+            order,
+            config.seed,
+        )
+    };
+    let train = make(&data.train, &data.train_transform, Order::Shuffled)?;
+    let test = make(&data.test, &data.test_transform, Order::Sequential)?;
+    if train.input() != test.input() {
+        let (a, b) = (train.input(), test.input());
+        return Err(Error::Mismatch(format!(
+            "images to train on are {a:?}, to test with {b:?}"
+        )));
+    }
+    if config.epochs.checked_mul(train.batches() as u64).is_none() {
+        return Err(Error::config("epochs", "more steps than can be counted"));
+    }
+    Ok((train, test))
+}
+
+/// Words that change when the data or what is done to it does.
+fn describe(train: &Loader, test: &Loader) -> String {
+    let one = |loader: &Loader| {
+        let (len, [c, h, w]) = (loader.data().len(), loader.input());
+        format!("{len} samples as {c}x{h}x{w} by {:?}", loader.transform())
+    };
+    format!("{}; held out {}", one(train), one(test))
+}

@@ -1,0 +1,514 @@
+use std::cell::Cell;
+use std::fs;
+
+use striate_layers::{
+    Activation, BatchNormConfig, Conv2dConfig, Dropout, GlobalAvgPool, LinearConfig, Sequential,
+    VarBuilder,
+};
+use striate_tensor::Tensor;
+
+use super::*;
+use crate::augment::{Affine, Pipeline};
+use crate::checkpoint::load_weights;
+use crate::data::{Sample, Subset, digits};
+use crate::optim::{AdamWConfig, OptimizerConfig, SgdConfig};
+use crate::schedule::Schedule;
+
+fn network(seed: u64) -> Sequential {
+    let vb = VarBuilder::seeded(seed);
+    let conv = |i, o| Conv2dConfig::new(i, o, 3).padding(1).stride(2).bias(false);
+    let build = || -> striate_tensor::Result<Sequential> {
+        Ok(Sequential::new()
+            .push_named("conv1", conv(1, 8).build(&(&vb / "conv1"))?)
+            .push_named("bn1", BatchNormConfig::new(8).build_2d(&(&vb / "bn1"))?)
+            .push_named("relu1", Activation::Relu)
+            .push_named("drop", Dropout::new(0.2, &vb)?)
+            .push_named("conv2", conv(8, 16).build(&(&vb / "conv2"))?)
+            .push_named("relu2", Activation::Relu)
+            .push_named("mean", GlobalAvgPool)
+            .push_named("fc", LinearConfig::new(16, 10).build(&(&vb / "fc"))?))
+    };
+    build().unwrap()
+}
+
+fn part(of: Subset, count: usize) -> Arc<dyn Dataset> {
+    Arc::new(Subset::new(Arc::new(of), (0..count).collect()).unwrap())
+}
+
+fn data() -> Data {
+    let (train, held) = digits::split().unwrap();
+    let warp = Affine::canvas([12, 12])
+        .scale(1.0, 1.6)
+        .rotation(20.0)
+        .shift(0.1);
+    Data {
+        train: part(train, 100),
+        train_transform: Arc::new(Pipeline::new().then(warp)),
+        test: part(held, 50),
+        test_transform: Arc::new(Pipeline::new().then(Affine::canvas([12, 12]).scale(1.3, 1.3))),
+    }
+}
+
+/// Three epochs of six steps.
+fn config() -> TrainConfig {
+    TrainConfig {
+        epochs: 3,
+        batch_size: 16,
+        seed: 5,
+        schedule: Schedule::cosine(0.1).warm_up(3),
+        label_smoothing: 0.1,
+        clip_norm: Some(1.0),
+        optimizer: OptimizerConfig::Sgd(SgdConfig {
+            weight_decay: 1e-3,
+            ..SgdConfig::default()
+        }),
+        ..TrainConfig::new(0.1)
+    }
+}
+
+fn setup() -> serde_json::Value {
+    serde_json::json!({ "model": "test" })
+}
+
+/// What a run leaves: the bits of its weights, and its epochs.
+type Trace = (Vec<(String, Vec<u64>)>, Vec<EpochRecord>);
+
+fn trace(model: &dyn Module, trainer: &Trainer<'_>) -> Trace {
+    let bits = |t: &Tensor| match t.to_vec::<f32>() {
+        Ok(v) => v.into_iter().map(|v| u64::from(v.to_bits())).collect(),
+        Err(_) => t
+            .to_vec::<i64>()
+            .unwrap()
+            .into_iter()
+            .map(|v| v as u64)
+            .collect(),
+    };
+    let weights = state_dict(model)
+        .iter()
+        .map(|(n, t)| (n.to_owned(), bits(t)))
+        .collect();
+    (weights, trainer.history().to_vec())
+}
+
+fn assert_same(a: &Trace, b: &Trace) {
+    assert_eq!(a.0, b.0, "the weights");
+    assert_eq!(a.1.len(), b.1.len());
+    for (a, b) in a.1.iter().zip(&b.1) {
+        assert!(a.same_numbers(b), "{a:?} {b:?}");
+    }
+}
+
+fn uninterrupted(folder: &Path, config: TrainConfig) -> Trace {
+    let model = network(1);
+    let mut trainer = Trainer::start(&model, &data(), config, setup(), folder).unwrap();
+    let outcome = trainer.run(&|| false, &mut ()).unwrap();
+    assert!(matches!(outcome, Outcome::Finished(_)), "{outcome:?}");
+    trace(&model, &trainer)
+}
+
+/// Stops after so many questions, as often as told, each time going on in a model that starts with other weights.
+fn interrupted(folder: &Path, config: TrainConfig, stops: &[u64]) -> Trace {
+    let model = network(1);
+    let mut trainer = Trainer::start(&model, &data(), config, setup(), folder).unwrap();
+    let mut resumed;
+    for (i, &questions) in stops.iter().enumerate() {
+        let left = Cell::new(questions);
+        let stop = || left.replace(left.get().saturating_sub(1)) == 0;
+        match trainer.run(&stop, &mut ()).unwrap() {
+            Outcome::Interrupted {
+                step, checkpoint, ..
+            } => {
+                assert_eq!(step, trainer.step());
+                assert!(checkpoint.is_file());
+            }
+            finished @ Outcome::Finished(_) => panic!("not stopped: {finished:?}"),
+        }
+        drop(trainer);
+        resumed = network(100 + i as u64);
+        trainer = Trainer::resume(Box::leak(Box::new(resumed)), &data(), folder).unwrap();
+    }
+    trainer.run(&|| false, &mut ()).unwrap();
+    trace(trainer.model, &trainer)
+}
+
+fn on_threads<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> R {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .unwrap()
+        .install(f)
+}
+
+#[test]
+fn an_interrupted_run_ends_as_an_uninterrupted_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let adamw = OptimizerConfig::AdamW(AdamWConfig::default());
+    let adamw = TrainConfig {
+        optimizer: adamw,
+        schedule: Schedule::cosine(0.01),
+        ..config()
+    };
+    for (i, config) in [config(), adamw].into_iter().enumerate() {
+        let at = |name: &str| folder.path().join(format!("{name}-{i}"));
+        let whole = uninterrupted(&at("whole"), config.clone());
+        // Six steps and four test batches an epoch: stops in steps, in tests and between.
+        for (j, stops) in [&[0][..], &[3], &[6], &[8], &[10, 0, 0, 7], &[25]]
+            .iter()
+            .enumerate()
+        {
+            let name = format!("stopped-{j}");
+            assert_same(&interrupted(&at(&name), config.clone(), stops), &whole);
+            for file in [
+                "weights.safetensors",
+                "checkpoints/best.safetensors",
+                "metrics.jsonl",
+            ] {
+                assert!(at(&name).join(file).is_file(), "{file}");
+            }
+        }
+        assert_same(
+            &on_threads(1, || uninterrupted(&at("one"), config.clone())),
+            &whole,
+        );
+        assert_same(
+            &on_threads(2, || uninterrupted(&at("two"), config.clone())),
+            &whole,
+        );
+        let mixed = on_threads(1, || interrupted(&at("mixed"), config.clone(), &[4, 5]));
+        assert_same(&mixed, &whole);
+    }
+}
+
+#[test]
+fn a_killed_run_repeats_what_its_checkpoint_does_not_know() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = uninterrupted(&folder.path().join("whole"), config());
+    let path = folder.path().join("killed");
+    let model = network(1);
+    let every = TrainConfig {
+        checkpoint_every: Some(5),
+        ..config()
+    };
+    let mut trainer = Trainer::start(&model, &data(), every, setup(), &path).unwrap();
+    let left = Cell::new(14);
+    let outcome = trainer
+        .run(&|| left.replace(left.get() - 1) == 0, &mut ())
+        .unwrap();
+    assert!(
+        matches!(outcome, Outcome::Interrupted { step: 10, .. }),
+        "{outcome:?}"
+    );
+    let checkpoint = fs::read(path.join("checkpoints/last.safetensors")).unwrap();
+    trainer.run(&|| false, &mut ()).unwrap();
+    // The files of the later epochs are there, the checkpoint is the old one.
+    fs::write(path.join("checkpoints/last.safetensors"), checkpoint).unwrap();
+    let again = network(9);
+    let mut trainer = Trainer::resume(&again, &data(), &path).unwrap();
+    assert_eq!((trainer.step(), trainer.history().len()), (10, 1));
+    let lines = || {
+        fs::read_to_string(path.join("metrics.jsonl"))
+            .unwrap()
+            .lines()
+            .count()
+    };
+    assert_eq!(lines(), 1);
+    trainer.run(&|| false, &mut ()).unwrap();
+    assert_eq!(lines(), 3);
+    assert_same(&trace(&again, &trainer), &whole);
+}
+
+#[test]
+fn a_finished_run_leaves_its_results() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let model = network(1);
+    #[derive(Default)]
+    struct Log {
+        plan: Option<Plan>,
+        steps: Vec<StepReport>,
+        epochs: Vec<EpochRecord>,
+        finished: bool,
+    }
+    impl Observer for Log {
+        fn start(&mut self, plan: &Plan) {
+            self.plan = Some(*plan);
+        }
+        fn step(&mut self, report: &StepReport) {
+            self.steps.push(*report);
+        }
+        fn epoch(&mut self, record: &EpochRecord) {
+            self.epochs.push(record.clone());
+        }
+        fn finish(&mut self) {
+            self.finished = true;
+        }
+    }
+    let mut log = Log::default();
+    let mut trainer = Trainer::start(&model, &data(), config(), setup(), &path).unwrap();
+    let Outcome::Finished(summary) = trainer.run(&|| false, &mut log).unwrap() else {
+        panic!("nobody stopped it");
+    };
+    assert_eq!(
+        log.plan,
+        Some(Plan {
+            epochs: 3,
+            steps_per_epoch: 6,
+            step: 0
+        })
+    );
+    assert!(log.steps.iter().map(|s| s.step).eq(1..=18) && log.finished);
+    assert_eq!(log.epochs, trainer.history());
+    let last = &log.epochs[2];
+    assert_eq!((last.epoch, last.step), (3, 18));
+    assert_eq!(last.test_accuracy, summary.test.accuracy);
+    assert_eq!(summary.test.confusion.total(), 50);
+    assert!((log.steps[17].mean_loss - last.train_loss).abs() < 1e-12);
+    assert!(
+        log.epochs[2].train_loss < log.epochs[0].train_loss,
+        "it learns"
+    );
+
+    let own = state_dict(&model);
+    let weights = load_weights(&summary.weights).unwrap();
+    let from_checkpoint = load_weights(&path.join("checkpoints/last.safetensors")).unwrap();
+    for dict in [weights, from_checkpoint] {
+        assert_eq!(dict.len(), own.len());
+        let fresh = network(7);
+        load_state_dict(&fresh, &dict, Loading::Strict).unwrap();
+        let (_, test) = loaders(&data(), &config()).unwrap();
+        let again = evaluate(&fresh, &test, &|| false).unwrap().unwrap();
+        assert_eq!(again, summary.test);
+    }
+    for file in [
+        "config.json",
+        "metrics.jsonl",
+        "curves.svg",
+        "confusion.svg",
+    ] {
+        assert!(path.join(file).is_file(), "{file}");
+    }
+    // A resume of what is finished trains no more, and says the same.
+    let other = network(3);
+    let mut resumed = Trainer::resume(&other, &data(), &path).unwrap();
+    let Outcome::Finished(second) = resumed.run(&|| false, &mut ()).unwrap() else {
+        panic!("nobody stopped it");
+    };
+    assert_eq!(second.test, summary.test);
+}
+
+#[test]
+fn frozen_norms_stay_frozen_through_a_test() {
+    let model = network(1);
+    let modes = |model: &dyn Module| {
+        let mut modes = Vec::new();
+        striate_layers::module::walk(model, &mut |_, part| {
+            if let striate_layers::module::Part::Mode(mode) = part {
+                modes.push(mode.training());
+            }
+        });
+        modes
+    };
+    let mut first = true;
+    striate_layers::module::walk(&model, &mut |_, part| {
+        if let striate_layers::module::Part::Mode(mode) = part {
+            mode.set(!std::mem::take(&mut first));
+        }
+    });
+    let before = modes(&model);
+    assert_eq!(before, [false, true]);
+    let (_, test) = loaders(&data(), &config()).unwrap();
+    evaluate(&model, &test, &|| false).unwrap();
+    check_fit(&model, &test).unwrap();
+    assert_eq!(modes(&model), before);
+}
+
+#[test]
+fn a_checkpoint_of_another_run_is_refused_and_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    uninterrupted(&path, config());
+    let model = network(8);
+    let before = state_dict(&model)
+        .get("fc.weight")
+        .unwrap()
+        .to_vec::<f32>()
+        .unwrap();
+    let expect = |data: &Data, part: &str| {
+        let message = Trainer::resume(&model, data, &path)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.contains(part) && !message.contains('\n'),
+            "{message}"
+        );
+        let after = state_dict(&model)
+            .get("fc.weight")
+            .unwrap()
+            .to_vec::<f32>()
+            .unwrap();
+        assert_eq!(before, after);
+    };
+    let good = data();
+    let other = Data {
+        test_transform: good.train_transform.clone(),
+        ..good.clone()
+    };
+    expect(&other, "written by a run on other data");
+
+    let last = path.join("checkpoints/last.safetensors");
+    let bytes = fs::read(&last).unwrap();
+    for cut in [0, 7, 8, 100, bytes.len() / 2, bytes.len() - 1] {
+        fs::write(&last, &bytes[..cut]).unwrap();
+        expect(&good, "last.safetensors: ");
+    }
+    fs::copy(path.join("weights.safetensors"), &last).unwrap();
+    expect(&good, "no checkpoint: its metadata lacks");
+    fs::remove_file(&last).unwrap();
+    expect(&good, "cannot read ");
+
+    let edit = |from: &str, to: &str| {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        assert!(text.contains(from), "{from}");
+        // Same length, so that all offsets hold; bytes, since the tensors are no text.
+        assert_eq!(from.len(), to.len());
+        let at = bytes
+            .windows(from.len())
+            .position(|w| w == from.as_bytes())
+            .unwrap();
+        let mut edited = bytes.clone();
+        edited[at..at + to.len()].copy_from_slice(to.as_bytes());
+        fs::write(&last, edited).unwrap();
+    };
+    edit("\\\"batch_size\\\":16", "\\\"batch_size\\\":17");
+    expect(&good, "batch_size 17, this run has 16");
+    edit("{\\\"version\\\":1", "{\\\"version\\\":7");
+    expect(&good, "checkpoint version 7");
+    edit(
+        "\\\"epoch\\\":3,\\\"batch\\\":0",
+        "\\\"epoch\\\":3,\\\"batch\\\":5",
+    );
+    expect(&good, "epoch 3, batch 5 of 6 cannot be");
+    edit("model.fc.weight", "model.fc.heavyy");
+    expect(&good, "fc.weight");
+    edit("optimizer.fc.bias.step", "optimizer.fc.bias.stop");
+    expect(&good, "fc.bias.step is missing");
+}
+
+#[test]
+fn what_does_not_fit_is_told_before_anything_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let model = network(1);
+    let expect = |data: &Data, config: TrainConfig, part: &str| {
+        let error = Trainer::start(&model, data, config, setup(), &path).unwrap_err();
+        assert!(error.to_string().contains(part), "{error}");
+        assert!(!path.exists());
+    };
+    expect(
+        &data(),
+        TrainConfig {
+            batch_size: 0,
+            ..config()
+        },
+        "batch size: 0",
+    );
+    let plain: Arc<dyn Transform> = Arc::new(Pipeline::new());
+    expect(
+        &Data {
+            test_transform: plain,
+            ..data()
+        },
+        config(),
+        "images to train on are [1, 12, 12]",
+    );
+    let colours = crate::data::cifar10::parse(&[0; 3073]).unwrap();
+    let colours: Arc<dyn Dataset> = Arc::new(colours);
+    expect(
+        &Data {
+            test: colours.clone(),
+            ..data()
+        },
+        config(),
+        "different classes",
+    );
+    let both = Data {
+        train: colours.clone(),
+        test: colours,
+        ..data()
+    };
+    expect(&both, config(), "conv1");
+}
+
+#[test]
+fn a_run_that_diverges_says_so_and_keeps_its_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let model = network(1);
+    let wild = TrainConfig {
+        schedule: Schedule::constant(1e30),
+        clip_norm: None,
+        ..config()
+    };
+    let mut trainer = Trainer::start(&model, &data(), wild, setup(), &path).unwrap();
+    let before = fs::read(path.join("checkpoints/last.safetensors")).unwrap();
+    let message = trainer.run(&|| false, &mut ()).unwrap_err().to_string();
+    assert!(
+        message.starts_with("the loss is ") && message.contains(" at step "),
+        "{message}"
+    );
+    assert_eq!(
+        fs::read(path.join("checkpoints/last.safetensors")).unwrap(),
+        before
+    );
+}
+
+/// Fails on its second reading of a sample.
+#[derive(Debug)]
+struct Failing(Arc<dyn Dataset>, std::sync::atomic::AtomicU32);
+
+impl Dataset for Failing {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+    fn image_size(&self) -> [usize; 2] {
+        self.0.image_size()
+    }
+    fn channels(&self) -> usize {
+        self.0.channels()
+    }
+    fn classes(&self) -> &[String] {
+        self.0.classes()
+    }
+    fn label(&self, index: usize) -> Result<usize> {
+        self.0.label(index)
+    }
+    fn get(&self, index: usize) -> Result<Sample> {
+        // Early in the second epoch.
+        if self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed) >= 150 {
+            return Err(Error::Mismatch("the disk is gone".to_owned()));
+        }
+        self.0.get(index)
+    }
+}
+
+#[test]
+fn an_unreadable_sample_ends_the_run_with_a_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let whole = uninterrupted(&folder.path().join("whole"), config());
+    let good = data();
+    let failing = Arc::new(Failing(good.train.clone(), 0.into()));
+    let model = network(1);
+    let broken = Data {
+        train: failing,
+        ..good.clone()
+    };
+    let mut trainer = Trainer::start(&model, &broken, config(), setup(), &path).unwrap();
+    let message = trainer.run(&|| false, &mut ()).unwrap_err().to_string();
+    assert_eq!(message, "the disk is gone");
+    let again = network(2);
+    let mut trainer = Trainer::resume(&again, &good, &path).unwrap();
+    assert!(trainer.step() > 6, "{}", trainer.step());
+    trainer.run(&|| false, &mut ()).unwrap();
+    assert_same(&trace(&again, &trainer), &whole);
+}
