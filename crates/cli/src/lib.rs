@@ -7,7 +7,6 @@
 
 mod args;
 mod commands;
-mod cost;
 mod dims;
 mod explain;
 pub mod failure;

@@ -2,10 +2,9 @@
 
 use clap::Args;
 use serde::Serialize;
-use striate::layers::VarBuilder;
+use striate::layers::{self, VarBuilder};
 use striate::models::{self, DEFAULT};
 
-use crate::cost;
 use crate::dims::joined;
 use crate::failure::Failure;
 use crate::network::{Network, Slots};
@@ -45,12 +44,12 @@ impl Models {
             };
             let [channels, h, w] = info.input;
             let built = network.build(channels, CLASSES, &VarBuilder::seeded(0))?;
-            let cost = cost::measure(&built, [1, channels, h, w])?;
+            let cost = layers::summary(&built, &[1, channels, h, w])?;
             let listed = Listed {
                 model: info.name,
                 description: info.description,
                 input: info.input,
-                parameters: cost.parameters,
+                parameters: cost.parameters as u64,
                 multiply_adds: cost.multiply_adds,
                 takes_attention: info.takes_attention,
                 default: info.name == DEFAULT,

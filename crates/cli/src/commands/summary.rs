@@ -1,11 +1,13 @@
 //! `striate summary`: the layers of a network and what each costs.
 
+use std::num::NonZeroUsize;
+
 use clap::Args;
 use serde::Serialize;
-use striate::layers::VarBuilder;
+use striate::layers::{self, VarBuilder};
 use striate::models::DEFAULT;
 
-use crate::cost::{self, Cost};
+use crate::args::count;
 use crate::dims::{self, joined};
 use crate::failure::Failure;
 use crate::network::{Network, Slots};
@@ -34,8 +36,8 @@ pub(crate) struct Summary {
     input: Option<[usize; 4]>,
 
     /// The number of classes
-    #[arg(long, default_value = "10", value_parser = crate::args::count)]
-    classes: std::num::NonZeroUsize,
+    #[arg(long, value_name = "N", default_value = "10", value_parser = count)]
+    classes: NonZeroUsize,
 }
 
 #[derive(Serialize)]
@@ -43,8 +45,23 @@ struct Report<'a> {
     model: &'a str,
     attention: Option<&'a str>,
     input: [usize; 4],
-    #[serde(flatten)]
-    cost: &'a Cost,
+    output: &'a [usize],
+    parameters: usize,
+    buffers: usize,
+    multiply_adds: u64,
+    elementwise: u64,
+    activation_bytes: u64,
+    layers: Vec<Layer<'a>>,
+}
+
+#[derive(Serialize)]
+struct Layer<'a> {
+    layer: &'a str,
+    operations: &'a [&'static str],
+    output: &'a [usize],
+    parameters: usize,
+    multiply_adds: u64,
+    elementwise: u64,
 }
 
 impl Summary {
@@ -56,52 +73,71 @@ impl Summary {
         let [channels, h, w] = network.info()?.input;
         let input = self.input.unwrap_or([1, channels, h, w]);
         let built = network.build(input[1], self.classes.get(), &VarBuilder::seeded(0))?;
-        let cost = cost::measure(&built, input)?;
-        let attention = self.slots.attention.as_deref();
+        let summary = layers::summary(&built, &input)?;
+        let own_layers = summary.layers.iter().map(|l| Layer {
+            layer: &l.path,
+            operations: &l.operations,
+            output: &l.output,
+            parameters: l.parameters,
+            multiply_adds: l.multiply_adds,
+            elementwise: l.elementwise,
+        });
         out.object(&Report {
             model: &self.model,
-            attention,
+            attention: self.slots.attention.as_deref(),
             input,
-            cost: &cost,
+            output: &summary.output,
+            parameters: summary.parameters,
+            buffers: summary.buffers,
+            multiply_adds: summary.multiply_adds,
+            elementwise: summary.elementwise,
+            activation_bytes: summary.activation_bytes,
+            layers: own_layers.collect(),
         })?;
-        if out.is_json() {
-            return Ok(());
-        }
-        table(&rows(&cost))
+        table(&rows(&summary))
             .iter()
             .try_for_each(|line| out.text(line))?;
-        let Cost {
-            parameters,
-            multiply_adds,
-            activations,
-            ..
-        } = cost;
-        out.text("")?;
-        out.text(format!("{}, input {}", network.title(), joined(&input)))?;
-        let (held, computed) = (bytes(4 * parameters), bytes(activations.saturating_mul(4)));
+        out.text(format!("\n{}, input {}", network.title(), joined(&input)))?;
+        let parameters = summary.parameters as u64;
+        let held = bytes(4 * parameters);
+        let computed = bytes(summary.activation_bytes);
         out.text(format!(
             "{:<15}{} ({held})",
             "parameters",
             grouped(parameters)
         ))?;
-        out.text(format!("{:<15}{}", "multiply-adds", grouped(multiply_adds)))?;
         out.text(format!(
-            "{:<15}{computed} if every result is kept, as training does",
+            "{:<15}{}",
+            "multiply-adds",
+            grouped(summary.multiply_adds)
+        ))?;
+        out.text(format!(
+            "{:<15}{computed}, all kept by a training step",
             "activations"
         ))
     }
 }
 
-fn rows(cost: &Cost) -> Vec<Vec<String>> {
-    let heading = ["layer", "op", "output", "parameters", "multiply-adds"];
+fn rows(summary: &layers::Summary) -> Vec<Vec<String>> {
+    let heading = [
+        "layer",
+        "operations",
+        "output",
+        "parameters",
+        "multiply-adds",
+    ];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     let number = |n: u64| if n == 0 { String::new() } else { grouped(n) };
-    rows.extend(cost.layers.iter().map(|layer| {
+    rows.extend(summary.layers.iter().map(|layer| {
         vec![
-            layer.layer.clone(),
-            layer.op.clone(),
+            if layer.path.is_empty() {
+                "(itself)".to_owned()
+            } else {
+                layer.path.clone()
+            },
+            layer.operations.join(", "),
             joined(&layer.output),
-            number(layer.parameters),
+            number(layer.parameters as u64),
             number(layer.multiply_adds),
         ]
     }));
