@@ -6,7 +6,9 @@
 #![forbid(unsafe_code)]
 
 pub mod basic;
+pub mod catalog;
 pub mod channel_attention;
+mod gate_statistics;
 mod init;
 pub mod key_map;
 pub mod mixed_attention;
@@ -23,6 +25,7 @@ mod var_builder;
 
 pub use basic::*;
 pub use channel_attention::*;
+pub use gate_statistics::{GateStatistics, Gates, paper_name};
 pub use init::Init;
 pub use key_map::KeyMap;
 pub use mixed_attention::*;
