@@ -3,7 +3,7 @@
 use super::Conv2dGeometry;
 use crate::disjoint::DisjointMut;
 use crate::error::KernelError;
-use crate::gemm::panels::Panels;
+use crate::gemm::panels::{Panel, Panels};
 use crate::parallel;
 use striate_simd::{Buffer, Level};
 
@@ -133,8 +133,8 @@ pub(super) enum Reduce {
     Outputs,
 }
 
-/// Input channels that are packed together, so that their lines stay in the first-level cache.
-const K_BLOCK: usize = 8;
+/// Side of the squares in which weights are transposed: whole lines of cache on either side.
+const SQUARE: usize = 16;
 
 impl TapWeights {
     /// Arranges the weights for `taps` on `level`.
@@ -147,10 +147,6 @@ impl TapWeights {
         let (k_len, columns) = (taps.k_len(), taps.columns());
         let panels = Panels::choose(level, taps.pixels(), columns);
         let kernel = weight.len() / (taps.groups * k_len * columns);
-        let (k_stride, column_stride) = match reduce {
-            Reduce::Inputs => (kernel, k_len * kernel),
-            Reduce::Outputs => (columns * kernel, kernel),
-        };
         let rows = taps.taps.len() * k_len;
         let group_len = panels.padded_columns() * rows;
         let mut data = Buffer::recycled(taps.groups * group_len)?;
@@ -163,14 +159,11 @@ impl TapWeights {
             let start = group * group_len;
             let mut packed = pieces.range(start + range.start..start + range.end);
             let source = &weight[group * k_len * columns * kernel..];
-            for k0 in (0..k_len).step_by(K_BLOCK) {
-                for (at, column) in panel.columns.clone().enumerate() {
-                    for k in k0..(k0 + K_BLOCK).min(k_len) {
-                        let source = &source[k * k_stride + column * column_stride..][..kernel];
-                        for (t, tap) in taps.taps.iter().enumerate() {
-                            packed[(t * k_len + k) * width + at] = source[tap.index];
-                        }
-                    }
+            match reduce {
+                Reduce::Inputs => pack_by_inputs(k_len, kernel, &panel, source, &mut packed),
+                Reduce::Outputs => {
+                    let shape = [k_len, columns, kernel];
+                    pack_by_outputs(shape, &taps.taps, &panel, source, &mut packed);
                 }
             }
             for row in packed.chunks_exact_mut(width.max(1)) {
@@ -197,15 +190,63 @@ impl TapWeights {
             let first = group * taps.columns() + panel.columns.start;
             let last = group * taps.columns() + panel.columns.end;
             let mut weight = pieces.range(first * rows..last * rows);
-            for k0 in (0..k_len).step_by(K_BLOCK) {
-                for (at, weight) in weight.chunks_exact_mut(rows).enumerate() {
-                    for k in k0..(k0 + K_BLOCK).min(k_len) {
-                        for (t, weight) in weight[k * kernel..][..kernel].iter_mut().enumerate() {
-                            *weight = packed[(t * k_len + k) * width + at];
+            for r0 in (0..rows).step_by(SQUARE) {
+                for c0 in (0..panel.columns.len()).step_by(SQUARE) {
+                    let weight = weight[c0 * rows..].chunks_exact_mut(rows).take(SQUARE);
+                    for (at, weight) in weight.enumerate() {
+                        for r in r0..(r0 + SQUARE).min(rows) {
+                            let row = r % kernel * k_len + r / kernel;
+                            weight[r] = packed[row * width + c0 + at];
                         }
                     }
                 }
             }
         });
+    }
+}
+
+/// Arranges dense `[columns, k, tap]` weights as `[tap][k][columns of the panel]`.
+fn pack_by_inputs(k_len: usize, kernel: usize, panel: &Panel, source: &[f32], packed: &mut [f32]) {
+    let rows = k_len * kernel;
+    let width = packed.len() / rows.max(1);
+    let columns = panel.columns.len();
+    for r0 in (0..rows).step_by(SQUARE) {
+        let height = SQUARE.min(rows - r0);
+        for c0 in (0..columns).step_by(SQUARE) {
+            let mut square = [[0.0_f32; SQUARE]; SQUARE];
+            let filled = SQUARE.min(columns - c0);
+            for at in 0..filled {
+                let column = panel.columns.start + c0 + at;
+                let line = &source[column * rows + r0..][..height];
+                for (row, &w) in square.iter_mut().zip(line) {
+                    row[at] = w;
+                }
+            }
+            for (r, line) in (r0..).zip(&square[..height]) {
+                let row = r % kernel * k_len + r / kernel;
+                packed[row * width + c0..][..filled].copy_from_slice(&line[..filled]);
+            }
+        }
+    }
+}
+
+/// Arranges dense `[k, columns, tap]` weights as `[tap of the list][k][columns of the panel]`.
+fn pack_by_outputs(
+    [k_len, columns, kernel]: [usize; 3],
+    taps: &[Tap],
+    panel: &Panel,
+    source: &[f32],
+    packed: &mut [f32],
+) {
+    let width = packed.len() / (taps.len() * k_len).max(1);
+    for k in 0..k_len {
+        let source = &source[(k * columns + panel.columns.start) * kernel..];
+        for (t, tap) in taps.iter().enumerate() {
+            let row = &mut packed[(t * k_len + k) * width..][..panel.columns.len()];
+            let weights = source[tap.index..].iter().step_by(kernel);
+            row.iter_mut()
+                .zip(weights)
+                .for_each(|(to, from)| *to = *from);
+        }
     }
 }
