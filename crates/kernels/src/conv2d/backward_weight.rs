@@ -17,7 +17,7 @@ use super::{Conv2dGeometry, OP};
 use crate::disjoint::DisjointMut;
 use crate::error::KernelError;
 use crate::gemm::microkernel::{accumulate_outer, zero};
-use crate::gemm::panels::{Panel, Panels, tile_rows};
+use crate::gemm::panels::{Panel, Panels, tile_runs};
 use crate::gemm::tile::{TileKernel, run_tile};
 use crate::geometry::element_count;
 use crate::parallel::{self, Cut};
@@ -290,25 +290,13 @@ impl Block<'_> {
     fn run_on_tiles(self, level: Level, vectors: usize, out: &mut [f32]) {
         let width = vectors * level.lanes();
         let rows = out.len() / width;
-        let height = tile_rows(level, rows, vectors);
-        let (full, tail) = out.split_at_mut((rows - rows % height) * width);
-        if !full.is_empty() {
-            run_tile(
-                level,
-                height,
-                vectors,
-                Channels {
-                    block: self,
-                    out: full,
-                },
-            );
-        }
-        if !tail.is_empty() {
+        for (height, run) in tile_runs(level, rows, vectors) {
+            let out = &mut out[run.start * width..run.end * width];
             let block = Self {
-                channel: self.channel + full.len() / width,
+                channel: self.channel + run.start,
                 ..self
             };
-            run_tile(level, rows % height, vectors, Channels { block, out: tail });
+            run_tile(level, height, vectors, Channels { block, out });
         }
     }
 }

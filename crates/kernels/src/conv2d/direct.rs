@@ -15,7 +15,7 @@ use crate::disjoint::{DisjointMut, TileMut};
 use crate::epilogue::Epilogue;
 use crate::error::KernelError;
 use crate::gemm::microkernel::{Sums, accumulate_rows, accumulate_strided, zero};
-use crate::gemm::panels::{Grid, tile_rows};
+use crate::gemm::panels::{Grid, tile_runs};
 use crate::gemm::store::Store;
 use crate::gemm::tile::{TileKernel, run_tile};
 use crate::parallel;
@@ -159,26 +159,11 @@ impl Block<'_> {
         pixels: Range<usize>,
         out: &mut TileMut<'_, f32>,
     ) {
-        let height = tile_rows(level, pixels.len(), vectors);
-        let full = pixels.end - pixels.len() % height;
-        if full > pixels.start {
-            let pixels = pixels.start..full;
+        for (height, run) in tile_runs(level, pixels.len(), vectors) {
+            let pixels = pixels.start + run.start..pixels.start + run.end;
             run_tile(
                 level,
                 height,
-                vectors,
-                Pixels {
-                    block: self,
-                    pixels,
-                    out,
-                },
-            );
-        }
-        if pixels.end > full {
-            let pixels = full..pixels.end;
-            run_tile(
-                level,
-                pixels.len(),
                 vectors,
                 Pixels {
                     block: self,
@@ -274,7 +259,7 @@ impl TileKernel for Pixels<'_, '_, '_> {
                     pixel - self.block.first_row
                 },
             );
-            self.block.store.run(s, acc, self.out, rows);
+            self.block.store.run(s, &acc, self.out, rows);
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::error::KernelError;
 use crate::gemm::Matrix;
 use crate::gemm::microkernel::{accumulate_gathered, accumulate_indexed, zero};
 use crate::gemm::pack::pack_b;
-use crate::gemm::panels::{Panel, Panels, tile_rows};
+use crate::gemm::panels::{Panel, Panels, tile_runs};
 use crate::gemm::store::Store;
 use crate::gemm::tile::{TileKernel, run_tile};
 use crate::parallel::{self, Cut};
@@ -100,20 +100,12 @@ struct Lines<'a> {
 
 impl Lines<'_> {
     fn run_on_tiles(self, level: Level, vectors: usize, out: &mut TileMut<'_, f32>) {
-        let columns = self.columns.len();
-        let height = tile_rows(level, columns, vectors);
-        let tail = columns % height;
-        let full = Self {
-            columns: 0..columns - tail,
-            ..self.clone()
-        };
-        run_tile(level, height, vectors, Forward { lines: full, out });
-        if tail > 0 {
+        for (height, columns) in tile_runs(level, self.columns.len(), vectors) {
             let lines = Self {
-                columns: columns - tail..columns,
-                ..self
+                columns,
+                ..self.clone()
             };
-            run_tile(level, tail, vectors, Forward { lines, out });
+            run_tile(level, height, vectors, Forward { lines, out });
         }
     }
 }
@@ -138,7 +130,7 @@ impl TileKernel for Forward<'_, '_, '_> {
                     #[inline(always)]
                     |i| y * lines.line_stride + x + i,
                 );
-                lines.store.run(s, acc, self.out, rows);
+                lines.store.run(s, &acc, self.out, rows);
             }
         }
     }
@@ -255,31 +247,13 @@ struct Gradient<'a> {
 impl Gradient<'_> {
     fn run_on_tiles(self, level: Level, vectors: usize, width: usize, out: &mut [f32]) {
         let rows = out.len() / width;
-        let height = tile_rows(level, rows, vectors);
-        let (full, tail) = out.split_at_mut((rows - rows % height) * width);
-        run_tile(
-            level,
-            height,
-            vectors,
-            Backward {
-                gradient: self,
-                out: full,
-            },
-        );
-        if !tail.is_empty() {
+        for (height, run) in tile_runs(level, rows, vectors) {
+            let out = &mut out[run.start * width..run.end * width];
             let gradient = Self {
-                first: rows - rows % height,
+                first: run.start,
                 ..self
             };
-            run_tile(
-                level,
-                rows % height,
-                vectors,
-                Backward {
-                    gradient,
-                    out: tail,
-                },
-            );
+            run_tile(level, height, vectors, Backward { gradient, out });
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Write;
 use super::microkernel::{accumulate_strided, zero};
-use super::panels::{Grid, Panels, tile_rows};
+use super::panels::{Grid, Panels, tile_runs};
 use super::store::Store;
 use super::tile::{TileKernel, run_tile};
 use crate::disjoint::{DisjointMut, TileMut};
@@ -73,9 +73,6 @@ struct Block<'a, 'o> {
 
 impl Block<'_, '_> {
     fn run_on_tiles(self, level: Level, vectors: usize) {
-        let height = tile_rows(level, self.rows.len(), vectors);
-        let tail = self.rows.len() % height;
-        let full = self.rows.end - tail;
         let Block {
             a,
             a_stride,
@@ -85,28 +82,11 @@ impl Block<'_, '_> {
             rows,
             out,
         } = self;
-        if full > rows.start {
-            let rows = rows.start..full;
+        for (height, run) in tile_runs(level, rows.len(), vectors) {
+            let rows = rows.start + run.start..rows.start + run.end;
             run_tile(
                 level,
                 height,
-                vectors,
-                Block {
-                    a,
-                    a_stride,
-                    k_len,
-                    b,
-                    store,
-                    rows,
-                    out,
-                },
-            );
-        }
-        if tail > 0 {
-            let rows = full..rows.end;
-            run_tile(
-                level,
-                tail,
                 vectors,
                 Block {
                     a,
@@ -133,7 +113,7 @@ impl TileKernel for Block<'_, '_> {
                 #[inline(always)]
                 |i| first + i,
             );
-            self.store.run(s, acc, self.out, rows);
+            self.store.run(s, &acc, self.out, rows);
         }
     }
 }

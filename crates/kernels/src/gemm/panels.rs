@@ -1,6 +1,6 @@
 //! How columns are cut into panels, and which tile serves a panel.
 
-use super::tile::{MAX_VECTORS, max_rows};
+use super::tile::{MAX_VECTORS, heights};
 use std::ops::Range;
 use striate_simd::Level;
 
@@ -31,17 +31,11 @@ impl Panels {
         let vectors = columns.div_ceil(lanes).max(1);
         let widest = (1..=MAX_VECTORS)
             .rev()
-            .find(|&v| max_rows(level.name(), v) > 0)
+            .find(|&v| !heights(level.name(), v).is_empty())
             .unwrap_or(1);
         let cost = |count: usize| {
             let (width, wider) = (vectors / count, vectors % count);
-            let cost = |v| {
-                if v == 0 {
-                    0.0
-                } else {
-                    best_tile(level, rows, v).1
-                }
-            };
+            let cost = |v| best_height(level, rows, v).1;
             wider as f64 * cost(width + 1) + (count - wider) as f64 * cost(width)
         };
         // Narrower panels read the left operand more often, so they must win to be taken.
@@ -94,13 +88,39 @@ impl Panels {
     }
 }
 
-/// The number of rows of the tile that computes `rows` rows of a panel of `vectors` fastest.
-pub(crate) fn tile_rows(level: Level, rows: usize, vectors: usize) -> usize {
-    best_tile(level, rows, vectors).0
+/// `rows` rows of a panel of `vectors` vectors, cut into runs of tiles of one height each.
+pub(crate) fn tile_runs(
+    level: Level,
+    rows: usize,
+    vectors: usize,
+) -> impl Iterator<Item = (usize, Range<usize>)> {
+    let mut height = best_height(level, rows, vectors).0;
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        if start == rows {
+            return None;
+        }
+        if rows - start < height {
+            height = below(level, rows - start, vectors);
+        }
+        let first = start;
+        start = rows - (rows - start) % height;
+        Some((height, first..start))
+    })
 }
 
-/// The best tile height for a panel, and its cost in cycles per element of the reduction.
-fn best_tile(level: Level, rows: usize, vectors: usize) -> (usize, f64) {
+/// The tallest tile of at most `rows > 0` rows.
+fn below(level: Level, rows: usize, vectors: usize) -> usize {
+    heights(level.name(), vectors)
+        .iter()
+        .copied()
+        .find(|&height| height <= rows)
+        .unwrap_or(1)
+}
+
+/// The height of tile with which most of a panel is computed best, and the cost of the panel in
+/// cycles per term of the reduction.
+fn best_height(level: Level, rows: usize, vectors: usize) -> (usize, f64) {
     let bytes = (4 * level.lanes()) as f64;
     // Per step of the reduction, whichever is slowest: two multiply-adds a cycle, each of them taking
     // four; two loads a cycle; and the panel's row, which comes from the second-level cache.
@@ -112,14 +132,20 @@ fn best_tile(level: Level, rows: usize, vectors: usize) -> (usize, f64) {
             .max(vectors * bytes / 40.0)
     };
     let cost = |height: usize| {
-        let tail = rows % height;
-        (rows / height) as f64 * step(height) + if tail > 0 { step(tail) } else { 0.0 }
+        let mut tail = rows % height;
+        let mut cost = (rows / height) as f64 * step(height);
+        while tail > 0 {
+            let height = below(level, tail, vectors);
+            cost += (tail / height) as f64 * step(height);
+            tail %= height;
+        }
+        cost
     };
-    (1..=max_rows(level.name(), vectors))
-        .rev()
-        .map(|height| (height, cost(height)))
+    heights(level.name(), vectors)
+        .iter()
+        .map(|&height| (height, cost(height)))
         .min_by(|a, b| a.1.total_cmp(&b.1))
-        .unwrap_or((1, f64::MAX))
+        .unwrap_or((1, 0.0))
 }
 
 /// A fixed division of a product into tasks: blocks of rows times runs of panels.

@@ -50,65 +50,71 @@ impl<'a> Store<'a> {
     pub(crate) fn run<S: Simd, const MR: usize, const NV: usize>(
         &self,
         s: S,
-        mut acc: Sums<S, MR, NV>,
+        acc: &Sums<S, MR, NV>,
         out: &mut TileMut<'_, f32>,
         rows: [usize; MR],
     ) {
-        let columns = out.row_len();
-        if let Some(bias) = self.bias {
-            let bias: [S::F32; NV] = std::array::from_fn(
-                #[inline(always)]
-                |j| vector(s, bias, j),
-            );
-            for i in 0..MR {
-                for j in 0..NV {
-                    acc[i][j] = s.add(acc[i][j], bias[j]);
-                }
-            }
+        let width = NV * S::LANES;
+        if out.row_len() != width || self.residual.is_some() || self.add {
+            return self.run_any(s, acc.as_flattened(), out, &rows);
         }
-        if let Some(residual) = self.residual {
-            for i in 0..MR {
-                let row = &residual.data[rows[i] * residual.stride..][..columns];
-                for j in 0..NV {
-                    acc[i][j] = s.add(acc[i][j], vector(s, row, j));
-                }
-            }
-        }
-        if self.add {
-            for i in 0..MR {
-                let row = out.row(rows[i]);
-                for j in 0..NV {
-                    acc[i][j] = s.add(acc[i][j], vector(s, row, j));
-                }
-            }
-        }
-        if self.activation == Activation::Relu {
-            let zero = s.splat(0.0);
-            for i in 0..MR {
-                for j in 0..NV {
-                    acc[i][j] = s.max(zero, acc[i][j]);
-                }
-            }
-        }
+        let bias: [S::F32; NV] = std::array::from_fn(
+            #[inline(always)]
+            |j| {
+                self.bias.map_or(
+                    s.splat(0.0),
+                    #[inline(always)]
+                    |bias| s.load(&bias[j * S::LANES..]),
+                )
+            },
+        );
+        let floor = self.floor(s);
         for i in 0..MR {
-            let row = out.row(rows[i]);
+            let row = &mut out.row(rows[i])[..width];
             for j in 0..NV {
-                if (j + 1) * S::LANES <= columns {
-                    s.store(acc[i][j], &mut row[j * S::LANES..]);
-                } else if j * S::LANES < columns {
-                    s.store_partial(acc[i][j], &mut row[j * S::LANES..]);
-                }
+                let sum = s.max(floor, s.add(acc[i][j], bias[j]));
+                s.store(sum, &mut row[j * S::LANES..]);
             }
         }
     }
-}
 
-/// The `j`-th vector of `row`, with zeros beyond its end.
-#[inline(always)]
-fn vector<S: Simd>(s: S, row: &[f32], j: usize) -> S::F32 {
-    if (j + 1) * S::LANES <= row.len() {
-        s.load(&row[j * S::LANES..])
-    } else {
-        s.load_partial(row.get(j * S::LANES..).unwrap_or_default())
+    /// What a sum is at least. The maximum with it keeps NaN.
+    #[inline(always)]
+    fn floor<S: Simd>(&self, s: S) -> S::F32 {
+        s.splat(match self.activation {
+            Activation::None => f32::NEG_INFINITY,
+            Activation::Relu => 0.0,
+        })
+    }
+
+    /// As [`run`](Self::run), with any steps and for the last columns, once for all tiles of a level.
+    #[inline(never)]
+    fn run_any<S: Simd>(&self, s: S, acc: &[S::F32], out: &mut TileMut<'_, f32>, rows: &[usize]) {
+        s.vectorize(
+            #[inline(always)]
+            || {
+                for (acc, &row) in acc.chunks_exact(acc.len() / rows.len()).zip(rows) {
+                    self.run_row(s, acc, row, out.row(row));
+                }
+            },
+        );
+    }
+
+    #[inline(always)]
+    fn run_row<S: Simd>(&self, s: S, acc: &[S::F32], row: usize, out: &mut [f32]) {
+        let residual = self.residual.map(
+            #[inline(always)]
+            |residual| &residual.data[row * residual.stride..][..out.len()],
+        );
+        for (j, (&sum, out)) in acc.iter().zip(out.chunks_mut(S::LANES)).enumerate() {
+            let mut sum = sum;
+            for term in [self.bias, residual].into_iter().flatten() {
+                sum = s.add(sum, s.load_partial(&term[j * S::LANES..]));
+            }
+            if self.add {
+                sum = s.add(sum, s.load_partial(out));
+            }
+            s.store_partial(s.max(self.floor(s), sum), out);
+        }
     }
 }

@@ -5,29 +5,46 @@ use striate_simd::{Level, Simd, dispatch};
 /// The widest tile of any level, in vectors.
 pub(crate) const MAX_VECTORS: usize = 4;
 
-/// The most rows of a tile of `vectors` vectors on the level called `name`; none if there is no
-/// such tile.
+/// The heights of the tiles of `vectors` vectors on the level called `name`, tallest first.
 ///
 /// A tile of `r x v` needs `r * v` registers for its sums, `v` for a row of the right operand and one
 /// for a broadcast, and as many sums in flight as the multiply-add has latency times throughput (8).
-pub(crate) const fn max_rows(name: &str, vectors: usize) -> usize {
-    let rows: [usize; MAX_VECTORS] = match name.as_bytes() {
+/// The small ones compute what the tall ones leave.
+pub(crate) const fn heights(name: &str, vectors: usize) -> &'static [usize] {
+    match (name.as_bytes(), vectors) {
         // 32 registers: 12 + 2, 24 + 3, 24 + 4 and 24 + 5 of them.
-        b"avx512" => [12, 12, 8, 6],
+        (b"avx512", 1) => &[12, 8, 7, 4, 2, 1],
+        (b"avx512", 2) => &[12, 8, 7, 4, 2, 1],
+        (b"avx512", 3) => &[8, 7, 4, 2, 1],
+        (b"avx512", 4) => &[6, 4, 3, 2, 1],
         // 16 registers: 8 + 2 and 12 + 3 of them.
-        b"avx2" => [8, 6, 0, 0],
+        (b"avx2", 1) => &[8, 4, 2, 1],
+        (b"avx2", 2) => &[6, 4, 3, 2, 1],
         // 32 registers of four lanes.
-        b"neon" => [8, 12, 8, 6],
+        (b"neon", 1) => &[8, 4, 2, 1],
+        (b"neon", 2) => &[12, 8, 7, 4, 2, 1],
+        (b"neon", 3) => &[8, 7, 4, 2, 1],
+        (b"neon", 4) => &[6, 4, 3, 2, 1],
         // Eight lanes are two registers of SSE2, of which there are 16: 8 + 4.
-        b"portable" => [4, 0, 0, 0],
-        // One lane: as the sums do not depend on the tile, any will do.
-        _ => [4, 4, 4, 4],
-    };
-    if vectors == 0 || vectors > MAX_VECTORS {
-        0
-    } else {
-        rows[vectors - 1]
+        (b"portable", 1) => &[4, 2, 1],
+        // One lane: no tile is faster than another, and these go through all the logic.
+        (b"scalar", 1) => &[4, 2, 1],
+        (b"scalar", 2) => &[3, 1],
+        _ => &[],
     }
+}
+
+/// Whether the level called `name` has tiles of `rows x vectors`.
+const fn exists(name: &str, rows: usize, vectors: usize) -> bool {
+    let heights = heights(name, vectors);
+    let mut i = 0;
+    while i < heights.len() {
+        if heights[i] == rows {
+            return true;
+        }
+        i += 1;
+    }
+    false
 }
 
 /// A piece of work that runs on tiles of one shape.
@@ -49,7 +66,7 @@ fn select<S: Simd, K: TileKernel>(s: S, rows: usize, vectors: usize, kernel: K) 
     macro_rules! shapes {
         ($($nv:literal: $($mr:literal)*;)*) => {
             match (vectors, rows) {
-                $($(($nv, $mr) if const { $mr <= max_rows(S::NAME, $nv) } => {
+                $($(($nv, $mr) if const { exists(S::NAME, $mr, $nv) } => {
                     enter::<S, K, $mr, $nv>(s, kernel);
                 })*)*
                 _ => unreachable!("no tile of {rows} x {vectors} vectors on {}", S::NAME),
@@ -57,10 +74,10 @@ fn select<S: Simd, K: TileKernel>(s: S, rows: usize, vectors: usize, kernel: K) 
         };
     }
     shapes! {
-        1: 1 2 3 4 5 6 7 8 9 10 11 12;
-        2: 1 2 3 4 5 6 7 8 9 10 11 12;
-        3: 1 2 3 4 5 6 7 8;
-        4: 1 2 3 4 5 6;
+        1: 1 2 4 7 8 12;
+        2: 1 2 3 4 6 7 8 12;
+        3: 1 2 4 7 8;
+        4: 1 2 3 4 6;
     }
 }
 
@@ -68,7 +85,7 @@ fn select<S: Simd, K: TileKernel>(s: S, rows: usize, vectors: usize, kernel: K) 
 #[inline(never)]
 fn enter<S: Simd, K: TileKernel, const MR: usize, const NV: usize>(s: S, kernel: K) {
     // Shapes that the level does not have are never compiled.
-    if const { MR <= max_rows(S::NAME, NV) } {
+    if const { exists(S::NAME, MR, NV) } {
         s.vectorize(
             #[inline(always)]
             || kernel.run::<S, MR, NV>(s),
