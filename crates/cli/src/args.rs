@@ -5,10 +5,13 @@ use std::num::NonZeroUsize;
 use clap::{Parser, Subcommand};
 
 use crate::commands::doctor::Doctor;
+use crate::commands::eval::Eval;
 use crate::commands::kernels::Kernels;
 use crate::commands::models::Models;
 use crate::commands::parity::Parity;
+use crate::commands::predict::Predict;
 use crate::commands::summary::Summary;
+use crate::commands::train::Train;
 
 /// Convolutional networks on CPUs: trains, evaluates and explains them.
 #[derive(Debug, Parser)]
@@ -39,6 +42,9 @@ pub(crate) struct Arguments {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
+    Train(Train),
+    Predict(Predict),
+    Eval(Eval),
     Summary(Summary),
     Models(Models),
     Kernels(Kernels),

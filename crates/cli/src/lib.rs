@@ -15,6 +15,7 @@ mod network;
 pub mod output;
 pub mod parity;
 mod peak;
+mod setup;
 mod signal;
 mod source;
 mod task;

@@ -10,6 +10,7 @@ use striate::train::augment::{Affine, Axis, Flip, Normalise, Pipeline, RandomCro
 use striate::train::data::folder::{Colours, read};
 use striate::train::data::{Dataset, Image, Subset};
 use striate::train::loader::{Loader, Order};
+use striate::train::trainer::Data;
 
 use crate::failure::Failure;
 use crate::source::{Source, Split};
@@ -31,17 +32,12 @@ pub(crate) struct View {
     pub(crate) mean: Vec<f32>,
     /// The standard deviation of each channel.
     pub(crate) std: Vec<f32>,
-    /// The names of the classes.
-    pub(crate) classes: Vec<String>,
 }
 
 /// A data set with what is done to its pictures.
 #[derive(Debug)]
 pub(crate) struct Task {
-    pub(crate) train: Arc<dyn Dataset>,
-    pub(crate) test: Arc<dyn Dataset>,
-    pub(crate) train_transform: Arc<dyn Transform>,
-    pub(crate) test_transform: Arc<dyn Transform>,
+    pub(crate) data: Data,
     pub(crate) view: View,
 }
 
@@ -63,16 +59,17 @@ impl Task {
             size,
             mean: normalise.mean().to_vec(),
             std: normalise.std().to_vec(),
-            classes: train.classes().to_vec(),
         };
         let with_view =
             |part| -> Arc<dyn Transform> { Arc::new(changes(part).then(normalise.clone())) };
         let [train_transform, test_transform] = [Part::Train, Part::Test].map(with_view);
         Ok(Self {
-            train,
-            test,
-            train_transform,
-            test_transform,
+            data: Data {
+                train,
+                train_transform,
+                test,
+                test_transform,
+            },
             view,
         })
     }
@@ -193,15 +190,20 @@ mod tests {
             size,
             mean,
             std,
-            classes,
         } = &task.view;
-        assert_eq!((*channels, *size, classes.len()), (1, [32, 32], 10));
+        assert_eq!((*channels, *size), (1, [32, 32]));
         assert!(
             mean[0] > 0.05 && mean[0] < 0.4 && std[0] > 0.1,
             "{mean:?} {std:?}"
         );
-        let loader =
-            Loader::new(task.train, task.train_transform, 500, Order::Shuffled, 1).unwrap();
+        let loader = Loader::new(
+            task.data.train,
+            task.data.train_transform,
+            500,
+            Order::Shuffled,
+            1,
+        )
+        .unwrap();
         let batch = loader.epoch(0, 0).unwrap().next().unwrap().unwrap();
         let values = batch.images.to_vec::<f32>().unwrap();
         let average = values.iter().sum::<f32>() / values.len() as f32;
@@ -220,7 +222,6 @@ mod tests {
             size: [8, 8],
             mean: vec![0.5],
             std: vec![0.25],
-            classes: vec!["a".to_owned()],
         };
         let bright = view.tensor(&view.read(&path, false).unwrap()).unwrap();
         assert_eq!(bright.shape(), [1, 1, 8, 8]);

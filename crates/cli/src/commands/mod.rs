@@ -1,10 +1,13 @@
 //! The verbs, one file each.
 
 pub(crate) mod doctor;
+pub(crate) mod eval;
 pub(crate) mod kernels;
 pub(crate) mod models;
 pub(crate) mod parity;
+pub(crate) mod predict;
 pub(crate) mod summary;
+pub(crate) mod train;
 
 use striate::kernels::parallel;
 
@@ -18,6 +21,9 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Output) -> Result<(), Failure
         parallel::set_threads(threads.get()).map_err(Failure::usage)?;
     }
     match &arguments.verb {
+        Verb::Train(verb) => verb.run(out),
+        Verb::Predict(verb) => verb.run(out),
+        Verb::Eval(verb) => verb.run(out),
         Verb::Doctor(verb) => verb.run(out),
         Verb::Kernels(verb) => verb.run(out),
         Verb::Models(verb) => verb.run(out),
