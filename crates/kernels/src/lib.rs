@@ -14,6 +14,7 @@
 pub mod conv2d;
 pub mod copy;
 pub mod disjoint;
+mod dwconv;
 pub mod elementwise;
 pub mod epilogue;
 pub mod error;

@@ -9,6 +9,8 @@ use striate_simd::Level;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Algorithm {
+    /// One channel a group, a vector of channels at a time.
+    Depthwise,
     /// A 1x1 convolution as one matrix product, the input read in place.
     Pointwise,
     /// A dense convolution of few channels, whose taps and channels are one reduction over padded
@@ -19,7 +21,8 @@ pub enum Algorithm {
 }
 
 /// The implementations, best first: the first that accepts a convolution computes it.
-const IMPLEMENTATIONS: [Algorithm; 3] = [
+const IMPLEMENTATIONS: [Algorithm; 4] = [
+    Algorithm::Depthwise,
     Algorithm::Pointwise,
     Algorithm::FewChannels,
     Algorithm::Direct,
@@ -44,6 +47,7 @@ pub fn choose(g: &Conv2dGeometry, input: Layout, _level: Level) -> Algorithm {
 impl Algorithm {
     fn accepts(self, g: &Conv2dGeometry, input: Layout) -> bool {
         match self {
+            Self::Depthwise => g.is_depthwise() && g.groups() > 1,
             Self::Pointwise => {
                 let trivial = g.kernel() == [1, 1] && g.stride() == [1, 1] && g.padding() == [0; 4];
                 trivial && g.groups() == 1 && input == Layout::Nhwc
@@ -59,6 +63,7 @@ impl Algorithm {
     /// The family, the middle of [`name`](Self::name).
     pub fn family(self) -> &'static str {
         match self {
+            Self::Depthwise => "depthwise",
             Self::Pointwise => "pointwise",
             Self::FewChannels => "few-channels",
             Self::Direct => "direct",

@@ -8,7 +8,7 @@ use striate_simd::Simd;
 const SEGMENT: usize = 1 << 15;
 
 /// Adds up arrays of `len` elements that follow one another, in pairs, into the first.
-pub(super) fn add_in_pairs(copies: &mut [f32], len: usize) {
+pub(crate) fn add_in_pairs(copies: &mut [f32], len: usize) {
     let count = copies.len() / len.max(1);
     let mut distance = 1;
     while distance < count {

@@ -8,7 +8,7 @@ mod algorithm;
 mod backward_input;
 mod backward_weight;
 mod band;
-mod copies;
+pub(crate) mod copies;
 mod direct;
 mod few_channels;
 mod geometry;
@@ -20,6 +20,7 @@ pub use algorithm::{Algorithm, choose, implementations};
 pub use geometry::Conv2dGeometry;
 pub use packed::PackedWeights;
 
+use crate::dwconv;
 use crate::epilogue::Epilogue;
 use crate::error::{KernelError, check_len};
 use crate::geometry::Layout;
@@ -74,6 +75,9 @@ pub fn backward_input(
     check_len(OP, "dy", dy.len(), g.y_len())?;
     check_len(OP, "weight", weight.len(), g.weight_len())?;
     check_len(OP, "dx", dx.len(), g.x_len())?;
+    if choose(g, Layout::Nhwc, level) == Algorithm::Depthwise {
+        return dwconv::backward_input(level, g, dy, weight, dx);
+    }
     backward_input::run(level, g, dy, weight, dx)
 }
 
@@ -120,10 +124,18 @@ fn weight_gradient(
     {
         return few_channels::backward_weight(level, g, &bands, x, dy, dweight);
     }
-    match layout {
-        Layout::Nhwc => backward_weight::run(level, g, x, dy, dweight),
-        Layout::Nchw => backward_weight::run(level, g, &channels_last(g, x)?, dy, dweight),
+    let copy;
+    let x = match layout {
+        Layout::Nhwc => x,
+        Layout::Nchw => {
+            copy = channels_last(g, x)?;
+            &copy[..]
+        }
+    };
+    if choose(g, Layout::Nhwc, level) == Algorithm::Depthwise {
+        return dwconv::backward_weight(level, g, x, dy, dweight);
     }
+    backward_weight::run(level, g, x, dy, dweight)
 }
 
 /// An NCHW input as NHWC.

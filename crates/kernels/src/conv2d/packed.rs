@@ -4,12 +4,13 @@ use super::algorithm::{Algorithm, choose};
 use super::band::Bands;
 use super::taps::{Reduce, TapWeights, Taps};
 use super::{Conv2dGeometry, OP, channels_last, direct, few_channels};
+use crate::dwconv;
 use crate::epilogue::Epilogue;
 use crate::error::{KernelError, check_len};
 use crate::gemm::Write;
 use crate::gemm::block::Product;
 use crate::geometry::{GeometryError, Layout};
-use striate_simd::Level;
+use striate_simd::{Buffer, Level};
 
 /// The weights of a convolution, arranged once for a level and an input layout, used many times.
 ///
@@ -21,7 +22,16 @@ pub struct PackedWeights {
     geometry: Conv2dGeometry,
     input: Layout,
     algorithm: Algorithm,
-    weights: TapWeights,
+    weights: Packed,
+}
+
+/// The order that an algorithm reads weights in.
+#[derive(Debug)]
+enum Packed {
+    /// `[taps][channels]`
+    Depthwise(Buffer<f32>),
+    /// Panels of columns, tap after tap.
+    Taps(TapWeights),
 }
 
 impl PackedWeights {
@@ -39,8 +49,12 @@ impl PackedWeights {
         check_len(OP, "weight", weight.len(), g.weight_len())?;
         let algorithm = choose(g, input, level);
         let weights = match algorithm {
-            Algorithm::FewChannels => few_channels::pack(level, g, weight)?,
-            _ => TapWeights::pack(level, &Taps::forward(g), Reduce::Inputs, weight)?,
+            Algorithm::Depthwise => Packed::Depthwise(dwconv::pack(g, weight)?),
+            Algorithm::FewChannels => Packed::Taps(few_channels::pack(level, g, weight)?),
+            Algorithm::Pointwise | Algorithm::Direct => {
+                let taps = Taps::forward(g);
+                Packed::Taps(TapWeights::pack(level, &taps, Reduce::Inputs, weight)?)
+            }
         };
         Ok(Self {
             level,
@@ -79,13 +93,13 @@ impl PackedWeights {
         check_len(OP, "y", y.len(), g.y_len())?;
         let channels = g.out_channels();
         epilogue.check(OP, y.len() / channels, channels, channels)?;
-        match (self.algorithm, self.input) {
-            (Algorithm::FewChannels, input) => {
+        match (&self.weights, self.algorithm, self.input) {
+            (Packed::Taps(weights), Algorithm::FewChannels, input) => {
                 let bands = Bands::new(g, input).ok_or_else(|| self.mismatch(g))?;
-                few_channels::forward(self.level, g, &bands, &self.weights, x, epilogue, y)
+                few_channels::forward(self.level, g, &bands, weights, x, epilogue, y)
             }
-            (_, Layout::Nhwc) => self.forward_nhwc(g, x, epilogue, y),
-            (_, Layout::Nchw) => self.forward_nhwc(g, &channels_last(g, x)?, epilogue, y),
+            (_, _, Layout::Nhwc) => self.forward_nhwc(g, x, epilogue, y),
+            (_, _, Layout::Nchw) => self.forward_nhwc(g, &channels_last(g, x)?, epilogue, y),
         }
     }
 
@@ -96,19 +110,26 @@ impl PackedWeights {
         epilogue: &Epilogue<'_>,
         y: &mut [f32],
     ) -> Result<(), KernelError> {
+        let weights = match &self.weights {
+            Packed::Depthwise(weights) => {
+                dwconv::forward(self.level, g, x, weights, epilogue, y);
+                return Ok(());
+            }
+            Packed::Taps(weights) => weights,
+        };
         if self.algorithm == Algorithm::Pointwise {
             let product = Product {
                 rows: y.len() / g.out_channels(),
                 k_len: g.in_channels(),
                 a: x,
                 a_stride: g.in_channels(),
-                b: &self.weights.data,
-                panels: &self.weights.panels,
+                b: &weights.data,
+                panels: &weights.panels,
             };
             product.run(self.level, epilogue, Write::Replace, y, g.out_channels());
             return Ok(());
         }
-        direct::run(self.level, &Taps::forward(g), &self.weights, x, epilogue, y)
+        direct::run(self.level, &Taps::forward(g), weights, x, epilogue, y)
     }
 
     fn mismatch(&self, g: &Conv2dGeometry) -> KernelError {
