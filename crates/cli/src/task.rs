@@ -5,12 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use striate::Tensor;
 use striate::train::augment::{Affine, Axis, Flip, Normalise, Pipeline, RandomCrop, Transform};
 use striate::train::data::folder::{Colours, read};
 use striate::train::data::{Dataset, Image, Subset};
 use striate::train::loader::{Loader, Order};
 use striate::train::trainer::Data;
+use striate::{Philox, Tensor};
 
 use crate::failure::Failure;
 use crate::source::{Source, Split};
@@ -20,6 +20,9 @@ const CANVAS: [usize; 2] = [32, 32];
 /// How many pictures the mean and the deviation are measured on.
 const MEASURED: usize = 2048;
 const MEASURED_BATCH: usize = 256;
+/// How much larger scans of digits are drawn: at random for training and test, and for a new picture so that it may have a margin.
+const DIGITS_SCALES: [f64; 2] = [2.0, 3.5];
+const DIGITS_SCALE: f64 = 3.2;
 
 /// What a network expects of a picture. Kept with a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,6 +31,10 @@ pub(crate) struct View {
     pub(crate) channels: usize,
     /// Height and width.
     pub(crate) size: [usize; 2],
+    /// The height and width of the pictures it learnt from, which a new one is brought to first.
+    pub(crate) picture: [usize; 2],
+    /// How much larger they are put in the middle of the input; around them is black.
+    pub(crate) scale: f64,
     /// The mean of each channel, of values from 0 (black) to 1.
     pub(crate) mean: Vec<f32>,
     /// The standard deviation of each channel.
@@ -57,6 +64,12 @@ impl Task {
         let view = View {
             channels,
             size,
+            picture: train.image_size(),
+            scale: if *source == Source::Digits {
+                DIGITS_SCALE
+            } else {
+                1.0
+            },
             mean: normalise.mean().to_vec(),
             std: normalise.std().to_vec(),
         };
@@ -83,7 +96,10 @@ fn recipe(source: &Source, side: usize, part: Part) -> Pipeline {
     let canvas = Affine::canvas(CANVAS);
     let pipeline = Pipeline::new();
     match (source, part) {
-        (Source::Digits, _) => pipeline.then(canvas.scale(2.0, 3.5).rotation(15.0).shift(0.1)),
+        (Source::Digits, _) => {
+            let [low, high] = DIGITS_SCALES;
+            pipeline.then(canvas.scale(low, high).rotation(15.0).shift(0.1))
+        }
         (Source::Mnist(_), Part::Train) => {
             pipeline.then(canvas.scale(0.9, 1.15).rotation(12.0).shift(0.06))
         }
@@ -153,25 +169,27 @@ fn measure(data: &Arc<dyn Dataset>, changes: Pipeline) -> Result<Normalise, Fail
 }
 
 impl View {
-    /// Reads a picture file as the network sees it: grey or coloured, scaled to cover the size, the centre cut out; with
-    /// `invert` dark becomes bright first.
+    /// Reads a picture file as the network sees it: grey or coloured, scaled to cover the size of the pictures it learnt
+    /// from, what stands over cut off, and put in the middle of the input; with `invert` dark becomes bright first.
     pub(crate) fn read(&self, path: &Path, invert: bool) -> Result<Image, Failure> {
         let colours = if self.channels == 1 {
             Colours::Grey
         } else {
             Colours::Rgb
         };
-        let mut image = read(path, self.size, colours)?;
+        let mut image = read(path, self.picture, colours)?;
         if invert {
             image.values_mut().iter_mut().for_each(|v| *v = 1.0 - *v);
         }
-        Ok(image)
+        Ok(Affine::canvas(self.size)
+            .scale(self.scale, self.scale)
+            .apply(image, &mut Philox::new(0))?)
     }
 
     /// A picture as a batch of one, normalised as in training.
     pub(crate) fn tensor(&self, image: &Image) -> Result<Tensor, Failure> {
         let normalise = Normalise::new(self.mean.clone(), self.std.clone())?;
-        let image = normalise.apply(image.clone(), &mut striate::Philox::new(0))?;
+        let image = normalise.apply(image.clone(), &mut Philox::new(0))?;
         let [height, width] = image.size();
         let shape = [1, image.channels(), height, width];
         Ok(Tensor::from_vec(image.values().to_vec(), shape)?)
@@ -190,6 +208,7 @@ mod tests {
             size,
             mean,
             std,
+            ..
         } = &task.view;
         assert_eq!((*channels, *size), (1, [32, 32]));
         assert!(
@@ -219,15 +238,19 @@ mod tests {
             .unwrap();
         let view = View {
             channels: 1,
-            size: [8, 8],
+            size: [10, 8],
+            picture: [8, 8],
+            scale: 1.0,
             mean: vec![0.5],
             std: vec![0.25],
         };
         let bright = view.tensor(&view.read(&path, false).unwrap()).unwrap();
-        assert_eq!(bright.shape(), [1, 1, 8, 8]);
-        assert_eq!(bright.to_vec::<f32>().unwrap(), [2.0; 64]);
+        assert_eq!(bright.shape(), [1, 1, 10, 8]);
+        let values = bright.to_vec::<f32>().unwrap();
+        let (edge, middle) = ([-2.0; 8], [2.0; 64]);
+        assert_eq!(values, [&edge[..], &middle, &edge].concat());
         let dark = view.tensor(&view.read(&path, true).unwrap()).unwrap();
-        assert_eq!(dark.to_vec::<f32>().unwrap(), [-2.0; 64]);
+        assert_eq!(dark.to_vec::<f32>().unwrap(), [-2.0; 80]);
         let missing = view.read(&folder.path().join("b.png"), false).unwrap_err();
         assert!(missing.message().contains("b.png"), "{missing:?}");
     }

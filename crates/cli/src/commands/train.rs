@@ -25,7 +25,7 @@ use crate::output::{Output, grouped, note};
 use crate::setup::Setup;
 use crate::signal;
 use crate::source::{DIGITS, Source};
-use crate::task::Task;
+use crate::task::{Task, View};
 
 /// Where runs go unless told otherwise.
 const RUNS: &str = "runs";
@@ -79,7 +79,7 @@ pub(crate) struct Train {
     batch: Option<NonZeroUsize>,
 
     /// The learning rate at the start, from where it goes down to 0 on a cosine [default: 0.1]
-    #[arg(long, value_name = "RATE", value_parser = rate)]
+    #[arg(long, value_name = "RATE", value_parser = rate, allow_negative_numbers = true)]
     lr: Option<f64>,
 
     /// Decides all random numbers [default: 0]
@@ -165,9 +165,9 @@ impl Train {
             view: task.view.clone(),
         };
         let built = build(&setup, &task, config.seed)?;
-        announce(&setup, &task, &built, level);
         let kept = serde_json::to_value(&setup)?;
         let mut trainer = Trainer::start(&built, &task.data, config, kept, &folder)?;
+        announce(&setup, &task, &built, level);
         finish(&mut trainer, &setup, &folder, level, out)
     }
 
@@ -183,8 +183,8 @@ impl Train {
         }
         let task = setup.task(self.data.as_deref())?;
         let built = build(&setup, &task, config.train.seed)?;
-        announce(&setup, &task, &built, level);
         let mut trainer = Trainer::resume(&built, &task.data, folder)?;
+        announce(&setup, &task, &built, level);
         note(format!(
             "continuing {} after {} steps",
             folder.display(),
@@ -309,8 +309,6 @@ fn announce(setup: &Setup, task: &Task, network: &dyn Module, level: Level) {
         parallel::threads(),
     ));
 }
-
-use crate::task::View;
 
 fn finish(
     trainer: &mut Trainer<'_>,
