@@ -16,7 +16,7 @@ pub(crate) fn transpose(source: &[f32], target: &mut [f32], rows: usize, cols: u
     if matrix == 0 {
         return;
     }
-    let per_task = (TASK / rows).next_multiple_of(SQUARE);
+    let per_task = (TASK / rows).max(1).next_multiple_of(SQUARE);
     let blocks = cols.div_ceil(per_task);
     let batch = source.len() / matrix;
     let target = DisjointMut::new(target);
