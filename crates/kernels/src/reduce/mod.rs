@@ -171,10 +171,16 @@ fn on_vectors<R: Real>(
     out: &mut [R],
     finish: impl Fn(f64) -> f64,
 ) -> bool {
-    match (R::as_f32(a), R::as_f32(b), R::as_f32_mut(out)) {
-        (Some(a), Some(b), Some(out)) => vector::reduce(level, fold, g, (a, b), out, finish),
-        _ => false,
+    let (Some(a), Some(b)) = (R::as_f32(a), R::as_f32(b)) else {
+        return false;
+    };
+    let Some(totals) = vector::totals(level, fold, g, (a, b)) else {
+        return false;
+    };
+    for (out, total) in out.iter_mut().zip(totals) {
+        *out = R::from_f64(finish(total));
     }
+    true
 }
 
 fn check_not_empty(op: &'static str, g: &ReduceGeometry) -> Result<(), GeometryError> {

@@ -114,23 +114,17 @@ fn form(g: &ReduceGeometry) -> Option<Form> {
     }
 }
 
-/// `finish(i, total)` of each output, where `total` is the fold of its elements; false, and nothing done, if the loops
-/// have no vector form.
-pub(super) fn reduce(
+/// The folds of all outputs; none if the loops have no vector form.
+pub(super) fn totals(
     level: Level,
     fold: Fold,
     g: &ReduceGeometry,
     (a, b): (&[f32], &[f32]),
-    out: &mut [f32],
-    finish: impl Fn(f64) -> f64,
-) -> bool {
-    let Some(form) = form(g) else {
-        return false;
-    };
+) -> Option<Vec<f64>> {
+    let form = form(g)?;
     let (outputs, steps) = (g.kept.len(), g.reduced.len());
     if outputs == 0 || steps == 0 {
-        out.fill(finish(f64::from(fold.neutral())) as f32);
-        return true;
+        return Some(vec![f64::from(fold.neutral()); outputs]);
     }
     let segment = match form {
         Form::Rows => Cut::every(steps, ROW_STEPS),
@@ -159,12 +153,14 @@ pub(super) fn reduce(
         });
     });
     drop(cells);
-    for (i, out) in out.iter_mut().enumerate() {
-        let parts = totals[i..].iter().step_by(outputs);
-        let total = parts.copied().reduce(|t, p| fold.join_f64(t, p));
-        *out = finish(total.unwrap_or_default()) as f32;
+    let (result, later) = totals.split_at_mut(outputs);
+    for part in later.chunks_exact(outputs) {
+        for (total, &part) in result.iter_mut().zip(part) {
+            *total = fold.join_f64(*total, part);
+        }
     }
-    true
+    totals.truncate(outputs);
+    Some(totals)
 }
 
 /// The folds of the outputs at the positions `kept` over the positions `steps`.
