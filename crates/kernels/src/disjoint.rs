@@ -81,11 +81,11 @@ impl<'a, T> DisjointMut<'a, T> {
                 "tile: rows {rows:?} leave the slice"
             );
         }
-        let rows = if empty { 0..0 } else { rows };
-        let place = Rectangle {
-            rows,
-            columns: if empty { 0..0 } else { columns },
-        };
+        let place = Rectangle { rows, columns };
+        if empty {
+            // Nothing to keep apart.
+            return TileMut { owner: self, place };
+        }
         let mut in_use = self.lock();
         let taken = in_use.iter().find(|r| r.meets(&place)).cloned();
         if let Some(taken) = taken {
@@ -146,6 +146,9 @@ impl<T> TileMut<'_, T> {
             "the tile has {} rows, not {i} + 1",
             self.row_count()
         );
+        if self.row_len() == 0 {
+            return &mut [];
+        }
         let start = (self.place.rows.start + i) * self.owner.row_len + self.place.columns.start;
         // SAFETY: `tile` checked that the whole rectangle lies inside the slice.
         let start = unsafe { self.owner.data.add(start) };
@@ -184,6 +187,9 @@ impl<T> Deref for RangeMut<'_, T> {
 
     fn deref(&self) -> &[T] {
         let columns = &self.tile.place.columns;
+        if columns.is_empty() {
+            return &[];
+        }
         // SAFETY: `tile` checked that the range lies inside the slice.
         let start = unsafe { self.tile.owner.data.add(columns.start) };
         // SAFETY: as in `TileMut::row`; `&self` allows reading only.
@@ -233,7 +239,7 @@ mod tests {
         let d = DisjointMut::new(&mut data);
         d.range(0..2)[1] = 7;
         assert_eq!(*d.range(1..3), [7, 3]);
-        assert!(d.range(2..2).is_empty());
+        assert!(d.range(2..2).is_empty() && d.range(9..9).is_empty());
     }
 
     #[test]

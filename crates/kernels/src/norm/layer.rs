@@ -3,8 +3,9 @@
 //! The trailing dimensions of row-major data make a row, as do the channels of a position of channels-last data.
 
 use super::group::{self, GroupGeometry};
+use super::rows;
 use super::{Affine, NormGeometry, Statistics};
-use crate::error::KernelError;
+use crate::error::{KernelError, check_len};
 use crate::geometry::{GeometryError, Layout};
 use crate::real::Real;
 use striate_simd::Level;
@@ -55,7 +56,21 @@ pub fn forward<R: Real>(
     mean: &mut [R],
     var: &mut [R],
 ) -> Result<(), KernelError> {
-    group::forward(level, &g.rows, x, affine, epsilon, y, mean, var)
+    let Some(x) = R::as_f32(x) else {
+        return group::forward(level, &g.rows, x, affine, epsilon, y, mean, var);
+    };
+    let op = "layer norm";
+    check_len(op, "x", x.len(), g.rows() * g.row_len())?;
+    check_len(op, "y", y.len(), g.rows() * g.row_len())?;
+    check_len(op, "mean", mean.len(), g.rows())?;
+    check_len(op, "var", var.len(), g.rows())?;
+    affine.check(op, g.row_len())?;
+    let (weight, bias) = scale_and_shift(g, affine);
+    let stats = (R::as_f32_mut(mean), R::as_f32_mut(var));
+    if let (Some(y), (Some(mean), Some(var))) = (R::as_f32_mut(y), stats) {
+        rows::forward(level, g, x, [&weight, &bias], epsilon, y, mean, var);
+    }
+    Ok(())
 }
 
 /// The gradients, as in [`group::backward`]; `dweight` and `dbias` are summed over the rows.
@@ -74,5 +89,37 @@ pub fn backward<R: Real>(
     dweight: &mut [R],
     dbias: &mut [R],
 ) -> Result<(), KernelError> {
-    group::backward(level, &g.rows, x, dy, stats, affine, dx, dweight, dbias)
+    let (Some(x), Some(dy)) = (R::as_f32(x), R::as_f32(dy)) else {
+        return group::backward(level, &g.rows, x, dy, stats, affine, dx, dweight, dbias);
+    };
+    let op = "layer norm backward";
+    check_len(op, "x", x.len(), g.rows() * g.row_len())?;
+    check_len(op, "dy", dy.len(), g.rows() * g.row_len())?;
+    check_len(op, "dx", dx.len(), g.rows() * g.row_len())?;
+    check_len(op, "dweight", dweight.len(), g.row_len())?;
+    check_len(op, "dbias", dbias.len(), g.row_len())?;
+    stats.check(op, g.rows())?;
+    affine.check(op, g.row_len())?;
+    let (weight, _) = scale_and_shift(g, affine);
+    let row = |i: usize| [stats.mean[i].to_f64(), stats.inverse_deviation(i)];
+    let Some(dx) = R::as_f32_mut(dx) else {
+        return Ok(());
+    };
+    let [dw, db] = rows::backward(level, g, x, dy, row, &weight, dx);
+    for j in 0..g.row_len() {
+        dweight[j] = R::from_f64(dw[j]);
+        dbias[j] = R::from_f64(db[j]);
+    }
+    Ok(())
+}
+
+/// The scale and shift of each element of a row.
+fn scale_and_shift<R: Real>(g: &LayerGeometry, affine: &Affine<'_, R>) -> (Vec<f32>, Vec<f32>) {
+    let weight = (0..g.row_len())
+        .map(|i| affine.weight_of(i) as f32)
+        .collect();
+    (
+        weight,
+        (0..g.row_len()).map(|i| affine.bias_of(i) as f32).collect(),
+    )
 }

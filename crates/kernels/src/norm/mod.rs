@@ -12,10 +12,17 @@
 //! | [`group`] | the channels of a group of one image (instance norm: one channel a group) | channel |
 //! | [`layer`] | a row | element of a row |
 
+mod apply;
 pub mod batch;
+mod columns;
 mod geometry;
 pub mod group;
 pub mod layer;
 pub(crate) mod reference;
+mod rows;
+mod vector;
 
-pub use geometry::{Affine, NormGeometry, Statistics};
+#[cfg(test)]
+mod tests;
+
+pub use geometry::{Affine, After, NormGeometry, Statistics, Upstream};

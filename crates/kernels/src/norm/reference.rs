@@ -2,7 +2,7 @@
 //!
 //! `share(n, c)` is the index of the mean and variance of channel `c` of image `n`.
 
-use super::{Affine, NormGeometry, Statistics};
+use super::{Affine, After, NormGeometry, Statistics};
 use crate::real::Real;
 
 /// Calls `f(n, c, offset)` for every element.
@@ -14,15 +14,6 @@ fn for_each_element(g: &NormGeometry, mut f: impl FnMut(usize, usize, usize)) {
             }
         }
     }
-}
-
-fn weight_of<R: Real>(affine: &Affine<'_, R>, c: usize) -> f64 {
-    affine.weight.map_or(1.0, |w| w[c].to_f64())
-}
-
-/// The factor `1 / sqrt(var + epsilon)`.
-pub(super) fn inverse_deviation<R: Real>(stats: &Statistics<'_, R>, i: usize) -> f64 {
-    1.0 / (stats.var[i].to_f64() + stats.epsilon).sqrt()
 }
 
 /// Means and biased variances, in two passes.
@@ -62,10 +53,19 @@ pub(super) fn apply<R: Real>(
     for_each_element(g, |n, c, at| {
         let i = share(n, c);
         let centred = x[at].to_f64() - stats.mean[i].to_f64();
-        let normal = centred * inverse_deviation(stats, i);
-        let bias = affine.bias.map_or(0.0, |b| b[c].to_f64());
-        y[at] = R::from_f64(normal * weight_of(affine, c) + bias);
+        let normal = centred * stats.inverse_deviation(i);
+        y[at] = R::from_f64(normal * affine.weight_of(c) + affine.bias_of(c));
     });
+}
+
+/// The sum with a residual, then a `relu`.
+pub(super) fn after<R: Real>(after: After<'_, R>, y: &mut [R]) {
+    if let Some(residual) = after.residual {
+        y.iter_mut().zip(residual).for_each(|(y, &r)| *y += r);
+    }
+    if after.relu {
+        y.iter_mut().for_each(|y| *y = y.maximum(R::ZERO));
+    }
 }
 
 /// The gradients of the scale and shift: `dweight = sum(dy * normal)`, `dbias = sum(dy)` over each channel.
@@ -82,7 +82,7 @@ pub(super) fn backward_affine<R: Real>(
     for_each_element(g, |n, c, at| {
         let i = share(n, c);
         let centred = x[at].to_f64() - stats.mean[i].to_f64();
-        sums[c].0 += dy[at].to_f64() * centred * inverse_deviation(stats, i);
+        sums[c].0 += dy[at].to_f64() * centred * stats.inverse_deviation(i);
         sums[c].1 += dy[at].to_f64();
     });
     for (c, (weight, bias)) in sums.into_iter().enumerate() {
@@ -106,8 +106,8 @@ pub(super) fn backward_input<R: Real>(
     let parts = |n: usize, c: usize, at: usize| {
         let i = share(n, c);
         let centred = x[at].to_f64() - stats.mean[i].to_f64();
-        let normal = centred * inverse_deviation(stats, i);
-        (i, dy[at].to_f64() * weight_of(affine, c), normal)
+        let normal = centred * stats.inverse_deviation(i);
+        (i, dy[at].to_f64() * affine.weight_of(c), normal)
     };
     let mut sums = vec![(0.0, 0.0, 0.0); stats.mean.len()];
     for_each_element(g, |n, c, at| {
@@ -120,7 +120,7 @@ pub(super) fn backward_input<R: Real>(
         let (i, gradient, normal) = parts(n, c, at);
         let (count, sum, product) = sums[i];
         let inner = gradient - sum / count - normal * product / count;
-        dx[at] = R::from_f64(inner * inverse_deviation(stats, i));
+        dx[at] = R::from_f64(inner * stats.inverse_deviation(i));
     });
 }
 
@@ -134,7 +134,7 @@ pub(super) fn backward_input_constant<R: Real>(
     dx: &mut [R],
 ) {
     for_each_element(g, |n, c, at| {
-        let scale = weight_of(affine, c) * inverse_deviation(stats, share(n, c));
+        let scale = affine.weight_of(c) * stats.inverse_deviation(share(n, c));
         dx[at] = R::from_f64(dy[at].to_f64() * scale);
     });
 }
