@@ -15,6 +15,8 @@ use striate_tensor::{DType, Error, Result, Tensor};
 
 use crate::StateDict;
 
+const METADATA_START: &[u8] = br#"{"__metadata__":"#;
+
 /// What a file holds beside its tensors: text by key.
 pub type Metadata = BTreeMap<String, String>;
 
@@ -27,12 +29,25 @@ pub fn to_bytes(dict: &StateDict, metadata: &Metadata) -> Result<Vec<u8>> {
         .iter()
         .map(|(name, t)| Ok((name.to_owned(), Stored::of(t)?)));
     let stored: Vec<_> = stored.collect::<Result<_>>()?;
-    let metadata = metadata
-        .iter()
-        .map(|(k, v)| (k.clone(), v.clone()))
-        .collect();
-    safetensors::serialize(stored, Some(metadata))
-        .map_err(|e| Error::msg(format!("safetensors: {e}")))
+    let refuse = |e: String| Error::msg(format!("safetensors: {e}"));
+    let unordered = metadata.clone().into_iter().collect();
+    let bytes = safetensors::serialize(stored, Some(unordered));
+    let mut bytes = bytes.map_err(|e| refuse(e.to_string()))?;
+    let ordered = serde_json::to_vec(metadata).map_err(|e| refuse(e.to_string()))?;
+    order_metadata(&mut bytes, &ordered);
+    Ok(bytes)
+}
+
+/// Puts the metadata, which the writer has in the order of a hash map, into that of its keys: the same contents are the
+/// same bytes, every time.
+fn order_metadata(bytes: &mut [u8], ordered: &[u8]) {
+    // The length of the header, then the header, which begins with the metadata.
+    let start = 8 + METADATA_START.len();
+    if bytes.get(8..start) == Some(METADATA_START)
+        && let Some(own) = bytes.get_mut(start..start + ordered.len())
+    {
+        own.copy_from_slice(ordered);
+    }
 }
 
 /// Writes the file at `path`, completely or not at all.
@@ -221,6 +236,18 @@ mod tests {
             Tensor::scalar(7i64).expect("one element"),
         );
         dict
+    }
+
+    #[test]
+    fn the_same_contents_are_the_same_bytes() {
+        let keys = ["format", "striate.run", "a", "\"quoted\"", "b"];
+        let metadata: Metadata = keys.map(|key| (key.into(), "x\ny".into())).into();
+        let first = to_bytes(&sample(), &metadata).expect("serializable");
+        assert_eq!(from_bytes(&first).expect("just written").1, metadata);
+        // Each time with another hash map.
+        for _ in 0..20 {
+            assert_eq!(to_bytes(&sample(), &metadata).expect("serializable"), first);
+        }
     }
 
     #[test]
