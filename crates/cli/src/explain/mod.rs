@@ -70,7 +70,13 @@ pub(crate) fn draw(input: &RgbImage, title: &str, attentions: &[Attention]) -> R
     let mut y = TITLE;
     for row in &rows {
         for attention in *row {
-            draw_one(&mut image, [left + AXIS, y], input, attention);
+            draw_one(
+                &mut image,
+                [left + AXIS, y],
+                plot_height(row),
+                input,
+                attention,
+            );
         }
         y += row_height(row);
     }
@@ -89,6 +95,11 @@ fn rows(attentions: &[Attention]) -> Vec<&[Attention]> {
         .collect()
 }
 
+/// Bars beside a map are as high as the map.
+fn plot_height(row: &[Attention]) -> u32 {
+    if row.len() > 1 { MAP } else { PLOT }
+}
+
 fn row_height(row: &[Attention]) -> u32 {
     let heights = row.iter().map(|attention| match attention.values {
         Values::ChannelGates(_) => LABEL + PLOT,
@@ -98,21 +109,27 @@ fn row_height(row: &[Attention]) -> u32 {
     heights.max().unwrap_or(0) + GAP
 }
 
-fn draw_one(image: &mut RgbImage, [x, y]: [u32; 2], input: &RgbImage, attention: &Attention) {
+fn draw_one(
+    image: &mut RgbImage,
+    [x, y]: [u32; 2],
+    plot: u32,
+    input: &RgbImage,
+    attention: &Attention,
+) {
     let Attention { path, values } = attention;
     let below = y + LABEL;
     match values {
         Values::ChannelGates(gates) => {
             let [low, high] = range(gates);
-            let label = format!(": {} gates, {low:.2} to {high:.2}", gates.len());
+            let label = format!(": {} gates {low:.2}-{high:.2}", gates.len());
             text(image, [x, y], 2, INK, &labelled(path, &label));
-            panels::gates(image, [x, below], BARS, gates);
+            panels::gates(image, [x, below], [BARS, plot], gates);
         }
         Values::BranchWeights(weights) => {
             let channels = weights.first().map_or(0, Vec::len);
             let label = format!(": {} branches, {channels} channels", weights.len());
             text(image, [x, y], 2, INK, &labelled(path, &label));
-            panels::branches(image, [x, below], BARS, weights);
+            panels::branches(image, [x, below], [BARS, plot], weights);
             panels::branch_legend(image, [x, below + PLOT + 8], weights);
         }
         Values::SpatialMap { size, values } => {

@@ -13,18 +13,18 @@ pub(super) const AXIS: u32 = 34;
 pub(super) const MAP: u32 = 152;
 
 /// One bar a channel from 0 to 1, coloured by its height.
-pub(super) fn gates(image: &mut RgbImage, at: [u32; 2], width: u32, values: &[f32]) {
-    axis(image, at, width);
+pub(super) fn gates(image: &mut RgbImage, at: [u32; 2], size: [u32; 2], values: &[f32]) {
+    axis(image, at, size);
     let bars: Vec<Vec<(f32, Colour)>> = values
         .iter()
         .map(|&v| vec![(v, colours::scale(v))])
         .collect();
-    stacked(image, at, width, &bars);
+    stacked(image, at, size, &bars);
 }
 
 /// One bar a channel, cut into the shares of the branches, the first branch at the bottom.
-pub(super) fn branches(image: &mut RgbImage, at: [u32; 2], width: u32, weights: &[Vec<f32>]) {
-    axis(image, at, width);
+pub(super) fn branches(image: &mut RgbImage, at: [u32; 2], size: [u32; 2], weights: &[Vec<f32>]) {
+    axis(image, at, size);
     let channels = weights.iter().map(Vec::len).min().unwrap_or(0);
     let bars: Vec<Vec<(f32, Colour)>> = (0..channels)
         .map(|c| {
@@ -34,9 +34,9 @@ pub(super) fn branches(image: &mut RgbImage, at: [u32; 2], width: u32, weights: 
                 .collect()
         })
         .collect();
-    stacked(image, at, width, &bars);
+    stacked(image, at, size, &bars);
     // The half line over the bars shows which branch has the majority.
-    fill(image, [at[0], at[1] + PLOT / 2], [width, 1], WHITE);
+    fill(image, [at[0], at[1] + size[1] / 2], [size[0], 1], WHITE);
 }
 
 /// A square of each branch's colour with its mean weight, on one line.
@@ -94,17 +94,22 @@ pub(super) fn range(values: &[f32]) -> [f32; 2] {
     if low <= high { [low, high] } else { [0.0, 0.0] }
 }
 
-fn axis(image: &mut RgbImage, [x, y]: [u32; 2], width: u32) {
+fn axis(image: &mut RgbImage, [x, y]: [u32; 2], [width, height]: [u32; 2]) {
     for (share, label) in [(0, "1"), (1, "0.5"), (2, "0")] {
-        let height = y + share * PLOT / 2;
-        fill(image, [x, height], [width, 1], FAINT);
+        let line = y + share * height / 2;
+        fill(image, [x, line], [width, 1], FAINT);
         let left = x.saturating_sub(text_width(1, label) + 5);
-        text(image, [left, height.saturating_sub(3)], 1, INK, label);
+        text(image, [left, line.saturating_sub(3)], 1, INK, label);
     }
 }
 
 /// Bars side by side over the whole width. With more bars than pixels a pixel shows the first of its bars.
-fn stacked(image: &mut RgbImage, [x, y]: [u32; 2], width: u32, bars: &[Vec<(f32, Colour)>]) {
+fn stacked(
+    image: &mut RgbImage,
+    [x, y]: [u32; 2],
+    [width, height]: [u32; 2],
+    bars: &[Vec<(f32, Colour)>],
+) {
     let count = bars.len() as u32;
     if count == 0 {
         return;
@@ -124,7 +129,8 @@ fn stacked(image: &mut RgbImage, [x, y]: [u32; 2], width: u32, bars: &[Vec<(f32,
         let mut below = 0.0;
         for &(value, colour) in &bars[bar] {
             let above = below + colours::clamp(value);
-            let [top, bottom] = [above, below].map(|v| PLOT - (v.min(1.0) * PLOT as f32) as u32);
+            let [top, bottom] =
+                [above, below].map(|v| height - (v.min(1.0) * height as f32) as u32);
             fill(
                 image,
                 [x + left, y + top],

@@ -1,0 +1,174 @@
+//! What a trained network says of pictures, and the drawings of its attention.
+
+#![expect(missing_docs, reason = "tests")]
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use image::{GrayImage, Luma, Rgb, RgbImage};
+use support::{run, text};
+use tempfile::TempDir;
+
+/// A run on few digits, with a picture beside it.
+fn trained(attention: &str) -> (TempDir, PathBuf, PathBuf) {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("run");
+    let line = format!("train --limit 64 --batch 32 --epochs 1 --attention {attention} --out");
+    run(line.split(' ').chain([text(&folder)])).success();
+    let picture = root.path().join("one.png");
+    let stroke = |x: u32, _| Luma([if (20..26).contains(&x) { 255 } else { 0 }]);
+    GrayImage::from_fn(45, 61, stroke).save(&picture).unwrap();
+    (root, folder, picture)
+}
+
+#[test]
+fn classes_come_with_probabilities_that_add_up() {
+    let (root, folder, picture) = trained("none");
+    let predict = ["predict", text(&folder), text(&picture), "--json"];
+    let all = &run(predict.into_iter().chain(["--top", "10"])).objects()[0];
+    let probabilities = all["classes"].as_array().unwrap().iter();
+    let probabilities: Vec<f64> = probabilities
+        .map(|c| c["probability"].as_f64().unwrap())
+        .collect();
+    assert_eq!(probabilities.len(), 10);
+    assert!(
+        (probabilities.iter().sum::<f64>() - 1.0).abs() < 1e-5,
+        "{probabilities:?}"
+    );
+    assert!(
+        probabilities.is_sorted_by(|a, b| a >= b),
+        "{probabilities:?}"
+    );
+    assert_eq!(all["class"], all["classes"][0]["class"]);
+    let one = &run(predict.into_iter().chain(["--top", "1"])).objects()[0];
+    assert_eq!(one["classes"].as_array().unwrap().len(), 1);
+    assert_eq!(one["probability"], all["probability"]);
+
+    // The same picture in other colours: dark on white, and as a JPEG in red, green and blue.
+    let grey = image::open(&picture).unwrap().to_luma8();
+    let inverted = root.path().join("inverted.png");
+    let dark = GrayImage::from_fn(45, 61, |x, y| Luma([255 - grey.get_pixel(x, y)[0]]));
+    dark.save(&inverted).unwrap();
+    let command = [
+        "predict",
+        text(&folder),
+        text(&inverted),
+        "--invert",
+        "--json",
+    ];
+    let same = &run(command).objects()[0];
+    let difference = same["probability"].as_f64().unwrap() - all["probability"].as_f64().unwrap();
+    assert!(difference.abs() < 1e-4, "{difference}");
+    let jpeg = root.path().join("colour.jpg");
+    RgbImage::from_fn(200, 100, |x, y| Rgb([x as u8, y as u8, 9]))
+        .save(&jpeg)
+        .unwrap();
+    let text_lines = run(["predict", text(&folder), text(&jpeg), text(&picture)]).success();
+    assert_eq!(text_lines.lines().count(), 2 * (1 + 3), "{text_lines}");
+    assert!(text_lines.contains('%'));
+}
+
+#[test]
+fn each_attention_is_drawn() {
+    for attention in ["se", "sk", "cbam"] {
+        let (root, folder, picture) = trained(attention);
+        let explain = [
+            "predict",
+            text(&folder),
+            text(&picture),
+            "--explain",
+            "--json",
+        ];
+        let plain = run(["predict", text(&folder), text(&picture), "--json"]).objects();
+        let objects = run(explain).objects();
+        assert_eq!(
+            objects[0]["classes"], plain[0]["classes"],
+            "looking changes nothing"
+        );
+        let drawing = PathBuf::from(objects[0]["explanation"].as_str().unwrap());
+        assert_eq!(drawing, folder.join("explain").join("one.png"));
+        let drawn = image::open(&drawing).unwrap().to_rgb8();
+        let ink = drawn.pixels().filter(|p| p.0 != [255; 3]).count();
+        assert!(
+            drawn.width() > 600 && drawn.height() > 300 && ink > 10_000,
+            "{attention}"
+        );
+        let elsewhere = root.path().join("pictures");
+        let twice = [
+            "predict",
+            text(&folder),
+            text(&picture),
+            text(&picture),
+            "--explain",
+        ];
+        run(twice.into_iter().chain(["--explain-dir", text(&elsewhere)])).success();
+        let names = fs::read_dir(&elsewhere).unwrap().count();
+        assert_eq!(
+            names, 2,
+            "two pictures of one name do not overwrite each other"
+        );
+    }
+}
+
+#[test]
+fn what_cannot_be_looked_at_is_named() {
+    let (root, folder, picture) = trained("none");
+    let predict = |path: &Path| run(["predict", text(&folder), text(path)]);
+    predict(&root.path().join("no.png")).fails(1, &["cannot read", "no.png"]);
+    let words = root.path().join("words.png");
+    fs::write(&words, "these are words").unwrap();
+    predict(&words).fails(1, &["words.png"]);
+    let half = root.path().join("half.png");
+    let bytes = fs::read(&picture).unwrap();
+    fs::write(&half, &bytes[..bytes.len() / 2]).unwrap();
+    predict(&half).fails(1, &["half.png"]);
+    predict(root.path()).fails(1, &[text(root.path())]);
+    run(["predict", text(&folder), text(&picture), "--explain"]).fails(1, &["no attention"]);
+    run(["predict", text(&folder)]).fails(2, &["<IMAGE>"]);
+    run(["predict", "no/run", text(&picture)]).fails(2, &["no/run"]);
+    run(["predict", text(&folder), text(&picture), "--top", "0"]).fails(2, &["--top"]);
+    let command = [
+        "predict",
+        text(&folder),
+        text(&picture),
+        "--explain-dir",
+        "x",
+    ];
+    run(command).fails(2, &["--explain"]);
+
+    // One that cannot be read does not keep the others from being looked at.
+    let outcome = run(["predict", text(&folder), text(&words), text(&picture)]);
+    assert_eq!(outcome.code, 1);
+    assert!(outcome.stdout.contains("one.png:"), "{outcome:?}");
+}
+
+#[test]
+fn a_folder_of_pictures_is_learnt() {
+    let root = tempfile::tempdir().unwrap();
+    let data = root.path().join("data");
+    for (class, colour) in [("red", [250, 20, 20]), ("blue", [20, 20, 250])] {
+        fs::create_dir_all(data.join(class)).unwrap();
+        for i in 0..20u8 {
+            let shade = colour.map(|c: u8| c.saturating_sub(i));
+            let picture = RgbImage::from_pixel(20 + u32::from(i), 24, Rgb(shade));
+            picture
+                .save(data.join(class).join(format!("{i}.png")))
+                .unwrap();
+        }
+    }
+    let folder = root.path().join("run");
+    let line = "train --size 16 --epochs 4 --batch 8 --lr 0.02 --json --data";
+    let line = line.split(' ').chain([text(&data), "--out", text(&folder)]);
+    let last = run(line).objects().pop().unwrap();
+    assert_eq!(last["test_accuracy"], 1.0);
+    let picture = data.join("blue").join("3.png");
+    let seen = &run(["predict", text(&folder), text(&picture), "--json"]).objects()[0];
+    assert_eq!(seen["class"], "blue");
+    assert_eq!(
+        seen["classes"].as_array().unwrap().len(),
+        2,
+        "there are no more classes"
+    );
+}
