@@ -8,6 +8,7 @@ use crate::commands::doctor::Doctor;
 use crate::commands::eval::Eval;
 use crate::commands::kernels::Kernels;
 use crate::commands::models::Models;
+use crate::commands::modules::Modules;
 use crate::commands::parity::Parity;
 use crate::commands::predict::Predict;
 use crate::commands::summary::Summary;
@@ -15,13 +16,7 @@ use crate::commands::train::Train;
 
 /// Convolutional networks on CPUs: trains, evaluates and explains them.
 #[derive(Debug, Parser)]
-#[command(
-    name = "striate",
-    version,
-    propagate_version = true,
-    arg_required_else_help = false,
-    arg_required_else_help = true
-)]
+#[command(name = "striate", version, propagate_version = true)]
 #[command(
     after_help = "Exit codes: 0 success; 1 the work failed, was interrupted or fell short; 2 wrong usage.
 Environment: STRIATE_SIMD=portable|avx2|avx512|neon lowers the SIMD level."
@@ -47,6 +42,7 @@ pub(crate) enum Verb {
     Eval(Eval),
     Summary(Summary),
     Models(Models),
+    Modules(Modules),
     Kernels(Kernels),
     Doctor(Doctor),
     Parity(Parity),

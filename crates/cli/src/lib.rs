@@ -26,7 +26,6 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::Arguments;
-use failure::Failure;
 use output::{Output, note};
 
 /// Runs the command line `arguments`, the first of which is the program's name.

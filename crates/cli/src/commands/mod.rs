@@ -4,6 +4,7 @@ pub(crate) mod doctor;
 pub(crate) mod eval;
 pub(crate) mod kernels;
 pub(crate) mod models;
+pub(crate) mod modules;
 pub(crate) mod parity;
 pub(crate) mod predict;
 pub(crate) mod summary;
@@ -27,6 +28,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Output) -> Result<(), Failure
         Verb::Doctor(verb) => verb.run(out),
         Verb::Kernels(verb) => verb.run(out),
         Verb::Models(verb) => verb.run(out),
+        Verb::Modules(verb) => verb.run(out),
         Verb::Summary(verb) => verb.run(out),
         Verb::Parity(verb) => verb.run(out),
     }

@@ -44,7 +44,11 @@ pub(super) fn mix(a: Colour, b: Colour, share: f32) -> Colour {
 
 /// `value` within 0 to 1; a NaN is 0.
 pub(super) fn clamp(value: f32) -> f32 {
-    value.max(0.0).min(1.0)
+    if value.is_nan() {
+        0.0
+    } else {
+        value.clamp(0.0, 1.0)
+    }
 }
 
 #[cfg(test)]

@@ -1,14 +1,10 @@
 //! What a trained network says of pictures, and the drawings of its attention.
 
-#![expect(missing_docs, reason = "tests")]
-
-mod support;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::support::{run, text};
 use image::{GrayImage, Luma, Rgb, RgbImage};
-use support::{run, text};
 use tempfile::TempDir;
 
 /// A run on few digits, with a picture beside it.

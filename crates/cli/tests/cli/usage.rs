@@ -1,13 +1,9 @@
 //! What the command says when it is asked wrongly, and that it never says it twice or with a panic.
 
-#![expect(missing_docs, reason = "tests")]
-
-mod support;
-
 use std::fs::OpenOptions;
 use std::process::Stdio;
 
-use support::{outcome, run, striate};
+use crate::support::{outcome, run, striate};
 
 #[test]
 fn help_and_version_go_to_standard_output() {

@@ -1,16 +1,12 @@
 //! Training runs: what they print and write, how they are interrupted and resumed, and what goes wrong.
 
-#![expect(missing_docs, reason = "tests")]
-
-mod support;
-
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::support::{Outcome, run, striate, text};
 use serde_json::Value;
-use support::{Outcome, run, striate, text};
 
 /// A short training on few digits.
 fn train(folder: &Path, options: &str) -> Outcome {
@@ -63,7 +59,7 @@ fn runs_without_a_name_are_numbered() {
     let root = tempfile::tempdir().unwrap();
     for number in ["001", "002"] {
         let mut command = striate("train --limit 32 --epochs 1 --json".split(' '));
-        let last = support::outcome(command.current_dir(root.path()))
+        let last = crate::support::outcome(command.current_dir(root.path()))
             .objects()
             .pop()
             .unwrap();

@@ -5,10 +5,10 @@ use std::process::{Command, Output, Stdio};
 
 /// What a run of the command left behind.
 #[derive(Debug)]
-pub struct Outcome {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Outcome {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Outcome {
@@ -22,14 +22,14 @@ impl Outcome {
 
     /// Its standard output, after checking that it succeeded.
     #[track_caller]
-    pub fn success(self) -> String {
+    pub(crate) fn success(self) -> String {
         assert_eq!(self.code, 0, "{}", self.stderr);
         self.stdout
     }
 
     /// The objects on its standard output, which holds nothing else.
     #[track_caller]
-    pub fn objects(self) -> Vec<serde_json::Value> {
+    pub(crate) fn objects(self) -> Vec<serde_json::Value> {
         let stdout = self.success();
         let object = |line: &str| {
             let value: serde_json::Value = serde_json::from_str(line).expect(line);
@@ -41,7 +41,7 @@ impl Outcome {
 
     /// Checks that it failed with `code`, nothing on standard output, and one line of error that holds each of `parts`.
     #[track_caller]
-    pub fn fails(self, code: i32, parts: &[&str]) {
+    pub(crate) fn fails(self, code: i32, parts: &[&str]) {
         assert_eq!(self.code, code, "{self:?}");
         assert_eq!(self.stdout, "", "{self:?}");
         let errors: Vec<&str> = self.stderr.lines().collect();
@@ -60,23 +60,23 @@ impl Outcome {
 }
 
 /// The command, before it runs. Its level is the machine's or that of the tests' environment.
-pub fn striate<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
+pub(crate) fn striate<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_striate"));
     command.args(arguments).stdin(Stdio::null());
     command
 }
 
 /// Runs the command with these arguments.
-pub fn run<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Outcome {
+pub(crate) fn run<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Outcome {
     Outcome::new(striate(arguments).output().unwrap())
 }
 
 /// Runs a prepared command.
-pub fn outcome(command: &mut Command) -> Outcome {
+pub(crate) fn outcome(command: &mut Command) -> Outcome {
     Outcome::new(command.output().unwrap())
 }
 
 /// A path as an argument.
-pub fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }

@@ -1,10 +1,6 @@
 //! The verbs that tell what there is.
 
-#![expect(missing_docs, reason = "tests")]
-
-mod support;
-
-use support::run;
+use crate::support::run;
 
 #[test]
 fn models_are_listed_with_their_costs() {
@@ -16,6 +12,15 @@ fn models_are_listed_with_their_costs() {
     assert_eq!(models.iter().filter(|m| m["default"] == true).count(), 1);
     let text = run(["models"]).success();
     assert_eq!(text.lines().count(), models.len() + 1, "{text}");
+}
+
+#[test]
+fn modules_are_listed_with_their_papers() {
+    let modules = run(["modules", "--json"]).objects();
+    for name in ["se", "sk", "cbam"] {
+        let module = modules.iter().find(|m| m["module"] == name).expect(name);
+        assert!(!module["paper"].as_str().unwrap().is_empty(), "{name}");
+    }
 }
 
 #[test]

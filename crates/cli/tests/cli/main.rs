@@ -1,0 +1,7 @@
+//! Runs the command as a user does: what it prints, writes and refuses.
+
+mod listings;
+mod predict;
+mod support;
+mod train;
+mod usage;
