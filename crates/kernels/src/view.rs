@@ -142,6 +142,28 @@ macro_rules! constructors {
 constructors!(View, &'a [T]);
 constructors!(ViewMut, &'a mut [T]);
 
+/// Whether the strides are those of dense data of `layout`. The stride of a dimension of size one does not matter.
+fn is_dense(shape: [usize; 4], strides: [usize; 4], layout: Layout) -> bool {
+    let dense = dense_strides(shape, layout);
+    (0..4).all(|d| shape[d] == 1 || strides[d] == dense[d])
+}
+
+impl<'a, T> View<'a, T> {
+    /// The elements, if they are dense in `layout`.
+    pub fn as_dense(&self, layout: Layout) -> Option<&'a [T]> {
+        let len = self.shape.iter().product();
+        (len == 0 || is_dense(self.shape, self.strides, layout)).then(|| &self.data[..len])
+    }
+}
+
+impl<T> ViewMut<'_, T> {
+    /// The elements for writing, if they are dense in `layout`.
+    pub fn as_dense_mut(&mut self, layout: Layout) -> Option<&mut [T]> {
+        let len = self.shape.iter().product();
+        (len == 0 || is_dense(self.shape, self.strides, layout)).then(|| &mut self.data[..len])
+    }
+}
+
 impl<T: Copy> View<'_, T> {
     /// The element at `[n, c, h, w]`, which must be inside the shape.
     #[inline(always)]
@@ -209,6 +231,21 @@ mod tests {
             target.set(n, c, h, w, i);
         }
         assert_eq!(&nhwc[..6], &[0, 4, 8, 1, 5, 9]);
+    }
+
+    #[test]
+    fn dense_data_is_recognised() {
+        let data = [0; 24];
+        let view = View::strided(&data, [2, 1, 3, 4], [12, 7, 4, 1]).unwrap();
+        assert_eq!(view.as_dense(Layout::Nchw).map(<[i32]>::len), Some(24));
+        assert!(
+            view.as_dense(Layout::Nhwc).is_some(),
+            "one channel has no place of its own"
+        );
+        let view = View::nhwc(&data, [2, 3, 2, 2]).unwrap();
+        assert!(view.as_dense(Layout::Nhwc).is_some() && view.as_dense(Layout::Nchw).is_none());
+        let gaps = View::strided(&data, [2, 2, 2, 2], [12, 1, 6, 2]).unwrap();
+        assert!(gaps.as_dense(Layout::Nhwc).is_none());
     }
 
     #[test]

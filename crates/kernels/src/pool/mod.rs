@@ -1,19 +1,27 @@
 //! Pooling: maximum, average, adaptive and global.
 //!
-//! All functions take views of any strides. Padding is minus infinity for a maximum and zero for an average.
+//! All functions take views of any strides; dense channels-last `f32` is computed on vectors. Padding is minus infinity for a maximum and zero for an average.
 //!
 //! A maximum is NaN if a tap is; of equal maxima the first in row-major order of the window wins. The backward pass of
 //! [`max`] reads which tap won from a `u8` per output ([`NO_TAP`] where the window lies wholly in the padding), which is
 //! an eighth of what an index would take; windows of more taps than fit use [`max_backward_from_input`].
 //! The global pools are the adaptive ones with an output of one by one.
 
+mod axis;
+mod plan;
 pub(crate) mod reference;
+mod vector;
+
+#[cfg(test)]
+mod tests;
 
 use crate::error::KernelError;
-use crate::geometry::{AdaptivePoolGeometry, GeometryError, PoolGeometry};
+use crate::geometry::{AdaptivePoolGeometry, GeometryError, Layout, PoolGeometry};
 use crate::real::Real;
 use crate::view::{View, ViewMut};
+use plan::{Plan, cell_factors, window_factors};
 use striate_simd::Level;
+use vector::Factors;
 
 /// Marks an output of [`max`] whose window has no tap inside the input.
 pub const NO_TAP: u8 = u8::MAX;
@@ -53,11 +61,11 @@ pub fn taps_fit(g: &PoolGeometry) -> bool {
 /// # Errors
 /// If a view does not have the geometry's shape, or `taps` is given for a window of more than 255 taps.
 pub fn max<R: Real>(
-    _level: Level,
+    level: Level,
     g: &PoolGeometry,
     x: &View<'_, R>,
     y: &mut ViewMut<'_, R>,
-    taps: Option<&mut ViewMut<'_, u8>>,
+    mut taps: Option<&mut ViewMut<'_, u8>>,
 ) -> Result<(), KernelError> {
     let op = "max_pool2d";
     check_shape(op, "x", x.shape(), g.input())?;
@@ -66,7 +74,14 @@ pub fn max<R: Real>(
         check_shape(op, "taps", taps.shape(), g.output())?;
         check_taps(op, g)?;
     }
-    reference::max(g, x, y, taps);
+    let dense_taps = taps.as_deref_mut().map(|t| t.as_dense_mut(Layout::Nhwc));
+    if let (Some(x), Some(y)) = (source(x), target(y))
+        && let None | Some(Some(_)) = dense_taps
+    {
+        vector::max(level, &Plan::of_windows(g), x, y, dense_taps.flatten());
+    } else {
+        reference::max(g, x, y, taps);
+    }
     Ok(())
 }
 
@@ -76,7 +91,7 @@ pub fn max<R: Real>(
 /// # Errors
 /// If a view does not have the geometry's shape, or the window has more than 255 taps.
 pub fn max_backward<R: Real>(
-    _level: Level,
+    level: Level,
     g: &PoolGeometry,
     taps: &View<'_, u8>,
     dy: &View<'_, R>,
@@ -87,7 +102,13 @@ pub fn max_backward<R: Real>(
     check_shape(op, "dy", dy.shape(), g.output())?;
     check_shape(op, "dx", dx.shape(), g.input())?;
     check_taps(op, g)?;
-    reference::max_backward(g, taps, dy, dx);
+    if let (Some(taps), Some(dy)) = (taps.as_dense(Layout::Nhwc), source(dy))
+        && let Some(dx) = target(dx)
+    {
+        vector::max_backward(level, &Plan::of_windows(g).reversed(), taps, dy, dx);
+    } else {
+        reference::max_backward(g, taps, dy, dx);
+    }
     Ok(())
 }
 
@@ -115,7 +136,7 @@ pub fn max_backward_from_input<R: Real>(
 /// # Errors
 /// If a view does not have the geometry's shape.
 pub fn average<R: Real>(
-    _level: Level,
+    level: Level,
     g: &PoolGeometry,
     divisor: Divisor,
     x: &View<'_, R>,
@@ -125,7 +146,18 @@ pub fn average<R: Real>(
     check_shape(op, "x", x.shape(), g.input())?;
     check_shape(op, "y", y.shape(), g.output())?;
     check_divisor(op, divisor)?;
-    reference::average(g, divisor, x, y);
+    if let (Some(x), Some(y)) = (source(x), target(y)) {
+        let factors = window_factors(g, divisor);
+        vector::sum(
+            level,
+            &Plan::of_windows(g),
+            x,
+            Factors::Written(&factors),
+            y,
+        );
+    } else {
+        reference::average(g, divisor, x, y);
+    }
     Ok(())
 }
 
@@ -134,7 +166,7 @@ pub fn average<R: Real>(
 /// # Errors
 /// If a view does not have the geometry's shape.
 pub fn average_backward<R: Real>(
-    _level: Level,
+    level: Level,
     g: &PoolGeometry,
     divisor: Divisor,
     dy: &View<'_, R>,
@@ -144,7 +176,13 @@ pub fn average_backward<R: Real>(
     check_shape(op, "dy", dy.shape(), g.output())?;
     check_shape(op, "dx", dx.shape(), g.input())?;
     check_divisor(op, divisor)?;
-    reference::average_backward(g, divisor, dy, dx);
+    if let (Some(dy), Some(dx)) = (source(dy), target(dx)) {
+        let factors = window_factors(g, divisor);
+        let plan = Plan::of_windows(g).reversed();
+        vector::sum(level, &plan, dy, Factors::Read(&factors), dx);
+    } else {
+        reference::average_backward(g, divisor, dy, dx);
+    }
     Ok(())
 }
 
@@ -153,7 +191,7 @@ pub fn average_backward<R: Real>(
 /// # Errors
 /// If a view does not have the geometry's shape.
 pub fn adaptive_average<R: Real>(
-    _level: Level,
+    level: Level,
     g: &AdaptivePoolGeometry,
     x: &View<'_, R>,
     y: &mut ViewMut<'_, R>,
@@ -161,7 +199,12 @@ pub fn adaptive_average<R: Real>(
     let op = "adaptive_avg_pool2d";
     check_shape(op, "x", x.shape(), g.input())?;
     check_shape(op, "y", y.shape(), g.output())?;
-    reference::adaptive_average(g, x, y);
+    if let (Some(x), Some(y)) = (source(x), target(y)) {
+        let factors = cell_factors(g);
+        vector::sum(level, &Plan::of_cells(g), x, Factors::Written(&factors), y);
+    } else {
+        reference::adaptive_average(g, x, y);
+    }
     Ok(())
 }
 
@@ -170,7 +213,7 @@ pub fn adaptive_average<R: Real>(
 /// # Errors
 /// If a view does not have the geometry's shape.
 pub fn adaptive_average_backward<R: Real>(
-    _level: Level,
+    level: Level,
     g: &AdaptivePoolGeometry,
     dy: &View<'_, R>,
     dx: &mut ViewMut<'_, R>,
@@ -178,7 +221,12 @@ pub fn adaptive_average_backward<R: Real>(
     let op = "adaptive_avg_pool2d backward";
     check_shape(op, "dy", dy.shape(), g.output())?;
     check_shape(op, "dx", dx.shape(), g.input())?;
-    reference::adaptive_average_backward(g, dy, dx);
+    if let (Some(dy), Some(dx)) = (source(dy), target(dx)) {
+        let plan = Plan::of_cells(g).reversed();
+        vector::sum(level, &plan, dy, Factors::Read(&cell_factors(g)), dx);
+    } else {
+        reference::adaptive_average_backward(g, dy, dx);
+    }
     Ok(())
 }
 
@@ -188,11 +236,11 @@ pub fn adaptive_average_backward<R: Real>(
 /// # Errors
 /// If a view does not have the geometry's shape, or `places` is given for an image of more than 2^31 positions.
 pub fn adaptive_max<R: Real>(
-    _level: Level,
+    level: Level,
     g: &AdaptivePoolGeometry,
     x: &View<'_, R>,
     y: &mut ViewMut<'_, R>,
-    places: Option<&mut ViewMut<'_, i32>>,
+    mut places: Option<&mut ViewMut<'_, i32>>,
 ) -> Result<(), KernelError> {
     let op = "adaptive_max_pool2d";
     check_shape(op, "x", x.shape(), g.input())?;
@@ -205,7 +253,14 @@ pub fn adaptive_max<R: Real>(
             return Err(GeometryError::new(op, "input", format!("{:?}", g.input()), rule).into());
         }
     }
-    reference::adaptive_max(g, x, y, places);
+    let dense_places = places.as_deref_mut().map(|p| p.as_dense_mut(Layout::Nhwc));
+    if let (Some(x), Some(y)) = (source(x), target(y))
+        && let None | Some(Some(_)) = dense_places
+    {
+        vector::max(level, &Plan::of_cells(g), x, y, dense_places.flatten());
+    } else {
+        reference::adaptive_max(g, x, y, places);
+    }
     Ok(())
 }
 
@@ -214,7 +269,7 @@ pub fn adaptive_max<R: Real>(
 /// # Errors
 /// If a view does not have the geometry's shape. A position outside the image is left out.
 pub fn adaptive_max_backward<R: Real>(
-    _level: Level,
+    level: Level,
     g: &AdaptivePoolGeometry,
     places: &View<'_, i32>,
     dy: &View<'_, R>,
@@ -224,8 +279,24 @@ pub fn adaptive_max_backward<R: Real>(
     check_shape(op, "places", places.shape(), g.output())?;
     check_shape(op, "dy", dy.shape(), g.output())?;
     check_shape(op, "dx", dx.shape(), g.input())?;
-    reference::adaptive_max_backward(g, places, dy, dx);
+    if let (Some(places), Some(dy)) = (places.as_dense(Layout::Nhwc), source(dy))
+        && let Some(dx) = target(dx)
+    {
+        vector::max_backward(level, &Plan::of_cells(g).reversed(), places, dy, dx);
+    } else {
+        reference::adaptive_max_backward(g, places, dy, dx);
+    }
     Ok(())
+}
+
+/// The data of a view that the vector kernels can read.
+fn source<'a, R: Real>(view: &View<'a, R>) -> Option<&'a [f32]> {
+    R::as_f32(view.as_dense(Layout::Nhwc)?)
+}
+
+/// The data of a view that the vector kernels can write.
+fn target<'a, R: Real>(view: &'a mut ViewMut<'_, R>) -> Option<&'a mut [f32]> {
+    R::as_f32_mut(view.as_dense_mut(Layout::Nhwc)?)
 }
 
 fn check_shape(
