@@ -208,7 +208,7 @@ impl<const K: usize> LoopNest<K> {
     /// Runs `f(part, origin, positions)` over pieces of array 0, on several threads where its strides allow: `part` is
     /// the piece, whose first element has the offset `origin`, and `positions` are the elements to visit, which all lie in
     /// it. `cost` is the work per element as in [`Cut::new`].
-    pub fn for_each_part<T: Send>(
+    pub fn for_each_part<T: Send + Sync>(
         &self,
         array: &mut [T],
         cost: usize,

@@ -4,8 +4,11 @@
 //! number of threads. One task runs on the calling thread; a cut should therefore give one task when the work is not
 //! worth waking another thread, which is what [`Cut`] does.
 
+use crate::disjoint::DisjointMut;
 use rayon::prelude::*;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// Work worth a task of its own, in units of one `f32` read, computed on and written: some tens of microseconds.
 const TASK_COST: usize = 1 << 15;
@@ -56,7 +59,12 @@ pub fn inside_pool() -> bool {
 }
 
 /// Runs `f(0)`, ..., `f(tasks - 1)`, in any order and possibly at the same time.
-pub fn for_each(tasks: usize, f: impl Fn(usize) + Sync + Send) {
+pub fn for_each(tasks: usize, f: impl Fn(usize) + Sync) {
+    run(tasks, &f);
+}
+
+/// The one place that enters the pool: compiled once, not once a caller.
+fn run(tasks: usize, f: &(dyn Fn(usize) + Sync)) {
     if tasks <= 1 || threads() == 1 {
         (0..tasks).for_each(f);
     } else {
@@ -70,55 +78,67 @@ pub fn for_each(tasks: usize, f: impl Fn(usize) + Sync + Send) {
 /// The error of a task that failed; of several, any.
 pub fn try_for_each<E: Send>(
     tasks: usize,
-    f: impl Fn(usize) -> Result<(), E> + Sync + Send,
+    f: impl Fn(usize) -> Result<(), E> + Sync,
 ) -> Result<(), E> {
-    if tasks <= 1 || threads() == 1 {
-        (0..tasks).try_for_each(f)
-    } else {
-        (0..tasks).into_par_iter().with_max_len(1).try_for_each(f)
-    }
+    let failure = Mutex::new(None);
+    let failed = AtomicBool::new(false);
+    run(tasks, &|task| {
+        if failed.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Err(error) = f(task) {
+            failed.store(true, Ordering::Relaxed);
+            *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        }
+    });
+    let failure = failure.into_inner();
+    failure
+        .unwrap_or_else(PoisonError::into_inner)
+        .map_or(Ok(()), Err)
 }
 
 /// Runs `f(i, chunk)` for the `i`-th piece of `chunk_len` elements of `data`; the last piece may be shorter.
 /// A `chunk_len` of zero stands for the whole slice.
-pub fn for_each_chunk<T: Send>(
+pub fn for_each_chunk<T: Send + Sync>(
     data: &mut [T],
     chunk_len: usize,
-    f: impl Fn(usize, &mut [T]) + Sync + Send,
+    f: impl Fn(usize, &mut [T]) + Sync,
 ) {
-    let chunk_len = if chunk_len == 0 {
-        data.len().max(1)
-    } else {
-        chunk_len
-    };
-    if data.len() <= chunk_len || threads() == 1 {
-        data.chunks_mut(chunk_len)
-            .enumerate()
-            .for_each(|(i, chunk)| f(i, chunk));
-    } else {
-        let chunks = data.par_chunks_mut(chunk_len).with_max_len(1);
-        chunks.enumerate().for_each(|(i, chunk)| f(i, chunk));
+    let len = data.len();
+    let cut = Cut::every(len, if chunk_len == 0 { len } else { chunk_len });
+    if cut.tasks() <= 1 || threads() == 1 {
+        let chunks = data.chunks_mut(cut.per_task()).enumerate();
+        return chunks.for_each(|(i, chunk)| f(i, chunk));
     }
+    let data = DisjointMut::new(data);
+    run(cut.tasks(), &|i| f(i, &mut data.range(cut.range(i))));
 }
 
 /// Runs `f(i, a, b)` for the `i`-th pieces of `a_len` and `b_len` elements of `a` and `b`, which must have the same
 /// number of pieces: further pieces of the longer one are left out.
-pub fn for_each_chunk2<A: Send, B: Send>(
+pub fn for_each_chunk2<A: Send + Sync, B: Send + Sync>(
     (a, a_len): (&mut [A], usize),
     (b, b_len): (&mut [B], usize),
-    f: impl Fn(usize, &mut [A], &mut [B]) + Sync + Send,
+    f: impl Fn(usize, &mut [A], &mut [B]) + Sync,
 ) {
-    let (a_len, b_len) = (a_len.max(1), b_len.max(1));
-    if a.len() <= a_len || threads() == 1 {
-        let pairs = a.chunks_mut(a_len).zip(b.chunks_mut(b_len));
-        pairs.enumerate().for_each(|(i, (a, b))| f(i, a, b));
-    } else {
-        let pairs = a
-            .par_chunks_mut(a_len)
-            .zip(b.par_chunks_mut(b_len))
-            .with_max_len(1);
-        pairs.enumerate().for_each(|(i, (a, b))| f(i, a, b));
+    let cuts = (Cut::every(a.len(), a_len), Cut::every(b.len(), b_len));
+    let tasks = cuts.0.tasks().min(cuts.1.tasks());
+    if tasks <= 1 || threads() == 1 {
+        let pieces = (
+            a.chunks_mut(cuts.0.per_task()),
+            b.chunks_mut(cuts.1.per_task()),
+        );
+        let pairs = pieces.0.zip(pieces.1).enumerate();
+        return pairs.for_each(|(i, (a, b))| f(i, a, b));
     }
+    let (a, b) = (DisjointMut::new(a), DisjointMut::new(b));
+    run(tasks, &|i| {
+        f(
+            i,
+            &mut a.range(cuts.0.range(i)),
+            &mut b.range(cuts.1.range(i)),
+        );
+    });
 }
 
 /// A fixed division of `items` equal items into tasks of `per_task` items, the last possibly with fewer.
@@ -166,7 +186,7 @@ impl Cut {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     #[test]
     fn every_item_is_in_exactly_one_task() {

@@ -7,7 +7,7 @@ use crate::real::Real;
 
 /// Calls `f(output, place, a, b)` for each kept position: the outputs of a task, which of them, and the offsets of its
 /// operands.
-fn for_each_output<T: Send>(
+fn for_each_output<T: Send + Sync>(
     g: &ReduceGeometry,
     out: &mut [T],
     f: impl Fn(&mut T, usize, usize, usize) + Sync + Send,
