@@ -1,4 +1,5 @@
 //! Losses, optimizers, schedules, data and the training loop.
+#![forbid(unsafe_code)]
 
 pub mod augment;
 pub mod checkpoint;
