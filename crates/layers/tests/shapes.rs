@@ -84,7 +84,7 @@ fn inputs_that_do_not_fit_are_errors() -> Result<()> {
         let good = support::inputs(example, DType::F32)?;
         assert!(module.run(&[]).is_err(), "{} without an input", entry.name);
         let shape = good[0].shape().to_vec();
-        let rank = vec![Tensor::zeros(&shape[1..], DType::F32)?];
+        let rank = [Tensor::zeros(&shape[1..], DType::F32)?];
         let error = module
             .run(&[&rank[..], &good[1..]].concat())
             .expect_err(entry.name)
@@ -99,7 +99,7 @@ fn inputs_that_do_not_fit_are_errors() -> Result<()> {
         if entry.name != "spatial_gate" {
             let mut wider = shape.clone();
             wider[1] += 1;
-            let x = vec![Tensor::zeros(wider, DType::F32)?];
+            let x = [Tensor::zeros(wider, DType::F32)?];
             assert!(
                 module.run(&[&x[..], &good[1..]].concat()).is_err(),
                 "{} with a channel more",
