@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 
 use clap::{Parser, Subcommand};
 
+use crate::commands::bench::Bench;
 use crate::commands::doctor::Doctor;
 use crate::commands::eval::Eval;
 use crate::commands::kernels::Kernels;
@@ -11,6 +12,7 @@ use crate::commands::models::Models;
 use crate::commands::modules::Modules;
 use crate::commands::parity::Parity;
 use crate::commands::predict::Predict;
+use crate::commands::run::Run;
 use crate::commands::summary::Summary;
 use crate::commands::train::Train;
 
@@ -43,6 +45,8 @@ pub(crate) enum Verb {
     Summary(Summary),
     Models(Models),
     Modules(Modules),
+    Run(Run),
+    Bench(Bench),
     Kernels(Kernels),
     Doctor(Doctor),
     Parity(Parity),

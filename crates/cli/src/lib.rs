@@ -7,6 +7,7 @@
 
 mod args;
 mod commands;
+mod convolution;
 mod dims;
 mod explain;
 pub mod failure;

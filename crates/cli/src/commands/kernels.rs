@@ -2,17 +2,14 @@
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use striate::kernels::conv2d::{self, Conv2dGeometry};
+use striate::kernels::conv2d;
 use striate::kernels::geometry::Layout;
 use striate::simd::Level;
 
-use crate::args::count;
-use crate::dims::{self, joined};
+use crate::convolution::Convolution;
+use crate::dims::joined;
 use crate::failure::Failure;
 use crate::output::{Output, grouped, table};
-
-/// Channels from which on tensors are kept channels-last.
-const CHANNELS_LAST_FROM: usize = 8;
 
 /// List the implementations of each op, or tell which one a convolution gets
 #[derive(Args, Debug)]
@@ -27,39 +24,8 @@ pub(crate) struct Kernels {
 
 #[derive(Debug, Subcommand)]
 enum Op {
-    Conv2d(Conv2d),
-}
-
-/// Tell which implementation a 2-D convolution gets
-#[derive(Args, Debug)]
-struct Conv2d {
-    /// The input, NxCxHxW
-    #[arg(value_name = "NxCxHxW", value_parser = dims::batch)]
-    input: [usize; 4],
-
-    /// Output channels
-    #[arg(long, value_name = "CHANNELS", value_parser = count)]
-    out: std::num::NonZeroUsize,
-
-    /// Kernel size, N or HxW
-    #[arg(long, value_parser = dims::pair)]
-    kernel: [usize; 2],
-
-    /// Step between outputs, N or HxW
-    #[arg(long, default_value = "1", value_parser = dims::pair)]
-    stride: [usize; 2],
-
-    /// Zeros on each side, N or HxW
-    #[arg(long, default_value = "0", value_parser = dims::padding)]
-    padding: [usize; 2],
-
-    /// Step between taps, N or HxW
-    #[arg(long, default_value = "1", value_parser = dims::pair)]
-    dilation: [usize; 2],
-
-    /// Groups of channels
-    #[arg(long, default_value = "1", value_parser = count)]
-    groups: std::num::NonZeroUsize,
+    /// Tell which implementation a 2-D convolution gets
+    Conv2d(Convolution),
 }
 
 /// An op with what computes it.
@@ -87,7 +53,7 @@ impl Kernels {
         let level = Level::selected().map_err(Failure::usage)?;
         match &self.op {
             None => list(level, out),
-            Some(Op::Conv2d(conv)) => conv.run(level, out),
+            Some(Op::Conv2d(conv)) => choice(conv, level, out),
         }
     }
 }
@@ -131,57 +97,36 @@ fn list(level: Level, out: &mut Output) -> Result<(), Failure> {
     table(&rows).iter().try_for_each(|line| out.text(line))
 }
 
-impl Conv2d {
-    fn run(&self, level: Level, out: &mut Output) -> Result<(), Failure> {
-        let [n, c, h, w] = self.input;
-        let ([ph, pw], groups) = (self.padding, self.groups.get());
-        let padding = [ph, ph, pw, pw];
-        let g = Conv2dGeometry::new(
-            n,
-            c,
-            [h, w],
-            self.out.get(),
-            self.kernel,
-            self.stride,
-            padding,
-            self.dilation,
-            groups,
-        )
-        .map_err(Failure::usage)?;
-        let layout = if c >= CHANNELS_LAST_FROM {
-            Layout::Nhwc
+fn choice(conv: &Convolution, level: Level, out: &mut Output) -> Result<(), Failure> {
+    let g = conv.geometry()?;
+    let layout = conv.layout();
+    let chosen = Chosen {
+        op: "conv2d",
+        implementation: conv2d::choose(&g, layout, level).name(&g, level),
+        level: level.name(),
+        input: g.x_shape(),
+        output: g.y_shape(),
+        layout: if layout == Layout::Nhwc {
+            "channels-last"
         } else {
-            Layout::Nchw
-        };
-        let algorithm = conv2d::choose(&g, layout, level);
-        let chosen = Chosen {
-            op: "conv2d",
-            implementation: algorithm.name(&g, level),
-            level: level.name(),
-            input: self.input,
-            output: g.y_shape(),
-            layout: if layout == Layout::Nhwc {
-                "channels-last"
-            } else {
-                "channels-first"
-            },
-            multiply_adds: g.multiply_adds() as u64,
-        };
-        out.object(&chosen)?;
-        let Chosen {
-            implementation,
-            input,
-            output,
-            layout,
-            ..
-        } = &chosen;
-        out.text(format!("{:<15}{implementation}", "implementation"))?;
-        out.text(format!("{:<15}{} ({layout})", "input", joined(input)))?;
-        out.text(format!("{:<15}{}", "output", joined(output)))?;
-        out.text(format!(
-            "{:<15}{}",
-            "multiply-adds",
-            grouped(chosen.multiply_adds)
-        ))
-    }
+            "channels-first"
+        },
+        multiply_adds: g.multiply_adds() as u64,
+    };
+    out.object(&chosen)?;
+    let Chosen {
+        implementation,
+        input,
+        output,
+        layout,
+        ..
+    } = &chosen;
+    out.text(format!("{:<15}{implementation}", "implementation"))?;
+    out.text(format!("{:<15}{} ({layout})", "input", joined(input)))?;
+    out.text(format!("{:<15}{}", "output", joined(output)))?;
+    out.text(format!(
+        "{:<15}{}",
+        "multiply-adds",
+        grouped(chosen.multiply_adds)
+    ))
 }

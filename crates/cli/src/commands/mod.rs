@@ -1,5 +1,6 @@
 //! The verbs, one file each.
 
+pub(crate) mod bench;
 pub(crate) mod doctor;
 pub(crate) mod eval;
 pub(crate) mod kernels;
@@ -7,6 +8,7 @@ pub(crate) mod models;
 pub(crate) mod modules;
 pub(crate) mod parity;
 pub(crate) mod predict;
+pub(crate) mod run;
 pub(crate) mod summary;
 pub(crate) mod train;
 
@@ -25,6 +27,8 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Output) -> Result<(), Failure
         Verb::Train(verb) => verb.run(out),
         Verb::Predict(verb) => verb.run(out),
         Verb::Eval(verb) => verb.run(out),
+        Verb::Run(verb) => verb.run(out),
+        Verb::Bench(verb) => verb.run(out),
         Verb::Doctor(verb) => verb.run(out),
         Verb::Kernels(verb) => verb.run(out),
         Verb::Models(verb) => verb.run(out),

@@ -58,3 +58,27 @@ fn a_wrong_model_attention_or_input_is_named() {
     run(["summary", "--input", "1x1x32"]).fails(2, &["NxCxHxW"]);
     run(["summary", "--classes", "0"]).fails(2, &["--classes"]);
 }
+
+#[test]
+fn a_bench_tells_the_median_at_each_level() {
+    let conv = "conv2d 1x8x9x9 --out 8 --kernel 3 --padding 1";
+    for what in [
+        conv,
+        "--train --attention none",
+        "resnet_small --input 2x1x16x16",
+    ] {
+        let line = format!("bench {what} --seconds 0 --every-level --threads 2 --json");
+        let objects = run(line.split(' ')).objects();
+        let levels = run(["doctor", "--levels"]).success();
+        let measured = objects.iter().map(|o| o["level"].as_str().unwrap());
+        assert!(measured.eq(levels.lines()), "{what}");
+        for object in objects {
+            assert!(object["median_ms"].as_f64().unwrap() > 0.0, "{what}");
+            assert!(object["runs"].as_u64().unwrap() >= 5, "{what}");
+            assert_eq!(object["threads"], 2, "{what}");
+        }
+    }
+    run(["bench", "resnet_smal"]).fails(2, &["nearest: resnet_small"]);
+    run(["bench", "--seconds", "x"]).fails(2, &["--seconds"]);
+    run(["bench", "--input", "1x1x0x32"]).fails(2, &["--input"]);
+}

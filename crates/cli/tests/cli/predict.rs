@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use crate::support::{run, text};
 use image::{GrayImage, Luma, Rgb, RgbImage};
+use striate::layers::StateDict;
+use striate::layers::safetensors::{self, Metadata};
+use striate::{Philox, Tensor};
 use tempfile::TempDir;
 
 /// A run on few digits, with a picture beside it.
@@ -138,6 +141,57 @@ fn what_cannot_be_looked_at_is_named() {
     let outcome = run(["predict", text(&folder), text(&words), text(&picture)]);
     assert_eq!(outcome.code, 1);
     assert!(outcome.stdout.contains("one.png:"), "{outcome:?}");
+}
+
+#[test]
+fn a_network_runs_on_a_tensor_file() {
+    let (root, folder, _) = trained("none");
+    let [input, output] = ["x.safetensors", "y.safetensors"].map(|name| root.path().join(name));
+    let x = Tensor::randn([3, 1, 32, 32], &mut Philox::new(1)).unwrap();
+    let save = |name: &str, tensor: &Tensor| {
+        let dict = StateDict::from_iter([(name.to_owned(), tensor.clone())]);
+        safetensors::save(&input, &dict, &Metadata::new()).unwrap();
+    };
+    let weights = folder.join("weights.safetensors");
+    let run_with = |weights: &Path| {
+        let line = [
+            "run",
+            "resnet_small",
+            "--weights",
+            text(weights),
+            "--input",
+            text(&input),
+        ];
+        run(line
+            .into_iter()
+            .chain(["--output", text(&output), "--json"]))
+    };
+    save("input", &x);
+    assert_eq!(
+        run_with(&weights).objects()[0]["output"],
+        serde_json::json!([3, 10])
+    );
+    let y = |path: &Path| {
+        safetensors::load(path)
+            .unwrap()
+            .0
+            .get("output")
+            .unwrap()
+            .to_vec::<f32>()
+    };
+    let first = y(&output).unwrap();
+    assert!(first.len() == 30 && first.iter().all(|v| v.is_finite()));
+    // A checkpoint of the same run holds the same weights.
+    run_with(&folder.join("checkpoints").join("last.safetensors")).success();
+    assert_eq!(y(&output).unwrap(), first);
+
+    run_with(&input).fails(1, &["x.safetensors", "missing"]);
+    save("image", &x);
+    run_with(&weights).fails(1, &["no tensor `input`", "image"]);
+    save("input", &x.reshape([3, 32, 32]).unwrap());
+    run_with(&weights).fails(1, &["[3, 32, 32]"]);
+    save("input", &x.reshape([3, 4, 16, 16]).unwrap());
+    run_with(&weights).fails(1, &["conv1.weight", "mis-shaped"]);
 }
 
 #[test]

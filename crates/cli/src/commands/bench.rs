@@ -1,0 +1,271 @@
+//! `striate bench`: how long a network or a convolution takes.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use striate::kernels::conv2d::PackedWeights;
+use striate::kernels::epilogue::Epilogue;
+use striate::kernels::parallel;
+use striate::layers::{self, Module, VarBuilder, set_training};
+use striate::models::DEFAULT;
+use striate::simd::Level;
+use striate::train::optim::{Optimizer, OptimizerConfig, SgdConfig};
+use striate::{Buffer, DType, Philox, Tensor, no_grad, with_level};
+
+use crate::convolution::Convolution;
+use crate::dims::{self, joined};
+use crate::failure::Failure;
+use crate::network::{Network, Slots};
+use crate::output::Output;
+
+/// Classes of a network that is measured.
+const CLASSES: usize = 10;
+/// Runs that are not counted, and the least number that is.
+const WARM_UP: usize = 3;
+const LEAST: usize = 5;
+
+/// Measure how long a network or a convolution takes, at one SIMD level or at each
+#[derive(Args, Debug)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "The time is the median over the runs. The rate counts a multiply-add as two operations; a training step's is that of its
+forward pass alone.
+
+Examples:
+  striate bench resnet20 --input 8x3x32x32 --threads 1
+  striate bench --train --every-level
+  striate bench conv2d 1x64x56x56 --out 64 --kernel 3 --padding 1 --every-level --json"
+)]
+pub(crate) struct Bench {
+    #[command(subcommand)]
+    op: Option<Op>,
+
+    #[command(flatten)]
+    network: NetworkArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Op {
+    /// Measure the forward pass of a 2-D convolution with packed weights
+    Conv2d {
+        #[command(flatten)]
+        convolution: Convolution,
+
+        #[command(flatten)]
+        how: How,
+    },
+}
+
+#[derive(Args, Debug)]
+struct NetworkArgs {
+    /// The network: `striate models` lists them
+    #[arg(value_name = "MODEL", default_value = DEFAULT)]
+    model: String,
+
+    #[command(flatten)]
+    slots: Slots,
+
+    /// The batch of images, NxCxHxW [default: one of the size the network is meant for]
+    #[arg(long, value_name = "NxCxHxW", value_parser = dims::batch)]
+    input: Option<[usize; 4]>,
+
+    /// Measure a training step: forward, backward and the optimizer
+    #[arg(long)]
+    train: bool,
+
+    #[command(flatten)]
+    how: How,
+}
+
+#[derive(Args, Debug)]
+struct How {
+    /// Measure for about this long at each level
+    #[arg(long, default_value = "1", value_parser = seconds)]
+    seconds: Duration,
+
+    /// Measure every SIMD level of this machine, not only the selected one
+    #[arg(long)]
+    every_level: bool,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text
+        .parse::<f64>()
+        .ok()
+        .filter(|s| (0.0..=3600.0).contains(s));
+    seconds
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| "must be a number from 0 to 3600".to_owned())
+}
+
+#[derive(Serialize)]
+struct Measured<'a> {
+    what: &'a str,
+    input: &'a [usize],
+    pass: &'static str,
+    level: &'static str,
+    threads: usize,
+    median_ms: f64,
+    fastest_ms: f64,
+    runs: usize,
+    images_per_second: f64,
+    gflops: f64,
+}
+
+impl Bench {
+    pub(crate) fn run(&self, out: &mut Output) -> Result<(), Failure> {
+        match &self.op {
+            Some(Op::Conv2d { convolution, how }) => bench_conv2d(convolution, how, out),
+            None => self.network.bench(out),
+        }
+    }
+}
+
+impl How {
+    fn levels(&self) -> Result<Vec<Level>, Failure> {
+        let selected = Level::selected().map_err(Failure::usage)?;
+        Ok(if self.every_level {
+            Level::available()
+        } else {
+            vec![selected]
+        })
+    }
+
+    /// The durations of `work`, shortest first.
+    fn time(
+        &self,
+        mut work: impl FnMut() -> Result<(), Failure>,
+    ) -> Result<Vec<Duration>, Failure> {
+        for _ in 0..WARM_UP {
+            work()?;
+        }
+        let (start, mut times) = (Instant::now(), Vec::new());
+        while times.len() < LEAST || start.elapsed() < self.seconds {
+            let one = Instant::now();
+            work()?;
+            times.push(one.elapsed());
+        }
+        times.sort_unstable();
+        Ok(times)
+    }
+}
+
+impl NetworkArgs {
+    fn bench(&self, out: &mut Output) -> Result<(), Failure> {
+        let network = Network {
+            model: self.model.clone(),
+            slots: self.slots.clone(),
+        };
+        let [channels, h, w] = network.info()?.input;
+        let input = self.input.unwrap_or([1, channels, h, w]);
+        let built = network.build(input[1], CLASSES, &VarBuilder::seeded(0))?;
+        let multiply_adds = layers::summary(&built, &input)?.multiply_adds;
+        let x = Tensor::randn(input, &mut Philox::new(0))?;
+        for level in self.how.levels()? {
+            let times = with_level(level, || {
+                if self.train {
+                    self.time_training(&built, &x)
+                } else {
+                    self.time_forward(&built, &x)
+                }
+            })?;
+            let pass = if self.train {
+                "training step"
+            } else {
+                "forward"
+            };
+            report(
+                &network.title(),
+                &input,
+                pass,
+                level,
+                multiply_adds,
+                &times,
+                out,
+            )?;
+        }
+        Ok(())
+    }
+
+    fn time_forward(&self, network: &dyn Module, x: &Tensor) -> Result<Vec<Duration>, Failure> {
+        set_training(network, false);
+        self.how.time(|| {
+            black_box(no_grad(|| network.forward(x))?);
+            Ok(())
+        })
+    }
+
+    fn time_training(&self, network: &dyn Module, x: &Tensor) -> Result<Vec<Duration>, Failure> {
+        set_training(network, true);
+        let labels = Tensor::zeros([x.shape()[0]], DType::I64)?;
+        let mut optimizer = Optimizer::new(network, OptimizerConfig::Sgd(SgdConfig::default()))?;
+        self.how.time(|| {
+            let loss = network.forward(x)?.cross_entropy(&labels, 0.0)?;
+            Ok(optimizer.step(&loss.backward()?, 1e-3)?)
+        })
+    }
+}
+
+fn bench_conv2d(convolution: &Convolution, how: &How, out: &mut Output) -> Result<(), Failure> {
+    let g = convolution.geometry()?;
+    let mut random = Philox::new(0);
+    let mut draw = |len: usize| Tensor::randn([len], &mut random)?.to_vec::<f32>();
+    let (x, weight) = (draw(g.x_len())?, draw(g.weight_len())?);
+    let mut y = Buffer::<f32>::recycled(g.y_len())?;
+    for level in how.levels()? {
+        let packed = PackedWeights::new(level, &g, convolution.layout(), &weight)?;
+        let name = packed.algorithm().name(&g, level);
+        let times = how.time(|| Ok(packed.forward(&g, &x, &Epilogue::NONE, &mut y)?))?;
+        report(
+            &name,
+            &g.x_shape(),
+            "forward",
+            level,
+            g.multiply_adds() as u64,
+            &times,
+            out,
+        )?;
+    }
+    Ok(())
+}
+
+fn report(
+    what: &str,
+    input: &[usize],
+    pass: &'static str,
+    level: Level,
+    multiply_adds: u64,
+    times: &[Duration],
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let median = times[times.len() / 2].as_secs_f64().max(1e-9);
+    let measured = Measured {
+        what,
+        input,
+        pass,
+        level: level.name(),
+        threads: parallel::threads(),
+        median_ms: 1e3 * median,
+        fastest_ms: 1e3 * times[0].as_secs_f64(),
+        runs: times.len(),
+        images_per_second: input[0] as f64 / median,
+        gflops: 2e-9 * multiply_adds as f64 / median,
+    };
+    out.object(&measured)?;
+    let Measured {
+        median_ms,
+        threads,
+        runs,
+        images_per_second,
+        gflops,
+        ..
+    } = measured;
+    let input = joined(input);
+    out.text(format!(
+        "{what} {pass} {input}, {level}, {threads} {}: {median_ms:.3} ms (median of {runs}), \
+         {images_per_second:.0} images/s, {gflops:.0} GFLOP/s",
+        if threads == 1 { "thread" } else { "threads" },
+    ))
+}
