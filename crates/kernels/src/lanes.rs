@@ -62,6 +62,28 @@ pub(crate) fn update<S: Simd, const K: usize>(
     }
 }
 
+/// `(y[0][i], ...) = f((y[0][i], ...), (x[0][i], ...))`. All slices have at least the length of `y[0]`.
+#[inline(always)]
+pub(crate) fn update_all<S: Simd, const M: usize, const K: usize>(
+    s: S,
+    x: [&[f32]; K],
+    y: [&mut [f32]; M],
+    f: impl Fn([S::F32; M], [S::F32; K]) -> [S::F32; M],
+) {
+    let n = y[0].len();
+    for at in (0..n).step_by(S::LANES) {
+        let end = (at + S::LANES).min(n);
+        let mut old = [s.splat(0.0); M];
+        for m in 0..M {
+            old[m] = s.load_partial(&y[m][at..end]);
+        }
+        let new = f(old, load_partial(s, &x, at, end));
+        for m in 0..M {
+            s.store_partial(new[m], &mut y[m][at..end]);
+        }
+    }
+}
+
 /// Folds the elements of `x`, in a fixed order: `LANES * UNROLL` running values, of which the `i`-th takes every element
 /// whose number is `i` modulo their count, combined in pairs at the end. `start` must be neutral.
 #[inline(always)]

@@ -68,14 +68,18 @@ impl<const K: usize> LoopNest<K> {
                 return Err(GeometryError::new(op, "strides", format!("{s:?}"), rule));
             }
         }
-        let mut loops: Vec<Loop<K>> = (0..shape.len())
+        let loops = (0..shape.len())
             .filter(|&d| shape[d] != 1 && len > 0)
             .map(|d| Loop {
                 size: shape[d],
                 strides: strides.map(|s| s[d]),
-            })
-            .collect();
-        // Stable: where all strides agree, the logical order stands.
+            });
+        Ok(Self::of(loops.collect(), len))
+    }
+
+    /// The given loops over `len` elements, in the best order.
+    pub(crate) fn of(mut loops: Vec<Loop<K>>, len: usize) -> Self {
+        // Stable: where all strides agree, the given order stands.
         loops.sort_by_key(|l| std::cmp::Reverse(l.strides));
         let mut merged: Vec<Loop<K>> = Vec::with_capacity(loops.len());
         for inner in loops {
@@ -89,7 +93,7 @@ impl<const K: usize> LoopNest<K> {
                 _ => merged.push(inner),
             }
         }
-        Ok(Self { loops: merged, len })
+        Self { loops: merged, len }
     }
 
     /// The same loops with other strides for array `k`, which must not be the one that orders them.

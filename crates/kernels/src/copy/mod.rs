@@ -1,4 +1,12 @@
 //! Copies between arrays of different strides: layout conversion, slices, concatenation.
+//!
+//! The strides decide how: runs that are contiguous in both arrays are copied as such; where the two innermost loops are a
+//! transposition, as between channels first and channels last, square tiles are; anything else goes element by element.
+
+mod transpose;
+
+#[cfg(test)]
+mod tests;
 
 use crate::elementwise::check_reach;
 use crate::elementwise::reference::for_each_element;
@@ -19,8 +27,29 @@ pub fn copy<T: Copy + Send + Sync>(
 ) -> Result<(), KernelError> {
     check_reach("copy", "dst", dst.len(), nest.extent(0))?;
     check_reach("copy", "src", src.len(), nest.extent(1))?;
-    nest.for_each_part(dst, 1, |dst, origin, positions| {
-        for_each_element(nest, positions, |[o, i]| dst[o - origin] = src[i]);
-    });
+    if nest.columns().strides == [1, 1] {
+        copy_runs(nest, src, dst);
+    } else if transpose::applies(nest) {
+        transpose::run(nest, src, dst);
+    } else {
+        nest.for_each_part(dst, 1, |dst, origin, positions| {
+            for_each_element(nest, positions, |[o, i]| dst[o - origin] = src[i]);
+        });
+    }
     Ok(())
+}
+
+/// Copies rows that are contiguous in both arrays.
+fn copy_runs<T: Copy + Send + Sync>(nest: &LoopNest<2>, src: &[T], dst: &mut [T]) {
+    let [dst_step, src_step] = nest.rows().strides;
+    nest.for_each_part(dst, 1, |dst, origin, positions| {
+        nest.for_each_tile(positions, |tile| {
+            for r in 0..tile.rows {
+                let to = tile.offsets[0] - origin + r * dst_step;
+                let from = tile.offsets[1] + r * src_step;
+                let run = &src[from..from + tile.columns];
+                dst[to..to + tile.columns].copy_from_slice(run);
+            }
+        });
+    });
 }

@@ -3,6 +3,10 @@
 //! The formulas and the order of their operations are PyTorch's (`torch.optim.SGD`, `torch.optim.AdamW`).
 
 mod reference;
+mod vector;
+
+#[cfg(test)]
+mod tests;
 
 use crate::error::{KernelError, check_len};
 use crate::real::Real;
@@ -60,7 +64,7 @@ pub struct AdamW {
 /// # Errors
 /// If the slices differ in length.
 pub fn sgd<R: Real>(
-    _level: Level,
+    level: Level,
     step: &Sgd,
     gradient: &[R],
     weight: &mut [R],
@@ -70,7 +74,13 @@ pub fn sgd<R: Real>(
     if step.momentum != 0.0 {
         check_len("sgd", "velocity", velocity.len(), weight.len())?;
     }
-    reference::sgd(step, gradient, weight, velocity);
+    if let (Some(gradient), Some(weight)) = (R::as_f32(gradient), R::as_f32_mut(weight))
+        && let Some(velocity) = R::as_f32_mut(velocity)
+    {
+        vector::sgd(level, step, gradient, weight, velocity);
+    } else {
+        reference::sgd(step, gradient, weight, velocity);
+    }
     Ok(())
 }
 
@@ -79,7 +89,7 @@ pub fn sgd<R: Real>(
 /// # Errors
 /// If the slices differ in length.
 pub fn adamw<R: Real>(
-    _level: Level,
+    level: Level,
     step: &AdamW,
     gradient: &[R],
     weight: &mut [R],
@@ -89,6 +99,13 @@ pub fn adamw<R: Real>(
     check_len("adamw", "gradient", gradient.len(), weight.len())?;
     check_len("adamw", "first moment", first_moment.len(), weight.len())?;
     check_len("adamw", "second moment", second_moment.len(), weight.len())?;
-    reference::adamw(step, gradient, weight, first_moment, second_moment);
+    let moments = (R::as_f32_mut(first_moment), R::as_f32_mut(second_moment));
+    if let (Some(gradient), Some(weight)) = (R::as_f32(gradient), R::as_f32_mut(weight))
+        && let (Some(first), Some(second)) = moments
+    {
+        vector::adamw(level, step, gradient, weight, first, second);
+    } else {
+        reference::adamw(step, gradient, weight, first_moment, second_moment);
+    }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Which dimensions of which array are reduced.
 
 use crate::geometry::GeometryError;
-use crate::nest::{LoopNest, row_major};
+use crate::nest::{Loop, LoopNest, row_major};
 
 /// One or two arrays of one logical shape, some of whose dimensions are reduced.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +78,25 @@ impl ReduceGeometry {
             reduced,
             reduced_dims: self.reduced_dims,
         }
+    }
+
+    /// The loops over all dimensions of the first operand, with the output as second array, repeated where it is
+    /// reduced.
+    pub(super) fn whole(&self) -> LoopNest<2> {
+        let kept = self.kept.loops().iter();
+        let kept = kept.map(|l| Loop {
+            size: l.size,
+            strides: [l.strides[1], l.strides[0]],
+        });
+        let reduced = self.reduced.loops().iter();
+        let reduced = reduced.map(|l| Loop {
+            size: l.size,
+            strides: [l.strides[0], 0],
+        });
+        LoopNest::of(
+            kept.chain(reduced).collect(),
+            self.kept.len() * self.reduced.len(),
+        )
     }
 
     pub(super) fn reduced_dims(&self) -> usize {

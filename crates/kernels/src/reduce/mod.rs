@@ -8,6 +8,7 @@
 //! - [`argmax`]: the place of the maximum along one dimension.
 //! - [`extreme_backward`]: the gradient of a maximum or minimum.
 
+mod extreme;
 mod geometry;
 pub(crate) mod reference;
 mod vector;
@@ -147,7 +148,7 @@ pub fn argmax<R: Real>(
 /// # Errors
 /// If a slice does not fit the geometry.
 pub fn extreme_backward<R: Real>(
-    _level: Level,
+    level: Level,
     g: &ReduceGeometry,
     x: &[R],
     y: &[R],
@@ -158,7 +159,13 @@ pub fn extreme_backward<R: Real>(
     check_reach("extreme backward", "dx", dx.len(), g.reach(0))?;
     check_len("extreme backward", "y", y.len(), g.output_len())?;
     check_len("extreme backward", "dy", dy.len(), g.output_len())?;
-    reference::extreme_backward(g, x, y, dy, dx);
+    if let (Some(x), Some(y), Some(dy)) = (R::as_f32(x), R::as_f32(y), R::as_f32(dy))
+        && let Some(dx) = R::as_f32_mut(dx)
+    {
+        extreme::backward(level, g, x, y, dy, dx);
+    } else {
+        reference::extreme_backward(g, x, y, dy, dx);
+    }
     Ok(())
 }
 

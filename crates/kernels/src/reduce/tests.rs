@@ -125,6 +125,25 @@ test_each_level! {
         }
     }
 
+    fn gradients_of_extremes_are_shared(level: Level) {
+        proptest!(ProptestConfig::with_cases(48), |((shape, [strides, _], axes, seed) in problem())| {
+            let mut numbers = Random::new(seed);
+            let g = ReduceGeometry::new(&shape, &strides, &axes).unwrap();
+            let mut x = numbers.integers(g.reach(0));
+            if seed % 3 == 0 {
+                let at = numbers.below(x.len());
+                x[at] = f32::NAN;
+            }
+            let dy = numbers.floats(g.output_len());
+            let mut y = vec![0.0; g.output_len()];
+            reduce(level, Reduction::Max, &g, &x, &mut y).unwrap();
+            let (mut dx, mut expected) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+            extreme_backward(level, &g, &x, &y, &dy, &mut dx).unwrap();
+            reference::extreme_backward(&g, &x, &y, &dy, &mut expected);
+            prop_assert_eq!(dx, expected);
+        });
+    }
+
     fn extremes_of_infinities(level: Level) {
         let g = ReduceGeometry::new(&[2, 3], &[3, 1], &[1]).unwrap();
         let (low, high) = (f32::NEG_INFINITY, f32::INFINITY);

@@ -10,6 +10,7 @@
 //! order, so that neither the error nor the bits depend on how many threads share the work.
 
 use super::ReduceGeometry;
+use super::extreme::equal;
 use crate::disjoint::DisjointMut;
 use crate::lanes::fold;
 use crate::nest::{Loop, Tile};
@@ -27,6 +28,8 @@ pub(super) enum Fold {
     Product,
     /// `sum((a - b)^2)`
     Deviation,
+    /// The number of `a` that equal `b`
+    Ties,
     /// `max(a)`
     Max,
     /// `min(a)`
@@ -44,7 +47,7 @@ impl Fold {
     /// What an output starts from.
     fn neutral(self) -> f32 {
         match self {
-            Self::Sum | Self::Product | Self::Deviation => 0.0,
+            Self::Sum | Self::Product | Self::Deviation | Self::Ties => 0.0,
             Self::Max => f32::NEG_INFINITY,
             Self::Min => f32::INFINITY,
         }
@@ -52,7 +55,7 @@ impl Fold {
 
     fn join_f64(self, a: f64, b: f64) -> f64 {
         match self {
-            Self::Sum | Self::Product | Self::Deviation => a + b,
+            Self::Sum | Self::Product | Self::Deviation | Self::Ties => a + b,
             Self::Max => Real::maximum(a, b),
             Self::Min => Real::minimum(a, b),
         }
@@ -61,7 +64,7 @@ impl Fold {
     #[inline(always)]
     fn join<S: Simd>(self, s: S, a: S::F32, b: S::F32) -> S::F32 {
         match self {
-            Self::Sum | Self::Product | Self::Deviation => s.add(a, b),
+            Self::Sum | Self::Product | Self::Deviation | Self::Ties => s.add(a, b),
             // NaN stays as the second operand of `max`, and as the first by selection.
             Self::Max => s.select(s.eq(a, a), s.max(a, b), a),
             Self::Min => s.select(s.eq(a, a), s.min(a, b), a),
@@ -77,6 +80,7 @@ impl Fold {
                 let d = s.sub(a, b);
                 s.mul_add(d, d, acc)
             }
+            Self::Ties => s.add(acc, s.select(equal(s, a, b), s.splat(1.0), s.splat(0.0))),
             Self::Max | Self::Min => self.join(s, a, acc),
         }
     }
@@ -84,7 +88,10 @@ impl Fold {
     /// The fold of the lanes of a vector.
     #[inline(always)]
     fn across<S: Simd>(self, s: S, v: S::F32) -> f64 {
-        if matches!(self, Self::Sum | Self::Product | Self::Deviation) {
+        if matches!(
+            self,
+            Self::Sum | Self::Product | Self::Deviation | Self::Ties
+        ) {
             return f64::from(s.sum(v));
         }
         let mut lanes = [self.neutral(); 16];
@@ -148,6 +155,7 @@ pub(super) fn totals(
             Fold::Sum => partial(s, Fold::Sum, form, g, a, b, kept, steps, totals),
             Fold::Product => partial(s, Fold::Product, form, g, a, b, kept, steps, totals),
             Fold::Deviation => partial(s, Fold::Deviation, form, g, a, b, kept, steps, totals),
+            Fold::Ties => partial(s, Fold::Ties, form, g, a, b, kept, steps, totals),
             Fold::Max => partial(s, Fold::Max, form, g, a, b, kept, steps, totals),
             Fold::Min => partial(s, Fold::Min, form, g, a, b, kept, steps, totals),
         });

@@ -3,8 +3,14 @@
 //! The data is dense and seen as `[outer, len, inner]`, `len` being the dimension in question. Channels-last data whose
 //! channels are normalised has `inner = 1` like the last dimension of row-major data.
 
+mod columns;
 mod geometry;
 pub(crate) mod reference;
+mod rows;
+mod vector;
+
+#[cfg(test)]
+mod tests;
 
 pub use geometry::AxisGeometry;
 
@@ -17,14 +23,18 @@ use striate_simd::Level;
 /// # Errors
 /// If a slice does not have the geometry's length.
 pub fn softmax<R: Real>(
-    _level: Level,
+    level: Level,
     g: &AxisGeometry,
     x: &[R],
     y: &mut [R],
 ) -> Result<(), KernelError> {
     check_len("softmax", "x", x.len(), g.total())?;
     check_len("softmax", "y", y.len(), g.total())?;
-    reference::softmax(g, x, y);
+    if let (Some(x), Some(y)) = (R::as_f32(x), R::as_f32_mut(y)) {
+        vector::softmax(level, g, x, y);
+    } else {
+        reference::softmax(g, x, y);
+    }
     Ok(())
 }
 
@@ -33,7 +43,7 @@ pub fn softmax<R: Real>(
 /// # Errors
 /// If a slice does not have the geometry's length.
 pub fn softmax_backward<R: Real>(
-    _level: Level,
+    level: Level,
     g: &AxisGeometry,
     y: &[R],
     dy: &[R],
@@ -42,7 +52,11 @@ pub fn softmax_backward<R: Real>(
     check_len("softmax backward", "y", y.len(), g.total())?;
     check_len("softmax backward", "dy", dy.len(), g.total())?;
     check_len("softmax backward", "dx", dx.len(), g.total())?;
-    reference::softmax_backward(g, y, dy, dx);
+    if let (Some(y), Some(dy), Some(dx)) = (R::as_f32(y), R::as_f32(dy), R::as_f32_mut(dx)) {
+        vector::softmax_backward(level, g, y, dy, dx);
+    } else {
+        reference::softmax_backward(g, y, dy, dx);
+    }
     Ok(())
 }
 
@@ -51,14 +65,18 @@ pub fn softmax_backward<R: Real>(
 /// # Errors
 /// If a slice does not have the geometry's length.
 pub fn log_softmax<R: Real>(
-    _level: Level,
+    level: Level,
     g: &AxisGeometry,
     x: &[R],
     y: &mut [R],
 ) -> Result<(), KernelError> {
     check_len("log_softmax", "x", x.len(), g.total())?;
     check_len("log_softmax", "y", y.len(), g.total())?;
-    reference::log_softmax(g, x, y);
+    if let (Some(x), Some(y)) = (R::as_f32(x), R::as_f32_mut(y)) {
+        vector::log_softmax(level, g, x, y);
+    } else {
+        reference::log_softmax(g, x, y);
+    }
     Ok(())
 }
 
@@ -67,7 +85,7 @@ pub fn log_softmax<R: Real>(
 /// # Errors
 /// If a slice does not have the geometry's length.
 pub fn log_softmax_backward<R: Real>(
-    _level: Level,
+    level: Level,
     g: &AxisGeometry,
     y: &[R],
     dy: &[R],
@@ -76,7 +94,11 @@ pub fn log_softmax_backward<R: Real>(
     check_len("log_softmax backward", "y", y.len(), g.total())?;
     check_len("log_softmax backward", "dy", dy.len(), g.total())?;
     check_len("log_softmax backward", "dx", dx.len(), g.total())?;
-    reference::log_softmax_backward(g, y, dy, dx);
+    if let (Some(y), Some(dy), Some(dx)) = (R::as_f32(y), R::as_f32(dy), R::as_f32_mut(dx)) {
+        vector::log_softmax_backward(level, g, y, dy, dx);
+    } else {
+        reference::log_softmax_backward(g, y, dy, dx);
+    }
     Ok(())
 }
 
@@ -86,13 +108,17 @@ pub fn log_softmax_backward<R: Real>(
 /// # Errors
 /// If a slice does not have the geometry's length.
 pub fn logsumexp<R: Real>(
-    _level: Level,
+    level: Level,
     g: &AxisGeometry,
     x: &[R],
     y: &mut [R],
 ) -> Result<(), KernelError> {
     check_len("logsumexp", "x", x.len(), g.total())?;
     check_len("logsumexp", "y", y.len(), g.outer() * g.inner())?;
-    reference::logsumexp(g, x, y);
+    if let (Some(x), Some(y)) = (R::as_f32(x), R::as_f32_mut(y)) {
+        vector::logsumexp(level, g, x, y);
+    } else {
+        reference::logsumexp(g, x, y);
+    }
     Ok(())
 }

@@ -1,0 +1,131 @@
+//! Lines of contiguous elements, a vector along the line.
+
+use crate::lanes::{fold, map, maximum, update};
+use striate_simd::Simd;
+use striate_simd::math::exp;
+
+/// The largest element, and the logarithm of the sum of the exponentials of the differences to it.
+#[inline(always)]
+pub(super) fn log_sum<S: Simd>(s: S, x: &[f32]) -> (f32, f32) {
+    let max = max_of(s, x);
+    let top = s.splat(max);
+    let sum = fold(
+        s,
+        [x],
+        0.0,
+        #[inline(always)]
+        |sum, [x]| s.add(sum, exp(s, s.sub(x, top))),
+        #[inline(always)]
+        |a, b| s.add(a, b),
+    );
+    (max, s.sum(sum).ln())
+}
+
+#[inline(always)]
+pub(super) fn softmax<S: Simd>(s: S, x: &[f32], y: &mut [f32]) {
+    let top = s.splat(max_of(s, x));
+    map(
+        s,
+        [x],
+        y,
+        #[inline(always)]
+        |[x]| exp(s, s.sub(x, top)),
+    );
+    let scale = s.splat(
+        1.0 / sum_of(
+            s,
+            [y],
+            #[inline(always)]
+            |[y]| y,
+        ),
+    );
+    update(
+        s,
+        None,
+        [],
+        y,
+        #[inline(always)]
+        |y, []| s.mul(y, scale),
+    );
+}
+
+#[inline(always)]
+pub(super) fn log_softmax<S: Simd>(s: S, x: &[f32], y: &mut [f32]) {
+    let (max, log_sum) = log_sum(s, x);
+    let (max, log_sum) = (s.splat(max), s.splat(log_sum));
+    map(
+        s,
+        [x],
+        y,
+        #[inline(always)]
+        |[x]| s.sub(s.sub(x, max), log_sum),
+    );
+}
+
+#[inline(always)]
+pub(super) fn softmax_backward<S: Simd>(s: S, y: &[f32], dy: &[f32], dx: &mut [f32]) {
+    let dot = s.splat(sum_of(
+        s,
+        [y, dy],
+        #[inline(always)]
+        |[y, dy]| s.mul(y, dy),
+    ));
+    map(
+        s,
+        [y, dy],
+        dx,
+        #[inline(always)]
+        |[y, dy]| s.mul(y, s.sub(dy, dot)),
+    );
+}
+
+#[inline(always)]
+pub(super) fn log_softmax_backward<S: Simd>(s: S, y: &[f32], dy: &[f32], dx: &mut [f32]) {
+    let sum = s.splat(sum_of(
+        s,
+        [dy],
+        #[inline(always)]
+        |[dy]| dy,
+    ));
+    map(
+        s,
+        [y, dy],
+        dx,
+        #[inline(always)]
+        |[y, dy]| s.neg_mul_add(exp(s, y), sum, dy),
+    );
+}
+
+/// The largest element; NaN if any is.
+#[inline(always)]
+fn max_of<S: Simd>(s: S, x: &[f32]) -> f32 {
+    let lanes = fold(
+        s,
+        [x],
+        f32::NEG_INFINITY,
+        #[inline(always)]
+        |max, [x]| maximum(s, x, max),
+        #[inline(always)]
+        |a, b| maximum(s, a, b),
+    );
+    if s.any(s.mask_not(s.eq(lanes, lanes))) {
+        f32::NAN
+    } else {
+        s.max_lane(lanes)
+    }
+}
+
+/// The sum of `f` over the elements.
+#[inline(always)]
+fn sum_of<S: Simd, const K: usize>(s: S, x: [&[f32]; K], f: impl Fn([S::F32; K]) -> S::F32) -> f32 {
+    let sum = fold(
+        s,
+        x,
+        0.0,
+        #[inline(always)]
+        |sum, x| s.add(sum, f(x)),
+        #[inline(always)]
+        |a, b| s.add(a, b),
+    );
+    s.sum(sum)
+}

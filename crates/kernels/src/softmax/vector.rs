@@ -1,0 +1,110 @@
+//! Softmax of `f32` on vectors: along a line of contiguous elements, or across lines.
+
+use super::columns::{self, Block};
+use super::{AxisGeometry, rows};
+use crate::parallel::{Cut, for_each_chunk};
+use striate_simd::{Level, dispatch};
+
+/// Cost of an element, in units of [`Cut::new`].
+const COST: usize = 6;
+
+/// Runs `f(block, outputs)` for each block `[len, inner]`, several to a task.
+fn for_each_block(g: &AxisGeometry, y: &mut [f32], f: impl Fn(usize, &mut [f32]) + Sync + Send) {
+    let block = g.len() * g.inner();
+    if block == 0 {
+        return;
+    }
+    let per_task = Cut::new(g.outer(), COST * block).per_task();
+    for_each_chunk(y, per_task * block, |task, y| {
+        for (i, y) in y.chunks_exact_mut(block).enumerate() {
+            f(task * per_task + i, y);
+        }
+    });
+}
+
+/// The elements of a block.
+fn part<'a>(g: &AxisGeometry, x: &'a [f32], block: usize) -> &'a [f32] {
+    let len = g.len() * g.inner();
+    &x[block * len..(block + 1) * len]
+}
+
+pub(super) fn softmax(level: Level, g: &AxisGeometry, x: &[f32], y: &mut [f32]) {
+    for_each_block(g, y, |block, y| {
+        let x = part(g, x, block);
+        if g.inner() == 1 {
+            dispatch!(level, s => rows::softmax(s, x, y));
+        } else {
+            dispatch!(level, s => columns::softmax(s, Block::new(g), x, y));
+        }
+    });
+}
+
+pub(super) fn log_softmax(level: Level, g: &AxisGeometry, x: &[f32], y: &mut [f32]) {
+    for_each_block(g, y, |block, y| {
+        let x = part(g, x, block);
+        if g.inner() == 1 {
+            dispatch!(level, s => rows::log_softmax(s, x, y));
+        } else {
+            dispatch!(level, s => columns::log_softmax(s, Block::new(g), x, y));
+        }
+    });
+}
+
+pub(super) fn softmax_backward(
+    level: Level,
+    g: &AxisGeometry,
+    y: &[f32],
+    dy: &[f32],
+    dx: &mut [f32],
+) {
+    for_each_block(g, dx, |block, dx| {
+        let [y, dy] = [y, dy].map(|v| part(g, v, block));
+        if g.inner() == 1 {
+            dispatch!(level, s => rows::softmax_backward(s, y, dy, dx));
+        } else {
+            dispatch!(level, s => columns::softmax_backward(s, Block::new(g), y, dy, dx));
+        }
+    });
+}
+
+pub(super) fn log_softmax_backward(
+    level: Level,
+    g: &AxisGeometry,
+    y: &[f32],
+    dy: &[f32],
+    dx: &mut [f32],
+) {
+    for_each_block(g, dx, |block, dx| {
+        let [y, dy] = [y, dy].map(|v| part(g, v, block));
+        if g.inner() == 1 {
+            dispatch!(level, s => rows::log_softmax_backward(s, y, dy, dx));
+        } else {
+            dispatch!(level, s => columns::log_softmax_backward(s, Block::new(g), y, dy, dx));
+        }
+    });
+}
+
+/// `y` is `[outer, inner]`.
+pub(super) fn logsumexp(level: Level, g: &AxisGeometry, x: &[f32], y: &mut [f32]) {
+    let inner = g.inner();
+    if g.len() == 0 || inner == 0 {
+        y.fill(f32::NEG_INFINITY);
+        return;
+    }
+    let per_task = Cut::new(g.outer(), COST * g.len() * inner).per_task();
+    for_each_chunk(y, per_task * inner, |task, y| {
+        let mut log_sum = vec![0.0; inner];
+        for (i, y) in y.chunks_exact_mut(inner).enumerate() {
+            let x = part(g, x, task * per_task + i);
+            if inner == 1 {
+                (y[0], log_sum[0]) = dispatch!(level, s => rows::log_sum(s, x));
+            } else {
+                dispatch!(level, s => columns::log_sums(s, Block::new(g), x, y, &mut log_sum));
+            }
+            for (y, sum) in y.iter_mut().zip(&log_sum) {
+                // The difference to an infinite maximum is not a number, but the sum is known.
+                *y = if y.is_infinite() { *y } else { *y + sum };
+            }
+        }
+    });
+}
