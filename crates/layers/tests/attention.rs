@@ -16,10 +16,10 @@ fn randn(shape: &[usize]) -> Result<Tensor> {
 fn close(got: &Tensor, expected: &[f32], place: &str) -> Result<()> {
     let got = got.to_vec::<f32>()?;
     assert_eq!(got.len(), expected.len(), "{place}");
-    for (g, e) in got.iter().zip(expected) {
+    for (i, (g, e)) in got.iter().zip(expected).enumerate() {
         assert!(
             (g - e).abs() <= 2e-6 * (1.0 + e.abs()),
-            "{place}: {got:?} is not {expected:?}"
+            "{place}: element {i} is {g}, not {e}"
         );
     }
     Ok(())
