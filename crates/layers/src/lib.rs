@@ -1,8 +1,43 @@
 //! Layers and every plug-in module of the CNN literature.
 //!
-//! A layer names its parts ([`Layer`]), a module maps a tensor to a tensor ([`Module`]). Configs
-//! are plain data with PyTorch's defaults; `build` takes a [`VarBuilder`], which is a path and
-//! a source of tensors: a seed or a state dict.
+//! A [`Layer`] names its parameters, buffers and children; a [`Module`] maps a tensor to a tensor.
+//! Configs are plain data with PyTorch's defaults, and names in a state dict are those of the
+//! implementation that people have weights from.
+//!
+//! ```
+//! use striate_layers::{Conv2dConfig, Module, SqueezeExciteConfig, VarBuilder, state_dict};
+//! use striate_tensor::{DType, Result, Tensor};
+//!
+//! # fn main() -> Result<()> {
+//! let vb = VarBuilder::seeded(0);
+//! let conv = Conv2dConfig::new(3, 32, 3).padding(1).build(&(&vb / "conv"))?;
+//! let attention = SqueezeExciteConfig::new(32).reduction(8).build(&(&vb / "se"))?;
+//!
+//! let images = Tensor::zeros([2, 3, 16, 16], DType::F32)?;
+//! let y = attention.forward(&conv.forward(&images)?)?;
+//! assert_eq!(y.shape(), [2, 32, 16, 16]);
+//! let names: Vec<_> = state_dict(&attention).names().map(str::to_owned).collect();
+//! assert_eq!(names, ["fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where things are
+//!
+//! - [`basic`]: convolution, linear, norms, pooling, activations, dropout.
+//! - [`channel_attention`], [`selective`], [`mixed_attention`]: the plug-ins, a file each.
+//! - [`catalog`]: all of them by name, with worked numbers; its tests are theirs.
+//! - [`safetensors`], [`KeyMap`]: weights in files, and under other names.
+//! - [`probe`], [`GateStatistics`]: what attention decides. [`summary`]: what a network costs.
+//!
+//! A new module starts in training mode, as in PyTorch: see [`set_training`] and [`evaluating`].
+//!
+//! # Adding a module
+//!
+//! Write a file with a config, its `build`, and `forward` inside a
+//! [`scope`](striate_tensor::autograd::scope) of its path, which puts the path into errors and summaries.
+//! Then add a line to its family in `catalog`: that gives it tests of shapes, gradients, parameter
+//! counts, state dicts, thread counts and invalid configurations, and runs its reference cases.
 #![forbid(unsafe_code)]
 
 pub mod basic;

@@ -1,7 +1,21 @@
 //! Backbones with typed slots for plug-ins.
 //!
-//! A network is a config with PyTorch's names: [`ResNetSmallConfig`], [`SkNetCifarConfig`]. The
-//! registry ([`list`], [`build`]) has them by name.
+//! ```
+//! use striate_layers::{Module, VarBuilder, evaluating};
+//! use striate_models::{Attention, CbamSlot, ResNetSmallConfig};
+//! use striate_tensor::{DType, Result, Tensor};
+//!
+//! # fn main() -> Result<()> {
+//! let config = ResNetSmallConfig::new(3, 10).attention(Attention::Cbam(CbamSlot::new(8)));
+//! let net = config.build(&VarBuilder::seeded(0))?;
+//! let images = Tensor::zeros([1, 3, 32, 32], DType::F32)?;
+//! let logits = evaluating(&net, || net.forward(&images))?;
+//! assert_eq!(logits.shape(), [1, 10]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The registry ([`list`], [`build`]) has the networks by name.
 #![forbid(unsafe_code)]
 
 mod attention;
