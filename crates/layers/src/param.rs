@@ -41,10 +41,12 @@ impl Parameter {
     /// A trainable parameter that starts with the values of `tensor`.
     ///
     /// # Errors
-    /// The elements are not floats.
+    /// The elements are not floats, or memory is out.
     pub fn new(tensor: &Tensor) -> Result<Self> {
         Ok(Self(Arc::new(ParameterInner {
-            tensor: Cell(RwLock::new(tensor.requires_grad(true)?)),
+            tensor: Cell(RwLock::new(
+                tensor.detach().contiguous()?.requires_grad(true)?,
+            )),
             trainable: AtomicBool::new(true),
         })))
     }
@@ -88,7 +90,7 @@ impl Parameter {
         if tensor.shape() != shape {
             return Err(mis_shaped("Parameter::set", &shape, tensor.shape()));
         }
-        let values = tensor.detach().to_dtype(self.dtype())?;
+        let values = tensor.detach().to_dtype(self.dtype())?.contiguous()?;
         self.0.tensor.with(|own| {
             *own = own.with_data_of(&values)?;
             Ok(())

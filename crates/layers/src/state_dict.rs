@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use striate_tensor::{Error, Result, Tensor};
+use striate_tensor::{DType, Error, Result, Tensor};
 
 use crate::module::{Part, walk};
 use crate::nearest::nearest;
@@ -199,6 +199,13 @@ impl Slot {
         }
     }
 
+    fn dtype(&self) -> DType {
+        match self {
+            Self::Parameter(p) => p.dtype(),
+            Self::Buffer(b) => b.dtype(),
+        }
+    }
+
     fn set(&self, tensor: &Tensor) -> Result<()> {
         match self {
             Self::Parameter(p) => p.set(tensor),
@@ -237,7 +244,8 @@ pub fn load_state_dict(
             continue;
         };
         match fit(name, &slot.shape(), tensor) {
-            Ok(tensor) => found.push((name, slot, tensor)),
+            // Converted before anything is changed, since a conversion can fail.
+            Ok(tensor) => found.push((name, slot, tensor.to_dtype(slot.dtype())?)),
             Err(_) => report.mis_shaped.push(MisShaped {
                 name: name.clone(),
                 expected: slot.shape(),

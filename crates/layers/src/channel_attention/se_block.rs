@@ -8,8 +8,8 @@ use striate_tensor::autograd::scope;
 use striate_tensor::{Result, Tensor};
 
 use crate::{
-    BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, Layer, Module, Sequential, SqueezeExcite,
-    SqueezeExciteConfig, VarBuilder, Visitor,
+    BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, Layer, Module, Pair, Sequential,
+    SqueezeExcite, SqueezeExciteConfig, VarBuilder, Visitor,
 };
 
 /// Where squeeze-and-excitation stands in a residual block `y = relu(id + F(x))`.
@@ -39,7 +39,7 @@ pub struct SeBottleneckConfig {
     /// Channels of the output.
     pub out_channels: usize,
     /// Stride of the 3x3 convolution.
-    pub stride: usize,
+    pub stride: Pair,
     /// Reduction of the attention.
     pub reduction: usize,
     /// Whether the attention has biases.
@@ -60,7 +60,7 @@ impl SeBottleneckConfig {
             in_channels,
             width,
             out_channels,
-            stride: 1,
+            stride: 1.into(),
             reduction: 16,
             bias: true,
         }
@@ -68,8 +68,8 @@ impl SeBottleneckConfig {
 
     /// Sets the stride of the 3x3 convolution.
     #[must_use]
-    pub fn stride(mut self, stride: usize) -> Self {
-        self.stride = stride;
+    pub fn stride(mut self, stride: impl Into<Pair>) -> Self {
+        self.stride = stride.into();
         self
     }
 
@@ -126,10 +126,10 @@ impl SeBottleneckConfig {
 pub(crate) fn projection(
     in_channels: usize,
     out_channels: usize,
-    stride: usize,
+    stride: Pair,
     vb: &VarBuilder,
 ) -> Result<Option<Sequential>> {
-    if in_channels == out_channels && stride == 1 {
+    if in_channels == out_channels && stride == Pair([1; 2]) {
         return Ok(None);
     }
     let conv = Conv2dConfig::new(in_channels, out_channels, 1)

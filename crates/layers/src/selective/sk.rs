@@ -22,7 +22,7 @@ use super::select::{fuse, select};
 use crate::util::{at_least_one, invalid};
 use crate::{
     Activation, BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvNormAct, ConvNormActConfig,
-    Layer, Module, VarBuilder, Visitor,
+    Layer, Module, Pair, VarBuilder, Visitor,
 };
 
 /// The kernels of the branches.
@@ -54,7 +54,7 @@ pub struct SkConvConfig {
     /// Least width of the bottleneck, the paper's `L`.
     pub min_dim: usize,
     /// Stride of the branches.
-    pub stride: usize,
+    pub stride: Pair,
     /// Whether a batch norm follows the first map.
     pub fc_bn: bool,
     /// Whether a ReLU follows the first map.
@@ -79,7 +79,7 @@ impl SkConvConfig {
             groups: 32,
             reduction: 16,
             min_dim: 32,
-            stride: 1,
+            stride: 1.into(),
             fc_bn: true,
             fc_act: true,
             fc_bias: false,
@@ -128,8 +128,8 @@ impl SkConvConfig {
 
     /// Sets the stride of the branches.
     #[must_use]
-    pub fn stride(mut self, stride: usize) -> Self {
-        self.stride = stride;
+    pub fn stride(mut self, stride: impl Into<Pair>) -> Self {
+        self.stride = stride.into();
         self
     }
 

@@ -10,7 +10,7 @@ use striate_tensor::{Result, Tensor};
 use super::sk::{SkConv, SkConvConfig};
 use crate::channel_attention::projection;
 use crate::{
-    Activation, Conv2dConfig, ConvNormAct, ConvNormActConfig, Layer, Module, Sequential,
+    Activation, Conv2dConfig, ConvNormAct, ConvNormActConfig, Layer, Module, Pair, Sequential,
     VarBuilder, Visitor,
 };
 
@@ -38,8 +38,8 @@ impl SkUnitConfig {
 
     /// Sets the stride of the unit.
     #[must_use]
-    pub fn stride(mut self, stride: usize) -> Self {
-        self.sk.stride = stride;
+    pub fn stride(mut self, stride: impl Into<Pair>) -> Self {
+        self.sk.stride = stride.into();
         self
     }
 
