@@ -10,6 +10,22 @@
 //!   thread and on sixty-four ([`parallel`]).
 //! - `reference.rs` in each folder is the formula as loops, generic over [`real::Real`]; `f64` always runs there.
 //! - Sums of many terms are taken in `f32` inside a block and in `f64` between blocks.
+//!
+//! # Operations and their implementations, best first
+//!
+//! | operation | `f32` on vectors | anything else |
+//! |---|---|---|
+//! | [`gemm`], [`conv2d`] (with depthwise) | see there | reference |
+//! | [`elementwise`]: unary | contiguous, all but sine, cosine and powers | reference |
+//! | [`elementwise`]: binary, accumulate | rows that are contiguous or repeat | reference |
+//! | [`reduce`]: sum, mean, extremes, products, moments | contiguous reduced or kept rows | reference |
+//! | [`reduce`]: argmax | | reference |
+//! | [`softmax`] | along lines; across neighbouring lines | reference |
+//! | [`norm`]: batch, group | channels-last blocks; channels-first runs | reference |
+//! | [`norm`]: layer | rows | reference |
+//! | [`pool`] | dense channels-last | reference, any strides |
+//! | [`copy`] | any type: contiguous runs; transposed squares | element by element |
+//! | [`optim`] | one pass | reference |
 
 pub mod conv2d;
 pub mod copy;
