@@ -1,3 +1,13 @@
-//! Benchmarks of the kernels, per SIMD level, as fractions of the measured peak.
+//! Benchmarks of the kernels, per SIMD level, as fractions of what the machine can do.
+//!
+//! `cargo bench -p striate-benches --bench conv` measures every shape of `shapes/conv.txt` on every
+//! level, and ends with a table. Words after `--` select benchmarks by name. One thread unless
+//! `STRIATE_BENCH_THREADS` says otherwise.
+//!
+//! A run alternates with a loop of multiply-adds between registers, and a copy for kernels that only
+//! move data: a fraction compares the best of either, so that it holds on a machine whose clock
+//! changes and that others use.
 
 pub mod peak;
+pub mod report;
+pub mod shapes;
