@@ -15,7 +15,6 @@ mod machine;
 mod network;
 pub mod output;
 pub mod parity;
-mod peak;
 mod setup;
 mod signal;
 mod source;

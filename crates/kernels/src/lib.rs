@@ -42,6 +42,7 @@ pub mod nest;
 pub mod norm;
 pub mod optim;
 pub mod parallel;
+pub mod peak;
 pub mod pool;
 pub mod real;
 pub mod reduce;

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use striate::kernels::conv2d::PackedWeights;
 use striate::kernels::epilogue::Epilogue;
-use striate::kernels::parallel;
+use striate::kernels::{parallel, peak};
 use striate::layers::{self, Module, VarBuilder, set_training};
 use striate::models::DEFAULT;
 use striate::simd::Level;
@@ -30,8 +30,8 @@ const LEAST: usize = 5;
 #[derive(Args, Debug)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "The time is the median over the runs. The rate counts a multiply-add as two operations; a training step's is that of its
-forward pass alone.
+    after_help = "The time is the median over the runs. The rate counts a multiply-add as two operations (a training step's is that of its
+forward pass alone), the peak is what as many cores as there are threads could do at that level.
 
 Examples:
   striate bench resnet20 --input 8x3x32x32 --threads 1
@@ -112,6 +112,8 @@ struct Measured<'a> {
     runs: usize,
     images_per_second: f64,
     gflops: f64,
+    /// Of what as many cores as there are threads could do, measured just before.
+    share_of_peak: f64,
 }
 
 impl Bench {
@@ -241,6 +243,7 @@ fn report(
     out: &mut Output,
 ) -> Result<(), Failure> {
     let median = times[times.len() / 2].as_secs_f64().max(1e-9);
+    let gflops = 2e-9 * multiply_adds as f64 / median;
     let measured = Measured {
         what,
         input,
@@ -251,7 +254,8 @@ fn report(
         fastest_ms: 1e3 * times[0].as_secs_f64(),
         runs: times.len(),
         images_per_second: input[0] as f64 / median,
-        gflops: 2e-9 * multiply_adds as f64 / median,
+        gflops,
+        share_of_peak: gflops / (peak::gflops(level) * parallel::threads() as f64),
     };
     out.object(&measured)?;
     let Measured {
@@ -259,13 +263,14 @@ fn report(
         threads,
         runs,
         images_per_second,
-        gflops,
+        share_of_peak,
         ..
     } = measured;
     let input = joined(input);
     out.text(format!(
         "{what} {pass} {input}, {level}, {threads} {}: {median_ms:.3} ms (median of {runs}), \
-         {images_per_second:.0} images/s, {gflops:.0} GFLOP/s",
+         {images_per_second:.0} images/s, {gflops:.0} GFLOP/s, {:.0} % of the peak",
         if threads == 1 { "thread" } else { "threads" },
+        100.0 * share_of_peak,
     ))
 }

@@ -2,13 +2,12 @@
 
 use clap::Args;
 use serde::Serialize;
-use striate::kernels::parallel;
+use striate::kernels::{parallel, peak};
 use striate::simd::Level;
 
 use crate::failure::Failure;
 use crate::machine::{self, Cache};
 use crate::output::{Output, bytes};
-use crate::peak;
 
 /// Tell what this machine offers: CPU, SIMD levels, caches, threads, huge pages
 #[derive(Args, Debug)]

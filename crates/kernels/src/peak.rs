@@ -1,9 +1,9 @@
-//! Measures the multiply-add rate of one core, the ceiling of every convolution.
+//! Measures the multiply-add rate of one core: the ceiling of every kernel, and what a benchmark's rate is a share of.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use striate::simd::{Level, Simd, dispatch};
+use striate_simd::{Level, Simd, dispatch};
 
 /// Independent sums in flight: enough to hide the latency of two units of four cycles, few enough for 16 registers.
 const CHAINS: usize = 12;
@@ -11,7 +11,7 @@ const ROUNDS: usize = 20_000;
 
 /// Billions of floating-point operations per second of one core at `level`, a multiply-add being two: the best of some
 /// milliseconds.
-pub(crate) fn gflops(level: Level) -> f64 {
+pub fn gflops(level: Level) -> f64 {
     let mut best = Duration::MAX;
     for _ in 0..40 {
         let start = Instant::now();
@@ -32,4 +32,16 @@ fn chains<S: Simd>(s: S, rounds: usize) -> f32 {
         }
     }
     sums.iter().map(|&sum| s.sum(sum)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use striate_simd::{Level, test_each_level};
+
+    test_each_level!(
+        fn some_rate_is_measured(level: Level) {
+            let rate = super::gflops(level);
+            assert!(rate.is_finite() && rate > 0.01, "{level}: {rate}");
+        }
+    );
 }
