@@ -12,7 +12,7 @@ fn cases(folder: &str) -> PathBuf {
 }
 
 /// Runs a folder of cases and says everything that does not hold in one failure.
-fn check(level: Level, folder: &str) -> Vec<Report> {
+fn check(level: Level, folder: &str) {
     let reports = with_level(level, || parity::run(&cases(folder))).expect("the cases are there");
     let failed: Vec<String> = reports
         .iter()
@@ -25,12 +25,22 @@ fn check(level: Level, folder: &str) -> Vec<Report> {
         failed.len(),
         failed.join("\n")
     );
-    reports
+    assert!(
+        reports.iter().all(|r| r.level == level.name()),
+        "the level asked for is the one that ran"
+    );
 }
 
 striate::simd::test_each_level! {
     fn ops_equal_pytorch(level: Level) {
-        let reports = check(level, "ops");
-        assert!(reports.iter().all(|r| r.level == level.name()), "the level asked for is the one that ran");
+        check(level, "ops");
+    }
+
+    fn modules_equal_pytorch(level: Level) {
+        check(level, "modules");
+    }
+
+    fn curves_equal_pytorch(level: Level) {
+        check(level, "curve");
     }
 }

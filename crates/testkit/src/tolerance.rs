@@ -8,6 +8,8 @@
 pub const OP_RTOL: f64 = 2e-5;
 /// Relative tolerance of a module (its float32 error in the reference itself reaches 2e-5).
 pub const MODULE_RTOL: f64 = 1e-4;
+/// Relative tolerance of a loss curve (float32 moves none of its tensors by more than 1e-6).
+pub const CURVE_RTOL: f64 = 2e-5;
 
 /// How far a tensor is from its expectation, and how far it may be.
 #[derive(Clone, Copy, Debug, PartialEq)]

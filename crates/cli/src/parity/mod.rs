@@ -4,13 +4,17 @@
 //! compared at the tolerance of its kind ([`striate_testkit::tolerance`]). A case that nothing here can run has not
 //! passed: it is reported as a failure that says so.
 
+mod curves;
+mod modules;
 mod ops;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
 use serde::Serialize;
 use striate::Tensor;
+use striate_testkit::tolerance::{CURVE_RTOL, MODULE_RTOL, OP_RTOL};
 use striate_testkit::{CaseError, CaseFile, CaseTensor, Data, Kind, compare, find_cases};
 
 /// What became of one case at one SIMD level.
@@ -80,10 +84,31 @@ pub fn run(path: &Path) -> Result<Vec<Report>, ParityError> {
 pub fn run_case(case: &CaseFile) -> Result<Report, ParityError> {
     let level = striate::current_level()?.name();
     let outcome = match case.kind {
-        Kind::Op => ops::run(case),
-        kind => Err(format!("no runner for cases of kind {kind:?}")),
+        Kind::Op => ops::run(case).map(|computed| (computed, OP_RTOL)),
+        Kind::Module => modules::run(case).map(|computed| (computed, MODULE_RTOL)),
+        Kind::Curve => curves::run(case).map(|computed| (computed, CURVE_RTOL)),
+        Kind::Model => Err("whole networks are not run from case files".to_owned()),
     };
-    Ok(report(case.stem(), level, outcome))
+    let checks = outcome.and_then(|(computed, rtol)| compare_all(case, &computed, rtol));
+    Ok(report(case.stem(), level, checks))
+}
+
+/// What a case gave, under the names of its expectations.
+type Computed = BTreeMap<String, Tensor>;
+
+/// How the names of expectations begin.
+const EXPECTED: [&str; 4] = ["output.", "grad.input.", "grad.param.", "after."];
+
+/// Compares every expectation of the case.
+fn compare_all(case: &CaseFile, computed: &Computed, rtol: f64) -> Result<Vec<Check>, String> {
+    let expected = case.tensors.iter();
+    expected
+        .filter(|(name, _)| EXPECTED.iter().any(|prefix| name.starts_with(prefix)))
+        .map(|(name, expected)| match computed.get(name) {
+            Some(got) => check(name, got, expected, rtol),
+            None => Err(format!("{name} was not computed")),
+        })
+        .collect()
 }
 
 /// Why cases could not be run at all.
@@ -169,14 +194,11 @@ fn report(case: String, level: &'static str, outcome: Result<Vec<Check>, String>
     }
 }
 
-/// Compares what was computed with the expectation under the same name.
-fn check(name: String, got: &Tensor, expected: &CaseTensor, rtol: f64) -> Result<Check, String> {
+/// Compares a tensor with the expectation of that name.
+fn check(name: &str, got: &Tensor, expected: &CaseTensor, rtol: f64) -> Result<Check, String> {
     if got.shape() != expected.shape {
-        return Err(format!(
-            "{name} has shape {:?}, expected {:?}",
-            got.shape(),
-            expected.shape
-        ));
+        let (got, expected) = (got.shape(), &expected.shape);
+        return Err(format!("{name} has shape {got:?}, expected {expected:?}"));
     }
     let fail = |e: striate::Error| format!("{name}: {e}");
     let exact = |equal: bool| if equal { 0.0 } else { f64::INFINITY };
@@ -189,7 +211,7 @@ fn check(name: String, got: &Tensor, expected: &CaseTensor, rtol: f64) -> Result
         Data::U8(expected) => (exact(got.to_vec::<u8>().map_err(fail)? == *expected), 0.0),
     };
     Ok(Check {
-        tensor: name,
+        tensor: name.to_owned(),
         error,
         bound,
     })
@@ -248,13 +270,25 @@ mod tests {
     }
 
     #[test]
+    fn an_expectation_that_was_not_computed_is_a_failure() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../../golden/cases/ops/op-relu-00.safetensors");
+        let case = CaseFile::read(&path).expect("a committed case");
+        let failure = compare_all(&case, &Computed::new(), OP_RTOL).err();
+        assert!(
+            failure.is_some_and(|f| f.contains("was not computed")),
+            "nothing was computed"
+        );
+    }
+
+    #[test]
     fn a_wrong_shape_is_a_failure() {
         let got = Tensor::from_slice(&[1.0_f32, 2.0], [2]).expect("two elements");
         let expected = CaseTensor {
             shape: vec![1, 2],
             data: Data::F32(vec![1.0, 2.0]),
         };
-        let failure = check("output.0".into(), &got, &expected, 1e-5).err();
+        let failure = check("output.0", &got, &expected, 1e-5).err();
         assert!(
             failure.is_some_and(|f| f.contains("[1, 2]")),
             "it names the expected shape"

@@ -3,9 +3,8 @@
 use serde_json::Value;
 use striate::{Conv2dOptions, Divisor, PoolOptions, Result, Tensor};
 use striate_testkit::CaseFile;
-use striate_testkit::tolerance::OP_RTOL;
 
-use super::{Check, check, tensor};
+use super::{Computed, tensor};
 
 /// More inputs than any op has: the number is a bound for what a file can ask for.
 const MAX_INPUTS: usize = 16;
@@ -81,22 +80,27 @@ const OPS: &[Entry] = &[
     ("tanh", |a| a.x(0)?.tanh()),
 ];
 
-/// Computes the case and compares outputs and gradients.
-pub(super) fn run(case: &CaseFile) -> std::result::Result<Vec<Check>, String> {
+/// Computes the output and the gradients of the inputs.
+pub(super) fn run(case: &CaseFile) -> std::result::Result<Computed, String> {
     let Some((_, function)) = OPS.iter().find(|(name, _)| *name == case.name) else {
         return Err(format!("no op is called \"{}\" here", case.name));
     };
-    let arguments = Arguments::new(case).map_err(|e| e.to_string())?;
-    let y = function(&arguments).map_err(|e| e.to_string())?;
-    let mut checks = Vec::new();
-    for (i, expected) in case.group("output.") {
-        if i != "0" {
-            return Err(format!("output.{i} is expected, but an op has one output"));
+    replay(case, *function).map_err(|e| e.to_string())
+}
+
+fn replay(case: &CaseFile, function: fn(&Arguments<'_>) -> Result<Tensor>) -> Result<Computed> {
+    let arguments = Arguments::new(case)?;
+    let y = function(&arguments)?;
+    let mut computed = Computed::from([("output.0".to_owned(), y.detach())]);
+    if let Some(grad) = case.tensors.get("grad_output.0") {
+        let mut grads = y.backward_with(&tensor(grad)?)?;
+        for (i, input) in arguments.inputs.iter().enumerate() {
+            if let Some(grad) = input.as_ref().and_then(|input| grads.remove(input)) {
+                computed.insert(format!("grad.input.{i}"), grad);
+            }
         }
-        checks.push(check("output.0".to_owned(), &y, expected, OP_RTOL)?);
     }
-    checks.extend(arguments.gradients(case, &y)?);
-    Ok(checks)
+    Ok(computed)
 }
 
 /// The inputs and attributes of a case.
@@ -126,29 +130,6 @@ impl<'a> Arguments<'a> {
             inputs,
             config: &case.config,
         })
-    }
-
-    fn gradients(&self, case: &CaseFile, y: &Tensor) -> std::result::Result<Vec<Check>, String> {
-        let Some(grad) = case.tensors.get("grad_output.0") else {
-            return Ok(Vec::new());
-        };
-        let grads = tensor(grad)
-            .and_then(|grad| y.backward_with(&grad))
-            .map_err(|e| e.to_string())?;
-        case.group("grad.input.")
-            .map(|(index, expected)| {
-                let name = format!("grad.input.{index}");
-                let input = index
-                    .parse()
-                    .ok()
-                    .and_then(|at: usize| self.inputs.get(at)?.as_ref());
-                let grad = input.and_then(|input| grads.get(input));
-                match grad {
-                    Some(grad) => check(name, grad, expected, OP_RTOL),
-                    None => Err(format!("{name} was not computed")),
-                }
-            })
-            .collect()
     }
 
     /// An input that must be there.
