@@ -3,14 +3,13 @@
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::history::EpochRecord;
+use crate::schedule::Length;
 
 /// The extent of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// How many epochs there are.
-    pub epochs: u64,
-    /// How many steps an epoch has.
-    pub steps_per_epoch: u64,
+    /// How long it is.
+    pub length: Length,
     /// How many steps are done already.
     pub step: u64,
 }
@@ -68,7 +67,7 @@ impl Bar {
 
 impl Observer for Bar {
     fn start(&mut self, plan: &Plan) {
-        let bar = ProgressBar::new(plan.epochs.saturating_mul(plan.steps_per_epoch));
+        let bar = ProgressBar::new(plan.length.steps());
         let style = ProgressStyle::with_template("{prefix} [{bar:24}] {msg}  {eta} left");
         bar.set_style(
             style
@@ -78,7 +77,7 @@ impl Observer for Bar {
         // The speed of a resumed run is that of its own steps.
         bar.set_position(plan.step);
         bar.reset_eta();
-        self.epochs = plan.epochs;
+        self.epochs = plan.length.epochs;
         self.bar = Some(bar);
     }
 
@@ -134,11 +133,11 @@ mod tests {
     #[test]
     fn the_bar_follows_the_steps() {
         let mut bar = Bar::new();
-        bar.start(&Plan {
+        let length = Length {
             epochs: 3,
             steps_per_epoch: 10,
-            step: 12,
-        });
+        };
+        bar.start(&Plan { length, step: 12 });
         let report = StepReport {
             epoch: 2,
             step: 13,

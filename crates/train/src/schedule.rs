@@ -1,7 +1,7 @@
 //! The learning rate at each step.
 //!
-//! A [`Schedule`] is a pure function of the step, so that a resumed run continues with the same rates. Rates are per
-//! step, not per epoch: with `n` steps an epoch, an epoch-wise schedule of PyTorch is one whose numbers are multiplied by `n`.
+//! A [`Schedule`] is a pure function of the step, so that a resumed run continues with the same rates. Its times are in epochs, the
+//! rate changes from step to step.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,9 +19,9 @@ pub enum Decay {
         /// The share of the base rate that is left at the end.
         floor: f64,
     },
-    /// Multiplied by `factor` at each of the given steps.
+    /// Multiplied by `factor` at the start of each of the given epochs.
     Step {
-        /// Where it drops, counted from the end of the warm-up, in rising order.
+        /// After how many epochs of the run it drops, in rising order.
         at: Vec<u64>,
         /// By what.
         factor: f64,
@@ -33,7 +33,7 @@ pub enum Decay {
 pub struct Schedule {
     /// The rate after the warm-up.
     pub base: f64,
-    /// The rate grows linearly over this many steps: `base * (step + 1) / (warm_up + 1)`.
+    /// The rate grows linearly over this many epochs: `base * (step + 1) / (n + 1)` in the first `n` steps.
     pub warm_up: u64,
     /// What happens afterwards.
     pub decay: Decay,
@@ -58,10 +58,10 @@ impl Schedule {
         }
     }
 
-    /// The same with a linear warm-up of so many steps before it.
+    /// The same with a linear warm-up of so many epochs before it.
     #[must_use]
-    pub fn warm_up(mut self, steps: u64) -> Self {
-        self.warm_up = steps;
+    pub fn warm_up(mut self, epochs: u64) -> Self {
+        self.warm_up = epochs;
         self
     }
 
@@ -87,25 +87,43 @@ impl Schedule {
         }
     }
 
-    /// The rate at a step (from 0) of a run of `total` steps.
-    pub fn rate(&self, step: u64, total: u64) -> f64 {
-        if step < self.warm_up {
-            return self.base * (step + 1) as f64 / (self.warm_up + 1) as f64;
+    /// The rate at a step (from 0) of a run of the given length.
+    pub fn rate(&self, step: u64, length: Length) -> f64 {
+        let warm_up = self.warm_up.saturating_mul(length.steps_per_epoch);
+        if step < warm_up {
+            return self.base * (step + 1) as f64 / (warm_up + 1) as f64;
         }
-        let step = step - self.warm_up;
-        self.base
-            * match &self.decay {
-                Decay::Constant => 1.0,
-                Decay::Cosine { floor } => {
-                    let total = total.saturating_sub(self.warm_up).max(1);
-                    let t = (step as f64 / total as f64).min(1.0);
-                    floor + (1.0 - floor) * half_cosine(t)
-                }
-                Decay::Step { at, factor } => at
-                    .iter()
-                    .filter(|&&s| s <= step)
-                    .fold(1.0, |share, _| share * factor),
+        let share = match &self.decay {
+            Decay::Constant => 1.0,
+            Decay::Cosine { floor } => {
+                let left = length.steps().saturating_sub(warm_up).max(1);
+                let t = ((step - warm_up) as f64 / left as f64).min(1.0);
+                floor + (1.0 - floor) * half_cosine(t)
             }
+            Decay::Step { at, factor } => {
+                let epoch = step / length.steps_per_epoch.max(1);
+                at.iter()
+                    .filter(|&&e| e <= epoch)
+                    .fold(1.0, |share, _| share * factor)
+            }
+        };
+        self.base * share
+    }
+}
+
+/// How long a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Length {
+    /// How many epochs there are.
+    pub epochs: u64,
+    /// How many steps an epoch has.
+    pub steps_per_epoch: u64,
+}
+
+impl Length {
+    /// How many steps there are.
+    pub fn steps(self) -> u64 {
+        self.epochs.saturating_mul(self.steps_per_epoch)
     }
 }
 
@@ -130,14 +148,26 @@ fn half_cosine(t: f64) -> f64 {
 mod tests {
     use super::*;
 
-    fn rates(schedule: &Schedule, total: u64) -> Vec<f64> {
-        (0..total).map(|s| schedule.rate(s, total)).collect()
+    fn length(epochs: u64, steps_per_epoch: u64) -> Length {
+        Length {
+            epochs,
+            steps_per_epoch,
+        }
+    }
+
+    fn rates(schedule: &Schedule, length: Length) -> Vec<f64> {
+        (0..length.steps())
+            .map(|s| schedule.rate(s, length))
+            .collect()
     }
 
     #[test]
     fn warm_up_rises_to_the_base() {
-        let schedule = Schedule::constant(1.0).warm_up(3);
-        assert_eq!(rates(&schedule, 5), [0.25, 0.5, 0.75, 1.0, 1.0]);
+        let schedule = Schedule::constant(1.0).warm_up(1);
+        assert_eq!(
+            rates(&schedule, length(2, 3)),
+            [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
+        );
     }
 
     #[test]
@@ -146,22 +176,22 @@ mod tests {
             decay: Decay::Cosine { floor: 0.1 },
             ..Schedule::cosine(2.0)
         };
-        let schedule = schedule.warm_up(2);
-        let total = 102;
-        for (s, rate) in rates(&schedule, total).into_iter().enumerate().skip(2) {
+        let schedule = schedule.warm_up(1);
+        let length = length(51, 2);
+        for (s, rate) in rates(&schedule, length).into_iter().enumerate().skip(2) {
             let t = (s as f64 - 2.0) / 100.0;
             let expected = 0.2 + 1.8 * 0.5 * (1.0 + (std::f64::consts::PI * t).cos());
             assert!((rate - expected).abs() < 1e-15, "{s}: {rate} {expected}");
         }
-        assert_eq!(schedule.rate(2, total), 2.0);
-        assert!((schedule.rate(1000, total) - 0.2).abs() < 1e-15);
-        assert_eq!(Schedule::cosine(1.0).rate(0, 0), 1.0);
+        assert_eq!(schedule.rate(2, length), 2.0);
+        assert!((schedule.rate(1000, length) - 0.2).abs() < 1e-15);
+        assert_eq!(Schedule::cosine(1.0).rate(0, self::length(0, 0)), 1.0);
     }
 
     #[test]
     fn steps_drop_where_told() {
         let decay = Decay::Step {
-            at: vec![1, 3],
+            at: vec![2, 3],
             factor: 0.5,
         };
         let schedule = Schedule {
@@ -169,7 +199,12 @@ mod tests {
             warm_up: 1,
             decay,
         };
-        assert_eq!(rates(&schedule, 6), [4.0, 8.0, 4.0, 4.0, 2.0, 2.0]);
+        assert_eq!(rates(&schedule, length(4, 1)), [4.0, 8.0, 4.0, 2.0]);
+        let late = Schedule {
+            warm_up: 3,
+            ..schedule
+        };
+        assert_eq!(rates(&late, length(4, 1)), [2.0, 4.0, 6.0, 2.0]);
     }
 
     #[test]

@@ -31,6 +31,7 @@ use crate::optim::Optimizer;
 use crate::progress::{Observer, Plan, StepReport};
 use crate::random::step_stream;
 use crate::run::{CONFIG_VERSION, RunConfig, RunFolder};
+use crate::schedule::Length;
 
 /// What to learn from, and what to test with.
 #[derive(Clone, Debug)]
@@ -177,8 +178,7 @@ impl<'a> Trainer<'a> {
     /// stays.
     pub fn run(&mut self, stop: &dyn Fn() -> bool, observer: &mut dyn Observer) -> Result<Outcome> {
         observer.start(&Plan {
-            epochs: self.config.train.epochs,
-            steps_per_epoch: self.train.batches() as u64,
+            length: self.length(),
             step: self.step(),
         });
         let outcome = self.run_epochs(stop, observer);
@@ -199,6 +199,14 @@ impl<'a> Trainer<'a> {
     /// Steps done since the start of the run.
     pub fn step(&self) -> u64 {
         self.position.epoch * self.train.batches() as u64 + self.position.batch
+    }
+
+    fn length(&self) -> Length {
+        let epochs = self.config.train.epochs;
+        Length {
+            epochs,
+            steps_per_epoch: self.train.batches() as u64,
+        }
     }
 
     fn run_epochs(
@@ -268,8 +276,7 @@ impl<'a> Trainer<'a> {
     fn train_step(&mut self, batch: &Batch) -> Result<(f64, f64)> {
         let config = &self.config.train;
         let step = self.step();
-        let total = config.epochs * self.train.batches() as u64;
-        let learning_rate = config.schedule.rate(step, total);
+        let learning_rate = config.schedule.rate(step, self.length());
         set_rng_state(step_stream(config.seed, step).state());
         let classes = self.config.classes.len();
         let scores = scores(self.model, batch, classes)?;
@@ -321,10 +328,13 @@ impl<'a> Trainer<'a> {
                 loss: test.loss,
             });
         }
-        let config = &self.config.train;
         let step = self.step();
-        let total = config.epochs * self.train.batches() as u64;
-        let now = self.report(0.0, config.schedule.rate(step.saturating_sub(1), total));
+        let rate = self
+            .config
+            .train
+            .schedule
+            .rate(step.saturating_sub(1), self.length());
+        let now = self.report(test.loss, rate);
         let record = EpochRecord {
             epoch: now.epoch,
             step,

@@ -55,7 +55,7 @@ fn config() -> TrainConfig {
         epochs: 3,
         batch_size: 16,
         seed: 5,
-        schedule: Schedule::cosine(0.1).warm_up(3),
+        schedule: Schedule::cosine(0.1).warm_up(1),
         label_smoothing: 0.1,
         clip_norm: Some(1.0),
         optimizer: OptimizerConfig::Sgd(SgdConfig {
@@ -248,14 +248,11 @@ fn a_finished_run_leaves_its_results() {
     let Outcome::Finished(summary) = trainer.run(&|| false, &mut log).unwrap() else {
         panic!("nobody stopped it");
     };
-    assert_eq!(
-        log.plan,
-        Some(Plan {
-            epochs: 3,
-            steps_per_epoch: 6,
-            step: 0
-        })
-    );
+    let length = Length {
+        epochs: 3,
+        steps_per_epoch: 6,
+    };
+    assert_eq!(log.plan, Some(Plan { length, step: 0 }));
     assert!(log.steps.iter().map(|s| s.step).eq(1..=18) && log.finished);
     assert_eq!(log.epochs, trainer.history());
     let last = &log.epochs[2];
