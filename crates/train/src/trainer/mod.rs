@@ -86,6 +86,8 @@ pub struct Trainer<'a> {
     run: RunFolder,
     train: Loader,
     test: Loader,
+    /// The data in words.
+    described: String,
     position: Position,
 }
 
@@ -113,6 +115,7 @@ impl<'a> Trainer<'a> {
         check_fit(model, &test)?;
         let optimizer = Optimizer::new(model, config.train.optimizer)?;
         let run = RunFolder::create(folder, &config)?;
+        let described = describe(&train, &test)?;
         let position = Position::default();
         let trainer = Self {
             model,
@@ -121,6 +124,7 @@ impl<'a> Trainer<'a> {
             run,
             train,
             test,
+            described,
             position,
         };
         // So that a run can be resumed whenever it was stopped.
@@ -146,9 +150,10 @@ impl<'a> Trainer<'a> {
         let found = checkpoint::load(&path)?;
         let refuse = |text: String| Error::malformed(&path, malformed!("{text}"));
         let batches = train.batches() as u64;
+        let described = describe(&train, &test)?;
         let header = found.header;
         header
-            .check(&config.train, &describe(&train, &test), batches)
+            .check(&config.train, &described, batches)
             .map_err(|e| Error::malformed(&path, e))?;
         let mut optimizer = Optimizer::new(model, config.train.optimizer)?;
         optimizer
@@ -166,6 +171,7 @@ impl<'a> Trainer<'a> {
             run,
             train,
             test,
+            described,
             position,
         })
     }
@@ -407,7 +413,7 @@ impl<'a> Trainer<'a> {
         let header = Header {
             version: VERSION,
             config: self.config.train.clone(),
-            data: describe(&self.train, &self.test),
+            data: self.described.clone(),
             position: self.position.clone(),
         };
         file::write(
@@ -446,11 +452,21 @@ fn loaders(data: &Data, config: &TrainConfig) -> Result<(Loader, Loader)> {
     Ok((train, test))
 }
 
-/// Words that change when the data or what is done to it does.
-fn describe(train: &Loader, test: &Loader) -> String {
-    let one = |loader: &Loader| {
-        let (len, [c, h, w]) = (loader.data().len(), loader.input());
-        format!("{len} samples as {c}x{h}x{w} by {:?}", loader.transform())
+/// Words that change when the samples, their labels or what is done to them do.
+fn describe(train: &Loader, test: &Loader) -> Result<String> {
+    let one = |loader: &Loader| -> Result<String> {
+        let data = loader.data();
+        // FNV-1a over the labels, so that a file that came or went in the middle shows.
+        let mut hash = 0xcbf2_9ce4_8422_2325u64;
+        for index in 0..data.len() {
+            let label = data.label(index)? as u64;
+            hash = (hash ^ label).wrapping_mul(0x0100_0000_01b3);
+        }
+        let (len, [c, h, w]) = (data.len(), loader.input());
+        let transform = loader.transform();
+        Ok(format!(
+            "{len} samples ({hash:016x}) as {c}x{h}x{w} by {transform:?}"
+        ))
     };
-    format!("{}; held out {}", one(train), one(test))
+    Ok(format!("{}; held out {}", one(train)?, one(test)?))
 }

@@ -351,6 +351,15 @@ fn a_checkpoint_of_another_run_is_refused_and_changes_nothing() {
         ..good.clone()
     };
     expect(&other, "written by a run on other data");
+    let (train, _) = digits::split().unwrap();
+    let moved = Arc::new(Subset::new(Arc::new(train), (1..101).collect()).unwrap());
+    expect(
+        &Data {
+            train: moved,
+            ..good.clone()
+        },
+        "written by a run on other data",
+    );
 
     let last = path.join("checkpoints/last.safetensors");
     let bytes = fs::read(&last).unwrap();
