@@ -112,7 +112,7 @@ struct Measured<'a> {
     runs: usize,
     images_per_second: f64,
     gflops: f64,
-    /// Of what as many cores as there are threads could do, measured just before.
+    /// Of what as many cores as there are threads could do, measured right after.
     share_of_peak: f64,
 }
 
