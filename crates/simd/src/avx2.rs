@@ -95,6 +95,7 @@ kernel_fn! {
         fn to_f32(a: __m256i) -> __m256 { _mm256_cvtepi32_ps(a) }
         fn bits(a: __m256) -> __m256i { _mm256_castps_si256(a) }
         fn from_bits(a: __m256i) -> __m256 { _mm256_castsi256_ps(a) }
+        fn permute(a: __m256, index: __m256i) -> __m256 { _mm256_permutevar8x32_ps(a, index) }
 
         fn sum(a: __m256) -> f32 { fold_add(a) }
         fn max_lane(a: __m256) -> f32 { fold_max(a) }

@@ -92,6 +92,7 @@ kernel_fn! {
         fn bits(a: __m512) -> __m512i { _mm512_castps_si512(a) }
         fn from_bits(a: __m512i) -> __m512 { _mm512_castsi512_ps(a) }
         fn mul_pow2(a: __m512, n: __m512) -> __m512 { _mm512_scalef_ps(a, n) }
+        fn permute(a: __m512, index: __m512i) -> __m512 { _mm512_permutexvar_ps(index, a) }
 
         fn sum(a: __m512) -> f32 {
             fold_add(_mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps::<1>(a)))

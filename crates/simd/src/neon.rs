@@ -100,6 +100,13 @@ kernel_fn! {
         fn to_f32(a: int32x4_t) -> float32x4_t { vcvtq_f32_s32(a) }
         fn bits(a: float32x4_t) -> int32x4_t { vreinterpretq_s32_f32(a) }
         fn from_bits(a: int32x4_t) -> float32x4_t { vreinterpretq_f32_s32(a) }
+        fn permute(a: float32x4_t, index: int32x4_t) -> float32x4_t {
+            // The numbers of the four bytes of each lane.
+            let lane = vandq_u32(vreinterpretq_u32_s32(index), vdupq_n_u32(3));
+            let bytes = vmlaq_u32(vdupq_n_u32(0x0302_0100), lane, vdupq_n_u32(0x0404_0404));
+            let bytes = vreinterpretq_u8_u32(bytes);
+            vreinterpretq_f32_u8(vqtbl1q_u8(vreinterpretq_u8_f32(a), bytes))
+        }
 
         fn sum(a: float32x4_t) -> f32 { fold!(a, x, y => vadd_f32(x, y)) }
         fn max_lane(a: float32x4_t) -> f32 { fold!(a, x, y => vbsl_f32(vcgt_f32(x, y), x, y)) }

@@ -262,6 +262,14 @@ impl Simd for Portable {
     fn from_bits(self, a: i32x8) -> f32x8 {
         cast(a)
     }
+    #[inline(always)]
+    fn permute(self, a: f32x8, index: i32x8) -> f32x8 {
+        let (a, index) = (a.to_array(), index.to_array());
+        f32x8::new(index.map(
+            #[inline(always)]
+            |i| a[(i & 7) as usize],
+        ))
+    }
 
     #[inline(always)]
     fn sum(self, a: f32x8) -> f32 {

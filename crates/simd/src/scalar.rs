@@ -233,6 +233,10 @@ impl Simd for Scalar {
     fn from_bits(self, a: i32) -> f32 {
         f32::from_bits(a.cast_unsigned())
     }
+    #[inline(always)]
+    fn permute(self, a: f32, _index: i32) -> f32 {
+        a
+    }
 
     #[inline(always)]
     fn sum(self, a: f32) -> f32 {

@@ -169,6 +169,10 @@ pub trait Simd: Copy + Send + Sync + Debug + 'static + sealed::Sealed {
         self.mul(a, self.from_bits(self.shl_i32::<23>(rest)))
     }
 
+    /// Lane `i` of the result is lane `index[i]` of `a`; of an index only the low bits count, as many
+    /// as number the lanes.
+    fn permute(self, a: Self::F32, index: Self::I32) -> Self::F32;
+
     // ---- across lanes: lane i meets lane i + LANES/2, then the halves of that, and so on
 
     /// Sum of the lanes.

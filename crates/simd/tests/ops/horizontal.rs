@@ -60,3 +60,25 @@ test_each_level! {
         }
     }
 }
+
+#[inline(always)]
+fn permute<S: Simd>(s: S, x: &[f32], index: &[f32], y: &mut [f32]) {
+    let index = s.to_i32(s.load(index));
+    s.store(s.permute(s.load(x), index), y);
+}
+
+test_each_level! {
+    fn permutations_take_lanes_by_the_low_bits_of_the_index(level: Level) {
+        let n = level.lanes();
+        let x: Vec<f32> = (0..n).map(|i| 10.0 + i as f32).collect();
+        for seed in 0..50 {
+            let index: Vec<i32> = (0..n as i32).map(|i| (i * seed * 7 + seed) % 61 - 20).collect();
+            let floats: Vec<f32> = index.iter().map(|&i| i as f32).collect();
+            let mut y = vec![f32::NAN; n];
+            dispatch!(level, s => permute(s, &x, &floats, &mut y));
+            let expected: Vec<f32> =
+                index.iter().map(|&i| x[i.rem_euclid(n as i32) as usize]).collect();
+            assert_eq!(y, expected, "{index:?}");
+        }
+    }
+}
