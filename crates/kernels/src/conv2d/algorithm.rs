@@ -2,6 +2,8 @@
 
 use super::Conv2dGeometry;
 use super::band::Bands;
+use super::lanes::Lanes;
+use super::taps::Taps;
 use crate::geometry::Layout;
 use striate_simd::Level;
 
@@ -16,15 +18,18 @@ pub enum Algorithm {
     /// A dense convolution of few channels, whose taps and channels are one reduction over padded
     /// pieces of the image.
     FewChannels,
+    /// Groups that are narrower than a vector, whose channels are spread over its lanes.
+    Grouped,
     /// Tiles of output pixels that read the input in place, tap by tap.
     Direct,
 }
 
 /// The implementations, best first: the first that accepts a convolution computes it.
-const IMPLEMENTATIONS: [Algorithm; 4] = [
+const IMPLEMENTATIONS: [Algorithm; 5] = [
     Algorithm::Depthwise,
     Algorithm::Pointwise,
     Algorithm::FewChannels,
+    Algorithm::Grouped,
     Algorithm::Direct,
 ];
 
@@ -35,8 +40,8 @@ pub fn implementations() -> &'static [Algorithm] {
 
 /// The implementation that computes the forward pass of a convolution whose input has layout
 /// `input`. A pure function of its arguments.
-pub fn choose(g: &Conv2dGeometry, input: Layout, _level: Level) -> Algorithm {
-    let accepts = |algorithm: &&Algorithm| algorithm.accepts(g, input);
+pub fn choose(g: &Conv2dGeometry, input: Layout, level: Level) -> Algorithm {
+    let accepts = |algorithm: &&Algorithm| algorithm.accepts(g, input, level);
     IMPLEMENTATIONS
         .iter()
         .find(accepts)
@@ -45,7 +50,7 @@ pub fn choose(g: &Conv2dGeometry, input: Layout, _level: Level) -> Algorithm {
 }
 
 impl Algorithm {
-    fn accepts(self, g: &Conv2dGeometry, input: Layout) -> bool {
+    fn accepts(self, g: &Conv2dGeometry, input: Layout, level: Level) -> bool {
         match self {
             Self::Depthwise => g.is_depthwise() && g.groups() > 1,
             Self::Pointwise => {
@@ -56,6 +61,7 @@ impl Algorithm {
                 let few = if input == Layout::Nchw { 16 } else { 8 };
                 g.groups() == 1 && g.in_channels() < few && Bands::new(g, input).is_some()
             }
+            Self::Grouped => Lanes::new(level, &Taps::forward(g)).is_some(),
             Self::Direct => true,
         }
     }
@@ -66,6 +72,7 @@ impl Algorithm {
             Self::Depthwise => "depthwise",
             Self::Pointwise => "pointwise",
             Self::FewChannels => "few-channels",
+            Self::Grouped => "grouped",
             Self::Direct => "direct",
         }
     }

@@ -12,8 +12,9 @@
 //! sum is a convolution with stride 1 over some of the taps, whose outputs lie `stride` apart.
 //! Nothing is multiplied with inserted zeros, and nothing is scattered.
 
+use super::lanes::Lanes;
 use super::taps::{Reduce, Tap, TapWeights, Taps};
-use super::{Conv2dGeometry, direct};
+use super::{Conv2dGeometry, direct, grouped};
 use crate::epilogue::Epilogue;
 use crate::error::KernelError;
 use crate::parallel;
@@ -35,9 +36,15 @@ pub(super) fn run(
     if reached * g.in_channels() < dx.len() {
         parallel::for_each_chunk(dx, CLEAR, |_, chunk| chunk.fill(0.0));
     }
-    for taps in &phases {
-        let weights = TapWeights::pack(level, taps, Reduce::Outputs, weight)?;
-        direct::run(level, taps, &weights, dy, &Epilogue::NONE, dx)?;
+    for taps in phases {
+        if let Some(lanes) = Lanes::new(level, &taps) {
+            let weights = lanes.pack(Reduce::Outputs, weight)?;
+            grouped::forward(level, &lanes, &weights, dy, &Epilogue::NONE, dx)?;
+        } else {
+            let taps = taps.flattened();
+            let weights = TapWeights::pack(level, &taps, Reduce::Outputs, weight)?;
+            direct::run(level, &taps, &weights, dy, &Epilogue::NONE, dx)?;
+        }
     }
     Ok(())
 }

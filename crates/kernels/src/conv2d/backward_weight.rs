@@ -44,7 +44,7 @@ pub(super) fn run(
     dy: &[f32],
     dweight: &mut [f32],
 ) -> Result<(), KernelError> {
-    let taps = Taps::forward(g);
+    let taps = Taps::forward(g).flattened();
     if taps.pixels() == 0 {
         dweight.fill(0.0);
         return Ok(());

@@ -12,6 +12,8 @@ pub(crate) mod copies;
 mod direct;
 mod few_channels;
 mod geometry;
+mod grouped;
+mod lanes;
 mod packed;
 pub mod reference;
 mod taps;
@@ -27,7 +29,9 @@ use crate::geometry::Layout;
 use crate::layout::transpose;
 use crate::view::View;
 use band::Bands;
+use lanes::Lanes;
 use striate_simd::{Buffer, Level};
+use taps::Taps;
 
 const OP: &str = "conv2d";
 
@@ -135,7 +139,10 @@ fn weight_gradient(
     if choose(g, Layout::Nhwc, level) == Algorithm::Depthwise {
         return dwconv::backward_weight(level, g, x, dy, dweight);
     }
-    backward_weight::run(level, g, x, dy, dweight)
+    match Lanes::new(level, &Taps::forward(g)) {
+        Some(lanes) => grouped::backward_weight(level, &lanes, x, dy, dweight),
+        None => backward_weight::run(level, g, x, dy, dweight),
+    }
 }
 
 /// An NCHW input as NHWC.

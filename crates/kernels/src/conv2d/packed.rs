@@ -2,8 +2,9 @@
 
 use super::algorithm::{Algorithm, choose};
 use super::band::Bands;
+use super::lanes::Lanes;
 use super::taps::{Reduce, TapWeights, Taps};
-use super::{Conv2dGeometry, OP, channels_last, direct, few_channels};
+use super::{Conv2dGeometry, OP, channels_last, direct, few_channels, grouped};
 use crate::dwconv;
 use crate::epilogue::Epilogue;
 use crate::error::{KernelError, check_len};
@@ -22,16 +23,18 @@ pub struct PackedWeights {
     geometry: Conv2dGeometry,
     input: Layout,
     algorithm: Algorithm,
-    weights: Packed,
+    form: Form,
 }
 
-/// The order that an algorithm reads weights in.
+/// The order of the weights.
 #[derive(Debug)]
-enum Packed {
-    /// `[taps][channels]`
+enum Form {
+    /// Rows of the right operand of a product, in panels of output channels.
+    Panels(TapWeights),
+    /// A weight for each tap and channel.
     Depthwise(Buffer<f32>),
-    /// Panels of columns, tap after tap.
-    Taps(TapWeights),
+    /// A lane of a vector for each output channel of a block of groups.
+    Lanes(Buffer<f32>),
 }
 
 impl PackedWeights {
@@ -48,12 +51,14 @@ impl PackedWeights {
     ) -> Result<Self, KernelError> {
         check_len(OP, "weight", weight.len(), g.weight_len())?;
         let algorithm = choose(g, input, level);
-        let weights = match algorithm {
-            Algorithm::Depthwise => Packed::Depthwise(dwconv::pack(g, weight)?),
-            Algorithm::FewChannels => Packed::Taps(few_channels::pack(level, g, weight)?),
-            Algorithm::Pointwise | Algorithm::Direct => {
-                let taps = Taps::forward(g);
-                Packed::Taps(TapWeights::pack(level, &taps, Reduce::Inputs, weight)?)
+        let taps = Taps::forward(g);
+        let form = match (algorithm, Lanes::new(level, &taps)) {
+            (Algorithm::Depthwise, _) => Form::Depthwise(dwconv::pack(g, weight)?),
+            (Algorithm::FewChannels, _) => Form::Panels(few_channels::pack(level, g, weight)?),
+            (Algorithm::Grouped, Some(lanes)) => Form::Lanes(lanes.pack(Reduce::Inputs, weight)?),
+            _ => {
+                let taps = taps.flattened();
+                Form::Panels(TapWeights::pack(level, &taps, Reduce::Inputs, weight)?)
             }
         };
         Ok(Self {
@@ -61,7 +66,7 @@ impl PackedWeights {
             geometry: *g,
             input,
             algorithm,
-            weights,
+            form,
         })
     }
 
@@ -93,13 +98,13 @@ impl PackedWeights {
         check_len(OP, "y", y.len(), g.y_len())?;
         let channels = g.out_channels();
         epilogue.check(OP, y.len() / channels, channels, channels)?;
-        match (&self.weights, self.algorithm, self.input) {
-            (Packed::Taps(weights), Algorithm::FewChannels, input) => {
+        match (&self.form, self.input) {
+            (Form::Panels(weights), input) if self.algorithm == Algorithm::FewChannels => {
                 let bands = Bands::new(g, input).ok_or_else(|| self.mismatch(g))?;
                 few_channels::forward(self.level, g, &bands, weights, x, epilogue, y)
             }
-            (_, _, Layout::Nhwc) => self.forward_nhwc(g, x, epilogue, y),
-            (_, _, Layout::Nchw) => self.forward_nhwc(g, &channels_last(g, x)?, epilogue, y),
+            (_, Layout::Nhwc) => self.forward_nhwc(g, x, epilogue, y),
+            (_, Layout::Nchw) => self.forward_nhwc(g, &channels_last(g, x)?, epilogue, y),
         }
     }
 
@@ -110,26 +115,33 @@ impl PackedWeights {
         epilogue: &Epilogue<'_>,
         y: &mut [f32],
     ) -> Result<(), KernelError> {
-        let weights = match &self.weights {
-            Packed::Depthwise(weights) => {
+        match &self.form {
+            Form::Depthwise(weights) => {
                 dwconv::forward(self.level, g, x, weights, epilogue, y);
-                return Ok(());
+                Ok(())
             }
-            Packed::Taps(weights) => weights,
-        };
-        if self.algorithm == Algorithm::Pointwise {
-            let product = Product {
-                rows: y.len() / g.out_channels(),
-                k_len: g.in_channels(),
-                a: x,
-                a_stride: g.in_channels(),
-                b: &weights.data,
-                panels: &weights.panels,
-            };
-            product.run(self.level, epilogue, Write::Replace, y, g.out_channels());
-            return Ok(());
+            Form::Panels(weights) if self.algorithm == Algorithm::Pointwise => {
+                let product = Product {
+                    rows: y.len() / g.out_channels(),
+                    k_len: g.in_channels(),
+                    a: x,
+                    a_stride: g.in_channels(),
+                    b: &weights.data,
+                    panels: &weights.panels,
+                };
+                product.run(self.level, epilogue, Write::Replace, y, g.out_channels());
+                Ok(())
+            }
+            Form::Panels(weights) => {
+                let taps = Taps::forward(g).flattened();
+                direct::run(self.level, &taps, weights, x, epilogue, y)
+            }
+            Form::Lanes(weights) => {
+                let taps = Taps::forward(g);
+                let lanes = Lanes::new(self.level, &taps).ok_or_else(|| self.mismatch(g))?;
+                grouped::forward(self.level, &lanes, weights, x, epilogue, y)
+            }
         }
-        direct::run(self.level, &Taps::forward(g), weights, x, epilogue, y)
     }
 
     fn mismatch(&self, g: &Conv2dGeometry) -> KernelError {

@@ -74,7 +74,6 @@ impl Taps {
             out_channels: g.out_channels(),
             groups: g.groups(),
         }
-        .flattened()
     }
 
     /// The same sum over images of one row, if pixels do not look at their neighbours.

@@ -12,8 +12,8 @@ pub(crate) const MAX_VECTORS: usize = 4;
 /// The small ones compute what the tall ones leave.
 pub(crate) const fn heights(name: &str, vectors: usize) -> &'static [usize] {
     match (name.as_bytes(), vectors) {
-        // 32 registers: 12 + 2, 24 + 3, 24 + 4 and 24 + 5 of them.
-        (b"avx512", 1) => &[12, 8, 7, 4, 2, 1],
+        // 32 registers: 14 + 2, 24 + 3, 24 + 4 and 24 + 5 of them.
+        (b"avx512", 1) => &[14, 12, 8, 7, 4, 2, 1],
         (b"avx512", 2) => &[12, 8, 7, 4, 2, 1],
         (b"avx512", 3) => &[8, 7, 4, 2, 1],
         (b"avx512", 4) => &[6, 4, 3, 2, 1],
@@ -49,6 +49,9 @@ const fn exists(name: &str, rows: usize, vectors: usize) -> bool {
 
 /// A piece of work that runs on tiles of one shape.
 pub(crate) trait TileKernel {
+    /// The widest tiles it runs on, in vectors.
+    const VECTORS: usize = MAX_VECTORS;
+
     /// Does the work. Implementations are `#[inline(always)]`, like all they call.
     fn run<S: Simd, const MR: usize, const NV: usize>(self, s: S);
 }
@@ -74,7 +77,7 @@ fn select<S: Simd, K: TileKernel>(s: S, rows: usize, vectors: usize, kernel: K) 
         };
     }
     shapes! {
-        1: 1 2 4 7 8 12;
+        1: 1 2 4 7 8 12 14;
         2: 1 2 3 4 6 7 8 12;
         3: 1 2 4 7 8;
         4: 1 2 3 4 6;
@@ -85,7 +88,7 @@ fn select<S: Simd, K: TileKernel>(s: S, rows: usize, vectors: usize, kernel: K) 
 #[inline(never)]
 fn enter<S: Simd, K: TileKernel, const MR: usize, const NV: usize>(s: S, kernel: K) {
     // Shapes that the level does not have are never compiled.
-    if const { exists(S::NAME, MR, NV) } {
+    if const { exists(S::NAME, MR, NV) && NV <= K::VECTORS } {
         s.vectorize(
             #[inline(always)]
             || kernel.run::<S, MR, NV>(s),
