@@ -5,6 +5,8 @@
 //! A kernel is added by calling it here and naming it in the list of `codegen-check`.
 
 use std::hint::black_box;
+use striate_kernels::conv2d::{self, Conv2dGeometry};
+use striate_kernels::epilogue::Epilogue;
 use striate_kernels::gemm::{Matrix, MatrixMut, Write, sgemm};
 use striate_simd::{Level, Simd, dispatch, math};
 
@@ -38,6 +40,28 @@ macro_rules! elementary {
 }
 elementary!(exp log sigmoid tanh erf);
 
+/// The three passes of a convolution for each algorithm.
+fn convolutions(level: Level) -> Result<(), Box<dyn std::error::Error>> {
+    for (inputs, outputs, groups) in [(32, 48, 1), (3, 48, 1), (32, 32, 8)] {
+        let (size, kernel, pad) = ([9; 2], [3; 2], [1; 4]);
+        let g = Conv2dGeometry::new(
+            1, inputs, size, outputs, kernel, [1; 2], pad, [1; 2], groups,
+        )?;
+        let x = black_box(vec![0.5; g.x_len()]);
+        let w = black_box(vec![0.25; g.weight_len()]);
+        let (mut y, mut dx, mut dw) = (
+            vec![0.0; g.y_len()],
+            vec![0.0; g.x_len()],
+            vec![0.0; g.weight_len()],
+        );
+        conv2d::forward(level, &g, &x, &w, &Epilogue::NONE, &mut y)?;
+        conv2d::backward_input(level, &g, &y, &w, &mut dx)?;
+        conv2d::backward_weight(level, &g, &x, &y, &mut dw)?;
+        black_box((&mut dx, &mut dw));
+    }
+    Ok(())
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let n = 192;
     let x = black_box(vec![0.5; n * n]);
@@ -51,6 +75,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         tanh(level, &x, &mut y);
         erf(level, &x, &mut y);
         let c = MatrixMut::new(&mut y, n, n)?;
+        convolutions(level)?;
         sgemm(
             level,
             Matrix::new(&x, n, n)?,

@@ -5,7 +5,7 @@ use super::lanes::{Lanes, Ring, Run, Strip};
 use crate::disjoint::{DisjointMut, TileMut};
 use crate::epilogue::Epilogue;
 use crate::error::KernelError;
-use crate::gemm::microkernel::{accumulate_lanes, zero};
+use crate::gemm::microkernel::{accumulate_lanes, accumulate_window, zero};
 use crate::gemm::store::Store;
 use crate::gemm::tile::{TileKernel, heights, run_tile};
 use crate::parallel::{self, Cut};
@@ -131,7 +131,18 @@ impl TileKernel for Forward<'_, '_, '_> {
                 for run in &self.plan.runs {
                     let weights = &self.weights[run.tap * k_len * S::LANES..];
                     let inputs = self.ring.at(x, run);
-                    accumulate_lanes(s, &mut acc, inputs, steps, run.count * k_len, weights);
+                    match (run.count, taps.stride[1]) {
+                        (3, 1) => {
+                            accumulate_window::<S, MR, 1>(s, &mut acc, inputs, k_len, weights);
+                        }
+                        (3, 2) => {
+                            accumulate_window::<S, MR, 2>(s, &mut acc, inputs, k_len, weights);
+                        }
+                        _ => {
+                            let terms = run.count * k_len;
+                            accumulate_lanes(s, &mut acc, inputs, steps, terms, weights);
+                        }
+                    }
                 }
                 let first = taps.out_pixel([self.image, y, self.strip.columns.start + x]);
                 let rows = std::array::from_fn(

@@ -309,14 +309,8 @@ impl<'a, 'r> Ring<'a, 'r> {
             out.fill(0.0);
             return;
         }
-        let mut index = [s.splat_i32(0); 16];
-        for (index, sources) in index
-            .iter_mut()
-            .zip(self.plan.sources.chunks_exact(S::LANES))
-        {
-            *index = s.to_i32(s.load(sources));
-        }
         let x0 = self.first * taps.stride[1];
+        let sources = &self.plan.sources[..];
         for (x, out) in out.chunks_exact_mut(k_len * S::LANES).enumerate() {
             let x = (x0 + x).wrapping_add_signed(self.plan.origin[1]);
             let pixel = if x < w {
@@ -330,9 +324,27 @@ impl<'a, 'r> Ring<'a, 'r> {
             } else {
                 s.splat(0.0)
             };
-            for (out, &index) in out.chunks_exact_mut(S::LANES).zip(&index) {
-                s.store(s.permute(pixel, index), out);
+            // The usual sizes without a loop.
+            match k_len {
+                4 => repeat::<S, 4>(s, pixel, sources, out),
+                8 => repeat::<S, 8>(s, pixel, sources, out),
+                _ => {
+                    let out = out.chunks_exact_mut(S::LANES);
+                    for (sources, out) in sources.chunks_exact(S::LANES).zip(out) {
+                        repeat::<S, 1>(s, pixel, sources, out);
+                    }
+                }
             }
         }
+    }
+}
+
+/// Writes `K` vectors whose lanes are those of `pixel` that `sources` tells.
+#[inline(always)]
+fn repeat<S: Simd, const K: usize>(s: S, pixel: S::F32, sources: &[f32], out: &mut [f32]) {
+    let (sources, out) = (&sources[..K * S::LANES], &mut out[..K * S::LANES]);
+    for k in 0..K {
+        let index = s.to_i32(s.load(&sources[k * S::LANES..]));
+        s.store(s.permute(pixel, index), &mut out[k * S::LANES..]);
     }
 }

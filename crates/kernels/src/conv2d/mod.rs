@@ -27,7 +27,7 @@ use crate::epilogue::Epilogue;
 use crate::error::{KernelError, check_len};
 use crate::geometry::Layout;
 use crate::layout::transpose;
-use crate::view::View;
+use crate::reduce::{ReduceGeometry, Reduction, reduce};
 use band::Bands;
 use lanes::Lanes;
 use striate_simd::{Buffer, Level};
@@ -158,13 +158,16 @@ fn channels_last(g: &Conv2dGeometry, x: &[f32]) -> Result<Buffer<f32>, KernelErr
 /// # Errors
 /// If a slice does not have the geometry's length.
 pub fn backward_bias(
-    _level: Level,
+    level: Level,
     g: &Conv2dGeometry,
     dy: &[f32],
     dbias: &mut [f32],
 ) -> Result<(), KernelError> {
     check_len(OP, "dy", dy.len(), g.y_len())?;
-    reference::backward_bias(g, &View::nhwc(dy, g.y_shape())?, dbias)
+    check_len(OP, "dbias", dbias.len(), g.out_channels())?;
+    let shape = [g.y_len() / g.out_channels(), g.out_channels()];
+    let sums = ReduceGeometry::new(&shape, &[shape[1], 1], &[0])?;
+    reduce(level, Reduction::Sum, &sums, dy, dbias)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 use super::*;
 use crate::epilogue::Activation;
 use crate::testing::{Random, assert_close, on_threads};
-use crate::view::ViewMut;
+use crate::view::{View, ViewMut};
 use proptest::prelude::*;
 use proptest::sample::select;
 use striate_simd::test_each_level;
@@ -78,6 +78,12 @@ fn exact_backward_weight(p: &Problem, layout: Layout) -> [Vec<f64>; 2] {
     })
 }
 
+fn exact_backward_bias(p: &Problem) -> [Vec<f64>; 2] {
+    exact(p, Layout::Nhwc, p.g.out_channels(), |g, [_, _, dy], db| {
+        reference::backward_bias(g, dy, db).unwrap();
+    })
+}
+
 fn compare(
     what: &str,
     level: Level,
@@ -122,6 +128,16 @@ fn check_all_passes(level: Level, p: &Problem) {
             pixels,
         );
     }
+    let mut db = vec![f32::NAN; g.out_channels()];
+    backward_bias(level, g, &p.dy, &mut db).unwrap();
+    compare(
+        "db",
+        level,
+        p,
+        &db,
+        &exact_backward_bias(p),
+        g.y_len() / g.out_channels(),
+    );
     let mut dx = vec![f32::NAN; g.x_len()];
     backward_input(level, g, &p.dy, &p.weight, &mut dx).unwrap();
     compare(

@@ -239,6 +239,75 @@ pub(crate) fn accumulate_lanes<S: Simd, const MR: usize>(
     *acc = sums;
 }
 
+/// Adds the products of three neighbouring taps at `MR` pixels, `STEP` (1 or 2) input pixels apart,
+/// whose `k_len` vectors follow one another in `a`, with the taps' vectors in `b`:
+/// `acc[i] += sum over t, k of a[((i * STEP + t) * k_len + k) * LANES ..] * b[(t * k_len + k) * LANES ..]`.
+/// Each vector of `a` is loaded once for all taps.
+///
+/// # Panics
+/// If a slice is too short.
+#[inline(always)]
+pub(crate) fn accumulate_window<S: Simd, const MR: usize, const STEP: usize>(
+    s: S,
+    acc: &mut [S::F32; MR],
+    a: &[f32],
+    k_len: usize,
+    b: &[f32],
+) {
+    const {
+        assert!(
+            STEP == 1 || STEP == 2,
+            "the window moves by one or two pixels"
+        );
+    };
+    let pixel = k_len * S::LANES;
+    assert!(
+        a.len() >= ((MR - 1) * STEP + 3).saturating_mul(pixel),
+        "the pixels are too few"
+    );
+    assert!(
+        b.len() >= 3_usize.saturating_mul(pixel),
+        "the taps are too few"
+    );
+    let mut sums = *acc;
+    for k in 0..k_len {
+        let (a, b) = (a[k * S::LANES..].as_ptr(), b[k * S::LANES..].as_ptr());
+        // SAFETY: `a` and `b` have `k_len` vectors for three pixels and taps, as just checked.
+        let [b0, b1, b2] = unsafe { load_three(s, b, pixel) };
+        // SAFETY: as before.
+        let [mut a0, mut a1, _] = unsafe { load_three(s, a, pixel) };
+        let mut next = a.wrapping_add((3 - STEP) * pixel);
+        for sum in &mut sums {
+            if STEP == 2 {
+                // SAFETY: `a` has `(MR - 1) * 2 + 3` pixels, of which this is one.
+                a1 = unsafe { s.load_ptr(next) };
+                next = next.wrapping_add(pixel);
+            }
+            // SAFETY: `a` has `(MR - 1) * STEP + 3` pixels, of which this is one.
+            let a2 = unsafe { s.load_ptr(next) };
+            next = next.wrapping_add(pixel);
+            *sum = s.mul_add(a2, b2, s.mul_add(a1, b1, s.mul_add(a0, b0, *sum)));
+            (a0, a1) = if STEP == 2 { (a2, a2) } else { (a1, a2) };
+        }
+    }
+    *acc = sums;
+}
+
+/// The vectors at `p`, `p + step` and `p + 2 * step`.
+///
+/// # Safety
+/// - Each of the three is readable for `LANES` elements.
+#[inline(always)]
+unsafe fn load_three<S: Simd>(s: S, p: *const f32, step: usize) -> [S::F32; 3] {
+    [0, 1, 2].map(
+        #[inline(always)]
+        |i| {
+            // SAFETY: the caller grants all three.
+            unsafe { s.load_ptr(p.wrapping_add(i * step)) }
+        },
+    )
+}
+
 /// The loop itself: row `i` advances by `a_step`, `b` by `b_step` elements.
 ///
 /// # Safety

@@ -16,7 +16,7 @@ use std::process::Command;
 
 /// Kernels that must be found, with a loop of multiply-adds, on every level with such an
 /// instruction: parts of the names of their functions.
-const REQUIRED: [&str; 7] = [
+const REQUIRED: [&str; 13] = [
     "codegen::axpy",
     "codegen::exp",
     "codegen::log",
@@ -24,6 +24,12 @@ const REQUIRED: [&str; 7] = [
     "codegen::tanh",
     "codegen::erf",
     "gemm::block::Block",
+    "conv2d::direct::Pixels",
+    "conv2d::backward_weight::Channels",
+    "conv2d::few_channels::Forward",
+    "conv2d::few_channels::Backward",
+    "conv2d::grouped::Forward",
+    "conv2d::grouped::Backward",
 ];
 
 /// The program that calls the kernels.
