@@ -20,9 +20,6 @@ use striate_simd::{Buffer, Level, Simd, dispatch};
 /// Copies of the gradient at most.
 const COPIES: usize = 16;
 
-/// Taps that keep their sums in registers.
-const TAPS: usize = 7;
-
 /// Computes `dweight`, `[channels, 1, kernel_h, kernel_w]`, from `x` and `dy`, both channels-last.
 pub(crate) fn run(
     level: Level,
@@ -81,35 +78,59 @@ impl Pass<'_> {
         for (tap, source) in self.rows.sources(row) {
             let x = &self.x[(image * self.rows.source_len() + source) * x_len..][..x_len];
             let sums = &mut sums[tap * self.columns.taps() * self.channels..];
-            for taps in run.starts.chunks(TAPS) {
-                for c in (0..self.channels).step_by(S::LANES) {
-                    self.taps(s, [x, dy], run, taps, c, sums);
-                }
+            let mut rest = &run.starts[..];
+            while !rest.is_empty() {
+                rest = match rest.len() {
+                    7.. => self.first_taps::<S, 7>(s, [x, dy], run, rest, sums),
+                    5.. => self.first_taps::<S, 5>(s, [x, dy], run, rest, sums),
+                    3.. => self.first_taps::<S, 3>(s, [x, dy], run, rest, sums),
+                    _ => self.first_taps::<S, 1>(s, [x, dy], run, rest, sums),
+                };
             }
         }
     }
 
-    /// The taps `taps` of one row of the filter and one vector of channels.
+    /// The first `N` of some taps of one row of the filter; returns the others.
     #[inline(always)]
-    fn taps<S: Simd>(
+    fn first_taps<'t, S: Simd, const N: usize>(
+        &self,
+        s: S,
+        lines: [&[f32]; 2],
+        run: &Run,
+        taps: &'t [(usize, isize)],
+        sums: &mut [f32],
+    ) -> &'t [(usize, isize)] {
+        let Some((taps, rest)) = taps.split_first_chunk::<N>() else {
+            return &[];
+        };
+        for c in (0..self.channels).step_by(S::LANES) {
+            self.taps(s, lines, run, taps, c, sums);
+        }
+        rest
+    }
+
+    /// The taps `taps` of one row of the filter, whose sums stay in registers, and one vector of
+    /// channels.
+    #[inline(always)]
+    fn taps<S: Simd, const N: usize>(
         &self,
         s: S,
         [x, dy]: [&[f32]; 2],
         run: &Run,
-        taps: &[(usize, isize)],
+        taps: &[(usize, isize); N],
         c: usize,
         sums: &mut [f32],
     ) {
         let width = S::LANES.min(self.channels - c);
-        let mut acc = [s.splat(0.0); TAPS];
+        let mut acc = [s.splat(0.0); N];
         for i in 0..run.count {
             let grad = self.vector(s, dy, i, c);
             let at = (i * run.source_step) as isize;
-            for (acc, &(_, start)) in acc.iter_mut().zip(taps) {
-                let at = at + start;
-                if run.inside.contains(&i) || (0..self.columns.source_len() as isize).contains(&at)
-                {
-                    *acc = s.mul_add(self.vector(s, x, at as usize, c), grad, *acc);
+            let whole = run.inside.contains(&i);
+            for t in 0..N {
+                let at = at + taps[t].1;
+                if whole || (0..self.columns.source_len() as isize).contains(&at) {
+                    acc[t] = s.mul_add(self.vector(s, x, at as usize, c), grad, acc[t]);
                 }
             }
         }

@@ -56,7 +56,9 @@ impl<'a> Store<'a> {
     ) {
         let width = NV * S::LANES;
         if out.row_len() != width || self.residual.is_some() || self.add {
-            return self.run_any(s, acc.as_flattened(), out, &rows);
+            // A copy, so that the sums themselves need no place in memory.
+            let copy = *acc;
+            return self.run_any(s, copy.as_flattened(), out, &rows);
         }
         let bias: [S::F32; NV] = std::array::from_fn(
             #[inline(always)]
