@@ -198,6 +198,10 @@ impl View {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use striate::train::data::Picture;
+
     use super::*;
 
     #[test]
@@ -233,9 +237,8 @@ mod tests {
     fn a_file_is_seen_as_in_training() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.png");
-        image::RgbImage::from_pixel(40, 20, image::Rgb([255, 255, 255]))
-            .save(&path)
-            .unwrap();
+        let white = Picture::new([20, 40], 1, vec![255; 800]).unwrap();
+        fs::write(&path, white.to_png().unwrap()).unwrap();
         let view = View {
             channels: 1,
             size: [10, 8],

@@ -55,17 +55,18 @@ const OUTSIDE: &[&str] = &[
     "clap",
     "ctrlc",
     "flate2",
-    "image",
     "indicatif",
     "matrixmultiply",
     "memmap2",
     "plotters",
+    "png",
     "rayon",
     "safetensors",
     "serde",
     "serde_json",
     "thiserror",
     "wide",
+    "zune-jpeg",
 ];
 
 /// Outside crates that only tests and benchmarks use.

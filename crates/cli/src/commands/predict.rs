@@ -5,14 +5,13 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use image::{ImageFormat, Rgb, RgbImage};
 use serde::Serialize;
 use striate::layers::probe;
 use striate::no_grad;
 use striate::train::data::Image;
 
 use crate::args::count;
-use crate::explain::{draw, probes};
+use crate::explain::{Canvas, draw, probes};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::setup::Trained;
@@ -166,22 +165,19 @@ fn print(report: &Report<'_>, several: bool, out: &mut Output) -> Result<(), Fai
 }
 
 /// What the network was shown, before normalisation.
-fn picture(image: &Image) -> RgbImage {
+fn picture(image: &Image) -> Canvas {
     let [h, w] = image.size();
     let values = image.values();
-    RgbImage::from_fn(w as u32, h as u32, |x, y| {
-        let at = |c: usize| {
+    Canvas::from_fn([w as u32, h as u32], |x, y| {
+        [0, 1, 2].map(|c: usize| {
             let plane = c.min(image.channels().saturating_sub(1)) * h * w;
             (255.0 * values[plane + y as usize * w + x as usize]).round() as u8
-        };
-        Rgb([at(0), at(1), at(2)])
+        })
     })
 }
 
 /// Writes a PNG file, whole or not at all.
-fn save(picture: &RgbImage, path: &Path) -> Result<(), Failure> {
-    let mut bytes = std::io::Cursor::new(Vec::new());
-    picture.write_to(&mut bytes, ImageFormat::Png)?;
-    striate::layers::safetensors::write_atomically(path, bytes.get_ref())
+fn save(drawing: &Canvas, path: &Path) -> Result<(), Failure> {
+    striate::layers::safetensors::write_atomically(path, &drawing.to_png()?)
         .map_err(|e| Failure::work(format!("cannot write {}: {e}", path.display())))
 }

@@ -10,9 +10,8 @@ mod font;
 mod panels;
 pub(crate) mod probes;
 
-use image::RgbImage;
-
-use canvas::{INK, WHITE, clipped, fill, picture, text, text_width};
+pub(crate) use canvas::Canvas;
+use canvas::{INK, WHITE, clipped, picture, text, text_width};
 use panels::{AXIS, MAP, PLOT, range};
 
 const MARGIN: u32 = 20;
@@ -48,7 +47,7 @@ pub(crate) struct Attention {
 }
 
 /// Draws what `attentions` did with `input`; `title` is one line.
-pub(crate) fn draw(input: &RgbImage, title: &str, attentions: &[Attention]) -> RgbImage {
+pub(crate) fn draw(input: &Canvas, title: &str, attentions: &[Attention]) -> Canvas {
     let rows = rows(attentions);
     let has_map = attentions
         .iter()
@@ -57,8 +56,7 @@ pub(crate) fn draw(input: &RgbImage, title: &str, attentions: &[Attention]) -> R
     let width = left + AXIS + BARS + MARGIN + if has_map { MAP + 2 * MARGIN } else { 0 };
     let content: u32 = rows.iter().map(|row| row_height(row)).sum();
     let height = TITLE + content.max(INPUT + MARGIN) + MARGIN;
-    let mut image = RgbImage::new(width, height);
-    fill(&mut image, [0, 0], [width, height], WHITE);
+    let mut image = Canvas::from_fn([width, height], |_, _| WHITE);
     text(
         &mut image,
         [MARGIN, MARGIN / 2],
@@ -110,10 +108,10 @@ fn row_height(row: &[Attention]) -> u32 {
 }
 
 fn draw_one(
-    image: &mut RgbImage,
+    image: &mut Canvas,
     [x, y]: [u32; 2],
     plot: u32,
-    input: &RgbImage,
+    input: &Canvas,
     attention: &Attention,
 ) {
     let Attention { path, values } = attention;
@@ -162,10 +160,10 @@ mod tests {
             .collect()
     }
 
-    fn digit() -> RgbImage {
-        RgbImage::from_fn(32, 32, |x, y| {
+    fn digit() -> Canvas {
+        Canvas::from_fn([32, 32], |x, y| {
             let distance = ((x as f32 - 16.0) / 7.0).hypot((y as f32 - 16.0) / 11.0);
-            image::Rgb([(255.0 * (1.0 - 4.0 * (distance - 1.0).abs()).max(0.0)) as u8; 3])
+            [(255.0 * (1.0 - 4.0 * (distance - 1.0).abs()).max(0.0)) as u8; 3]
         })
     }
 
@@ -198,7 +196,10 @@ mod tests {
     #[test]
     fn every_kind_is_drawn() {
         let image = draw(&digit(), "0.png: class 0 (98.7 %), se", &all());
-        let colours: std::collections::BTreeSet<[u8; 3]> = image.pixels().map(|p| p.0).collect();
+        let [width, height] = image.size();
+        let places = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
+        let colours: std::collections::BTreeSet<[u8; 3]> =
+            places.map(|(x, y)| image.pixel(x, y)).collect();
         assert!(colours.contains(&WHITE) && colours.contains(&INK));
         assert!(colours.contains(&colours::branch(0)) && colours.contains(&colours::branch(1)));
         assert!(
@@ -207,7 +208,7 @@ mod tests {
             colours.len()
         );
         if let Some(path) = std::env::var_os("STRIATE_TEST_PICTURE") {
-            image.save(path).unwrap();
+            std::fs::write(path, image.to_png().unwrap()).unwrap();
         }
     }
 
@@ -243,10 +244,10 @@ mod tests {
                 },
             ),
         ];
-        for input in [RgbImage::new(1, 1), RgbImage::new(300, 3)] {
-            let image = draw(&input, "", &odd);
-            assert!(image.width() > 0 && image.height() > 0);
+        for size in [[1, 1], [300, 3]] {
+            let input = Canvas::from_fn(size, |_, _| INK);
+            assert!(draw(&input, "", &odd).size().iter().all(|&n| n > 0));
         }
-        draw(&RgbImage::new(0, 0), "", &[]);
+        draw(&Canvas::from_fn([0, 0], |_, _| INK), "", &[]);
     }
 }

@@ -1,8 +1,6 @@
 //! The drawing of one attention's values.
 
-use image::RgbImage;
-
-use super::canvas::{Colour, FAINT, INK, WHITE, fill, picture, text, text_width};
+use super::canvas::{Canvas, Colour, FAINT, INK, WHITE, fill, picture, text, text_width};
 use super::colours;
 
 /// The height of a plot of bars.
@@ -13,7 +11,7 @@ pub(super) const AXIS: u32 = 34;
 pub(super) const MAP: u32 = 152;
 
 /// One bar a channel from 0 to 1, coloured by its height.
-pub(super) fn gates(image: &mut RgbImage, at: [u32; 2], size: [u32; 2], values: &[f32]) {
+pub(super) fn gates(image: &mut Canvas, at: [u32; 2], size: [u32; 2], values: &[f32]) {
     axis(image, at, size);
     let bars: Vec<Vec<(f32, Colour)>> = values
         .iter()
@@ -23,7 +21,7 @@ pub(super) fn gates(image: &mut RgbImage, at: [u32; 2], size: [u32; 2], values: 
 }
 
 /// One bar a channel, cut into the shares of the branches, the first branch at the bottom.
-pub(super) fn branches(image: &mut RgbImage, at: [u32; 2], size: [u32; 2], weights: &[Vec<f32>]) {
+pub(super) fn branches(image: &mut Canvas, at: [u32; 2], size: [u32; 2], weights: &[Vec<f32>]) {
     axis(image, at, size);
     let channels = weights.iter().map(Vec::len).min().unwrap_or(0);
     let bars: Vec<Vec<(f32, Colour)>> = (0..channels)
@@ -40,7 +38,7 @@ pub(super) fn branches(image: &mut RgbImage, at: [u32; 2], size: [u32; 2], weigh
 }
 
 /// A square of each branch's colour with its mean weight, on one line.
-pub(super) fn branch_legend(image: &mut RgbImage, [x, y]: [u32; 2], weights: &[Vec<f32>]) {
+pub(super) fn branch_legend(image: &mut Canvas, [x, y]: [u32; 2], weights: &[Vec<f32>]) {
     let mut left = x;
     for (m, branch) in weights.iter().enumerate() {
         let mean = branch.iter().sum::<f32>() / branch.len().max(1) as f32;
@@ -53,9 +51,9 @@ pub(super) fn branch_legend(image: &mut RgbImage, [x, y]: [u32; 2], weights: &[V
 
 /// The picture with a map of `size` over it, from the map's lowest value (dark) to its highest (bright).
 pub(super) fn map(
-    image: &mut RgbImage,
+    image: &mut Canvas,
     at: [u32; 2],
-    input: &RgbImage,
+    input: &Canvas,
     size: [usize; 2],
     values: &[f32],
 ) {
@@ -65,14 +63,14 @@ pub(super) fn map(
     for y in 0..drawn[1] {
         for x in 0..drawn[0] {
             let value = (bilinear(size, values, [x, y], drawn) - low) / spread;
-            let pixel = image.get_pixel_mut(at[0] + x, at[1] + y);
-            pixel.0 = colours::mix(pixel.0, colours::scale(value), 0.65);
+            let pixel = image.pixel_mut(at[0] + x, at[1] + y);
+            *pixel = colours::mix(*pixel, colours::scale(value), 0.65);
         }
     }
 }
 
 /// A strip of the scale's colours with the values at its ends.
-pub(super) fn map_legend(image: &mut RgbImage, [x, y]: [u32; 2], values: &[f32]) {
+pub(super) fn map_legend(image: &mut Canvas, [x, y]: [u32; 2], values: &[f32]) {
     let [low, high] = range(values);
     let (low, high) = (format!("{low:.2}"), format!("{high:.2}"));
     let start = x + text_width(2, &low) + 4;
@@ -94,7 +92,7 @@ pub(super) fn range(values: &[f32]) -> [f32; 2] {
     if low <= high { [low, high] } else { [0.0, 0.0] }
 }
 
-fn axis(image: &mut RgbImage, [x, y]: [u32; 2], [width, height]: [u32; 2]) {
+fn axis(image: &mut Canvas, [x, y]: [u32; 2], [width, height]: [u32; 2]) {
     for (share, label) in [(0, "1"), (1, "0.5"), (2, "0")] {
         let line = y + share * height / 2;
         fill(image, [x, line], [width, 1], FAINT);
@@ -105,7 +103,7 @@ fn axis(image: &mut RgbImage, [x, y]: [u32; 2], [width, height]: [u32; 2]) {
 
 /// Bars side by side over the whole width. With more bars than pixels a pixel shows the first of its bars.
 fn stacked(
-    image: &mut RgbImage,
+    image: &mut Canvas,
     [x, y]: [u32; 2],
     [width, height]: [u32; 2],
     bars: &[Vec<(f32, Colour)>],

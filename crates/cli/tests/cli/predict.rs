@@ -4,11 +4,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::support::{run, text};
-use image::{GrayImage, Luma, Rgb, RgbImage};
 use striate::layers::StateDict;
 use striate::layers::safetensors::{self, Metadata};
+use striate::train::data::Picture;
 use striate::{Philox, Tensor};
 use tempfile::TempDir;
+
+/// Writes a grey picture, or one of red, green and blue if there are three times as many values.
+fn save(path: &Path, size: [usize; 2], bytes: Vec<u8>) {
+    let channels = bytes.len() / (size[0] * size[1]);
+    let picture = Picture::new(size, channels, bytes).unwrap();
+    fs::write(path, picture.to_png().unwrap()).unwrap();
+}
 
 /// A run on few digits, with a picture beside it.
 fn trained(attention: &str) -> (TempDir, PathBuf, PathBuf) {
@@ -17,8 +24,8 @@ fn trained(attention: &str) -> (TempDir, PathBuf, PathBuf) {
     let line = format!("train --limit 64 --batch 32 --epochs 1 --attention {attention} --out");
     run(line.split(' ').chain([text(&folder)])).success();
     let picture = root.path().join("one.png");
-    let stroke = |x: u32, _| Luma([if (20..26).contains(&x) { 255 } else { 0 }]);
-    GrayImage::from_fn(45, 61, stroke).save(&picture).unwrap();
+    let stroke = |i| if (20..26).contains(&(i % 45)) { 255 } else { 0 };
+    save(&picture, [61, 45], (0..61 * 45).map(stroke).collect());
     (root, folder, picture)
 }
 
@@ -45,11 +52,11 @@ fn classes_come_with_probabilities_that_add_up() {
     assert_eq!(one["classes"].as_array().unwrap().len(), 1);
     assert_eq!(one["probability"], all["probability"]);
 
-    // The same picture in other colours: dark on white, and as a JPEG in red, green and blue.
-    let grey = image::open(&picture).unwrap().to_luma8();
+    // The same picture in other colours: dark on white, and one in red, green and blue.
+    let mut dark = Picture::read(&picture).unwrap();
+    dark.bytes_mut().iter_mut().for_each(|v| *v = 255 - *v);
     let inverted = root.path().join("inverted.png");
-    let dark = GrayImage::from_fn(45, 61, |x, y| Luma([255 - grey.get_pixel(x, y)[0]]));
-    dark.save(&inverted).unwrap();
+    fs::write(&inverted, dark.to_png().unwrap()).unwrap();
     let command = [
         "predict",
         text(&folder),
@@ -60,11 +67,10 @@ fn classes_come_with_probabilities_that_add_up() {
     let same = &run(command).objects()[0];
     let difference = same["probability"].as_f64().unwrap() - all["probability"].as_f64().unwrap();
     assert!(difference.abs() < 1e-4, "{difference}");
-    let jpeg = root.path().join("colour.jpg");
-    RgbImage::from_fn(200, 100, |x, y| Rgb([x as u8, y as u8, 9]))
-        .save(&jpeg)
-        .unwrap();
-    let text_lines = run(["predict", text(&folder), text(&jpeg), text(&picture)]).success();
+    let colour = root.path().join("colour.png");
+    let gradient = (0..100).flat_map(|y| (0..200).flat_map(move |x| [x, y, 9]));
+    save(&colour, [100, 200], gradient.collect());
+    let text_lines = run(["predict", text(&folder), text(&colour), text(&picture)]).success();
     assert_eq!(text_lines.lines().count(), 2 * (1 + 3), "{text_lines}");
     assert!(text_lines.contains('%'));
 }
@@ -88,12 +94,10 @@ fn each_attention_is_drawn() {
         );
         let drawing = PathBuf::from(objects[0]["explanation"].as_str().unwrap());
         assert_eq!(drawing, folder.join("explain").join("one.png"));
-        let drawn = image::open(&drawing).unwrap().to_rgb8();
-        let ink = drawn.pixels().filter(|p| p.0 != [255; 3]).count();
-        assert!(
-            drawn.width() > 600 && drawn.height() > 300 && ink > 10_000,
-            "{attention}"
-        );
+        let drawn = Picture::read(&drawing).unwrap();
+        let ink = drawn.bytes().chunks(3).filter(|p| p != &[255; 3]).count();
+        let [height, width] = drawn.size();
+        assert!(width > 600 && height > 300 && ink > 10_000, "{attention}");
         let elsewhere = root.path().join("pictures");
         let twice = [
             "predict",

@@ -309,94 +309,39 @@ fn averages_count_what_pytorch_counts() {
 
 #[test]
 fn impossible_windows_are_refused() {
-    let new = |input, window| PoolGeometry::new("pool", input, window);
     let window = PoolWindow::new(3, 1);
-    assert!(new([1, 1, 2, 5], window).is_err(), "larger than the image");
-    assert!(
-        new(
-            [1, 1, 5, 5],
-            PoolWindow {
-                padding: [2; 4],
-                ..window
-            }
-        )
-        .is_err()
-    );
-    assert!(
-        new(
-            [1, 1, 5, 5],
-            PoolWindow {
-                stride: [0, 1],
-                ..window
-            }
-        )
-        .is_err()
-    );
-    assert!(
-        new(
-            [1, 1, 5, 5],
-            PoolWindow {
-                dilation: [1, 0],
-                ..window
-            }
-        )
-        .is_err()
-    );
-    assert!(
-        new(
-            [1, 1, 5, 5],
-            PoolWindow {
-                kernel: [0, 1],
-                ..window
-            }
-        )
-        .is_err()
-    );
     let huge = usize::MAX;
-    assert!(
-        new(
-            [1, 1, 5, 5],
-            PoolWindow {
-                kernel: [huge, 3],
-                ..window
-            }
-        )
-        .is_err()
-    );
-    assert!(
-        new(
-            [1, 1, 5, 5],
-            PoolWindow {
-                dilation: [huge, 3],
-                ..window
-            }
-        )
-        .is_err()
-    );
-    assert!(
-        new(
-            [1, 1, 5, 5],
-            PoolWindow {
-                padding: [huge; 4],
-                ..window
-            }
-        )
-        .is_err()
-    );
-    assert!(new([huge, 0, 5, 5], window).is_err());
-    assert!(
-        new(
-            [1, 1, 5, 5],
-            PoolWindow {
-                stride: [huge; 2],
-                ceil_mode: true,
-                ..window
-            }
-        )
-        .is_ok()
-    );
+    let refused = |input, window, rule: &str| {
+        let error = PoolGeometry::new("pool", input, window).unwrap_err();
+        assert!(error.to_string().contains(rule), "{window:?}: {error}");
+    };
+    let small = [1, 1, 5, 5];
+    let positive = "must be positive";
+    let stride = [0, 1];
+    refused(small, PoolWindow { stride, ..window }, positive);
+    let dilation = [1, 0];
+    refused(small, PoolWindow { dilation, ..window }, positive);
+    let kernel = [0, 1];
+    refused(small, PoolWindow { kernel, ..window }, positive);
+    let padding = [2; 4];
+    refused(small, PoolWindow { padding, ..window }, "at most half");
+    let padding = [huge; 4];
+    refused(small, PoolWindow { padding, ..window }, "at most half");
+    let kernel = [huge, 3];
+    refused(small, PoolWindow { kernel, ..window }, "address space");
+    let dilation = [huge, 3];
+    refused(small, PoolWindow { dilation, ..window }, "address space");
+    refused([1, 1, 2, 5], window, "not be larger than the padded input");
+    refused([huge, 0, 5, 5], window, "address space");
+
+    let far = PoolWindow {
+        stride: [huge; 2],
+        ceil_mode: true,
+        ..window
+    };
+    assert!(PoolGeometry::new("pool", small, far).is_ok());
     assert!(AdaptivePoolGeometry::new("pool", [1, 1, 0, 5], [1, 1]).is_err());
-    assert!(AdaptivePoolGeometry::new("pool", [1, 1, 5, 5], [huge, 1]).is_err());
+    assert!(AdaptivePoolGeometry::new("pool", small, [huge, 1]).is_err());
     assert!(AdaptivePoolGeometry::new("pool", [0, 1, 5, 5], [2, 2]).is_ok());
 }
 

@@ -53,6 +53,12 @@ impl Fold {
         }
     }
 
+    /// Whether the second operand matters.
+    #[inline(always)]
+    fn takes_two(self) -> bool {
+        matches!(self, Self::Product | Self::Deviation | Self::Ties)
+    }
+
     fn join_f64(self, a: f64, b: f64) -> f64 {
         match self {
             Self::Sum | Self::Product | Self::Deviation | Self::Ties => a + b,
@@ -223,7 +229,8 @@ fn fold_rows<S: Simd>(
     steps: &Range<usize>,
 ) -> f64 {
     let [a_row, b_row] = g.reduced.rows().strides;
-    let b_repeats = g.reduced.columns().strides[1] == 0;
+    // What the operation does not read may as well repeat: one loop the less.
+    let b_repeats = !op.takes_two() || g.reduced.columns().strides[1] == 0;
     let mut total = f64::from(op.neutral());
     g.reduced.for_each_tile(
         steps.clone(),
@@ -276,35 +283,30 @@ fn fold_columns<S: Simd>(
     let n = totals.len();
     let mut at = 0;
     while at + COLUMN_VECTORS * S::LANES <= n {
-        fold_vectors::<S, COLUMN_VECTORS>(s, op, g, (a, b), at, n, steps, totals);
+        fold_vectors::<S, COLUMN_VECTORS>(s, op, g, (a, b), at, steps, totals);
         at += COLUMN_VECTORS * S::LANES;
     }
     while at < n {
-        fold_vectors::<S, 1>(s, op, g, (a, b), at, n, steps, totals);
+        fold_vectors::<S, 1>(s, op, g, (a, b), at, steps, totals);
         at += S::LANES;
     }
 }
 
-/// The folds of the outputs from `at`, `V` vectors of them but none from `end` on.
+/// The folds of the outputs from `at`, `V` vectors of them, of which a single one may be cut off.
 #[inline(always)]
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the inside of one loop of `fold_columns`"
-)]
 fn fold_vectors<S: Simd, const V: usize>(
     s: S,
     op: Fold,
     g: &ReduceGeometry,
     (a, b): (&[f32], &[f32]),
     at: usize,
-    end: usize,
     steps: &Range<usize>,
     totals: &mut [f64],
 ) {
-    let b_repeats = g.kept.columns().strides[2] == 0;
+    let b_repeats = !op.takes_two() || g.kept.columns().strides[2] == 0;
     let ([a_row, b_row], [a_step, b_step]) =
         (g.reduced.rows().strides, g.reduced.columns().strides);
-    let whole = at + V * S::LANES <= end;
+    let end = totals.len();
     let mut acc = [s.splat(op.neutral()); V];
     g.reduced.for_each_tile(
         steps.clone(),
@@ -317,11 +319,11 @@ fn fold_vectors<S: Simd, const V: usize>(
                     let (a, b) = (&a[c * a_step..], &b[c * b_step..]);
                     for v in 0..V {
                         let lane = at + v * S::LANES;
-                        let a = load(s, a, lane, end, whole);
+                        let a = load::<S, V>(s, a, lane, end);
                         let b = if b_repeats {
                             s.splat(b[0])
                         } else {
-                            load(s, b, lane, end, whole)
+                            load::<S, V>(s, b, lane, end)
                         };
                         acc[v] = op.step(s, acc[v], a, b);
                     }
@@ -339,10 +341,10 @@ fn fold_vectors<S: Simd, const V: usize>(
     }
 }
 
-/// The vector at `at`, of which `end` may cut off lanes unless it is `whole`.
+/// The vector at `at`, one of `V`, of which `end` may cut off lanes if it is alone.
 #[inline(always)]
-fn load<S: Simd>(s: S, x: &[f32], at: usize, end: usize, whole: bool) -> S::F32 {
-    if whole {
+fn load<S: Simd, const V: usize>(s: S, x: &[f32], at: usize, end: usize) -> S::F32 {
+    if V > 1 {
         s.load(&x[at..])
     } else {
         s.load_partial(&x[at..end])

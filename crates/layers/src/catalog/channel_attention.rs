@@ -2,7 +2,7 @@
 
 use striate_tensor::Result;
 
-use super::{Catalogued, Entry, Example, Options};
+use super::{Catalogued, Entry, Example, Make, Options};
 use crate::{
     Gate, Rounding, SeBottleneckConfig, SePosition, Squeeze, SqueezeExciteConfig, VarBuilder,
 };
@@ -84,6 +84,19 @@ const INVALID_BOTTLENECKS: &[&str] = &[
     r#"{"in_channels": 8, "width": 8, "out_channels": 8, "reduction": 2, "stride": 0}"#,
 ];
 
+/// The bottleneck with the gate in one of the paper's positions, over all of its channels.
+const fn bottleneck_entry(name: &'static str, description: &'static str, make: Make) -> Entry {
+    Entry {
+        name,
+        description,
+        paper: PAPER,
+        examples: BOTTLENECKS,
+        counts: &[(WIDE, 70_400 + 8_464)],
+        invalid: INVALID_BOTTLENECKS,
+        make,
+    }
+}
+
 /// The bottleneck with 256 channels and a width of 64 has 70 400 parameters without attention.
 const WIDE: &str = r#"{"in_channels": 256, "width": 64, "out_channels": 256}"#;
 
@@ -161,49 +174,32 @@ pub(super) const ENTRIES: &[Entry] = &[
         ],
         make: se_nosqueeze,
     },
+    bottleneck_entry(
+        "se_standard",
+        "bottleneck with squeeze-and-excitation at the end of its branch",
+        |o, vb| bottleneck(SePosition::Standard, o, vb),
+    ),
+    bottleneck_entry(
+        "se_pre",
+        "bottleneck with squeeze-and-excitation before its branch",
+        |o, vb| bottleneck(SePosition::Pre, o, vb),
+    ),
+    bottleneck_entry(
+        "se_post",
+        "bottleneck with squeeze-and-excitation after the sum",
+        |o, vb| bottleneck(SePosition::Post, o, vb),
+    ),
+    bottleneck_entry(
+        "se_identity",
+        "bottleneck with squeeze-and-excitation on its shortcut",
+        |o, vb| bottleneck(SePosition::Identity, o, vb),
+    ),
     Entry {
-        name: "se_standard",
-        description: "bottleneck with squeeze-and-excitation at the end of its branch",
-        paper: PAPER,
-        examples: BOTTLENECKS,
-        counts: &[(WIDE, 70_400 + 8_464)],
-        invalid: INVALID_BOTTLENECKS,
-        make: |o, vb| bottleneck(SePosition::Standard, o, vb),
-    },
-    Entry {
-        name: "se_pre",
-        description: "bottleneck with squeeze-and-excitation before its branch",
-        paper: PAPER,
-        examples: BOTTLENECKS,
-        counts: &[(WIDE, 70_400 + 8_464)],
-        invalid: INVALID_BOTTLENECKS,
-        make: |o, vb| bottleneck(SePosition::Pre, o, vb),
-    },
-    Entry {
-        name: "se_post",
-        description: "bottleneck with squeeze-and-excitation after the sum",
-        paper: PAPER,
-        examples: BOTTLENECKS,
-        counts: &[(WIDE, 70_400 + 8_464)],
-        invalid: INVALID_BOTTLENECKS,
-        make: |o, vb| bottleneck(SePosition::Post, o, vb),
-    },
-    Entry {
-        name: "se_identity",
-        description: "bottleneck with squeeze-and-excitation on its shortcut",
-        paper: PAPER,
-        examples: BOTTLENECKS,
-        counts: &[(WIDE, 70_400 + 8_464)],
-        invalid: INVALID_BOTTLENECKS,
-        make: |o, vb| bottleneck(SePosition::Identity, o, vb),
-    },
-    Entry {
-        name: "se_conv3x3",
-        description: "bottleneck with squeeze-and-excitation after its 3x3 convolution",
-        paper: PAPER,
-        examples: BOTTLENECKS,
         counts: &[(WIDE, 70_400 + 2 * 64 * 4 + 68)],
-        invalid: INVALID_BOTTLENECKS,
-        make: |o, vb| bottleneck(SePosition::Conv3x3, o, vb),
+        ..bottleneck_entry(
+            "se_conv3x3",
+            "bottleneck with squeeze-and-excitation after its 3x3 convolution",
+            |o, vb| bottleneck(SePosition::Conv3x3, o, vb),
+        )
     },
 ];

@@ -40,6 +40,9 @@ impl<M: Module> Catalogued for M {
     }
 }
 
+/// Builds a module from the options of a configuration.
+type Make = fn(&Options<'_>, &VarBuilder) -> Result<Box<dyn Catalogued>>;
+
 /// A module in the catalogue.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
@@ -55,7 +58,7 @@ pub struct Entry {
     pub counts: &'static [(&'static str, usize)],
     /// Configurations that must be refused.
     pub invalid: &'static [&'static str],
-    make: fn(&Options<'_>, &VarBuilder) -> Result<Box<dyn Catalogued>>,
+    make: Make,
 }
 
 /// A configuration and shapes that fit it.

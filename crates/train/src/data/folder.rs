@@ -3,22 +3,14 @@
 //! The classes are the names of the subfolders in sorted order. Files are found when the data set is opened and read when they
 //! are asked for. Every picture is scaled so that it covers the wanted size, and its centre cut out.
 
-use std::fs::{self, File};
-use std::io::BufReader;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use image::imageops::FilterType;
-use image::{DynamicImage, ImageReader, Limits};
-
-use super::{Dataset, Image, Sample, check_index, hold_out};
+use super::picture::MAX_SIDE;
+use super::resample::cover;
+use super::{Dataset, Image, Picture, Sample, check_index, hold_out};
 use crate::error::{Error, Result, malformed};
-
-/// The largest side of a picture that is read.
-pub const MAX_SIDE: u32 = 1 << 15;
-
-/// What memory the decoding of one picture may take, in bytes.
-pub const MAX_DECODED: u64 = 1 << 29;
 
 /// Out of this many pictures of a class one is held out, where no folder for testing exists.
 pub const HOLD_OUT_EVERY: usize = 5;
@@ -161,45 +153,14 @@ pub fn open_pair(
 /// Reads one JPEG or PNG file, scales it to cover `size` and cuts out the centre; values in 0 to 1.
 ///
 /// # Errors
-/// When the file cannot be read, is no picture, is damaged, or is larger than [`MAX_SIDE`] or [`MAX_DECODED`].
+/// As [`Picture::read`].
 pub fn read(path: &Path, size: [usize; 2], colours: Colours) -> Result<Image> {
-    let file = File::open(path).map_err(|e| Error::io("read", path, e))?;
-    let reader = ImageReader::new(BufReader::new(file)).with_guessed_format();
-    let mut reader = reader.map_err(|e| Error::io("read", path, e))?;
-    let mut limits = Limits::no_limits();
-    limits.max_image_width = Some(MAX_SIDE);
-    limits.max_image_height = Some(MAX_SIDE);
-    limits.max_alloc = Some(MAX_DECODED);
-    reader.limits(limits);
-    let picture = reader
-        .decode()
-        .map_err(|e| Error::malformed(path, malformed!("{e}")))?;
-    fit(&picture, size, colours)
-}
-
-fn fit(picture: &DynamicImage, [h, w]: [usize; 2], colours: Colours) -> Result<Image> {
-    // Sides are at most MAX_SIDE: the casts keep them whole.
-    let fitted = if (picture.height() as usize, picture.width() as usize) == (h, w) {
-        picture.clone()
-    } else {
-        picture.resize_to_fill(w as u32, h as u32, FilterType::Triangle)
+    let picture = Picture::read(path)?;
+    let picture = match colours {
+        Colours::Grey => picture.into_grey(),
+        Colours::Rgb => picture.into_rgb(),
     };
-    let channels = colours.channels();
-    let interleaved = match colours {
-        Colours::Grey => fitted.to_luma8().into_raw(),
-        Colours::Rgb => fitted.to_rgb8().into_raw(),
-    };
-    let mut values = Vec::with_capacity(interleaved.len());
-    for c in 0..channels {
-        values.extend(
-            interleaved
-                .iter()
-                .skip(c)
-                .step_by(channels)
-                .map(|&b| f32::from(b) / 255.0),
-        );
-    }
-    Image::new(channels, [h, w], values)
+    cover(&picture, size)
 }
 
 fn subfolders(root: &Path) -> Result<Vec<String>> {
@@ -240,21 +201,26 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
 
 #[cfg(test)]
 mod tests {
-    use image::{GrayImage, Luma, Rgb, RgbImage};
-
     use super::*;
+
+    fn save(path: &Path, size: [usize; 2], pixel: &[u8]) {
+        let bytes = pixel.repeat(size[0] * size[1]);
+        let picture = Picture::new(size, pixel.len(), bytes).unwrap();
+        fs::write(path, picture.to_png().unwrap()).unwrap();
+    }
 
     fn example() -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         for class in ["cats", "ants"] {
             fs::create_dir(root.path().join(class)).unwrap();
         }
-        let red = RgbImage::from_pixel(4, 2, Rgb([255, 0, 51]));
-        red.save(root.path().join("cats/b.png")).unwrap();
-        red.save(root.path().join("cats/a.jpg")).unwrap();
-        GrayImage::from_pixel(2, 2, Luma([102]))
-            .save(root.path().join("ants/x.PNG"))
-            .unwrap();
+        save(&root.path().join("cats/b.png"), [2, 4], &[255, 0, 51]);
+        fs::write(
+            root.path().join("cats/a.jpg"),
+            include_bytes!("testdata/red.jpg"),
+        )
+        .unwrap();
+        save(&root.path().join("ants/x.PNG"), [2, 2], &[102]);
         fs::write(root.path().join("ants/.hidden.png"), "no picture").unwrap();
         fs::write(root.path().join("ants/notes.txt"), "no picture").unwrap();
         root
@@ -283,13 +249,6 @@ mod tests {
         );
         let grey = Folder::open(root.path(), [2, 2], Colours::Grey).unwrap();
         assert_eq!(grey.get(0).unwrap().image.values(), [0.4; 4]);
-    }
-
-    #[test]
-    fn a_picture_is_cut_at_its_centre() {
-        let picture = GrayImage::from_fn(6, 2, |x, _| Luma([51 * x as u8]));
-        let image = fit(&picture.into(), [2, 2], Colours::Grey).unwrap();
-        assert_eq!(image.values(), [0.4, 0.6, 0.4, 0.6]);
     }
 
     #[test]

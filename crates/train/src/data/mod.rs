@@ -18,6 +18,8 @@ pub mod gzip;
 pub mod idx;
 mod image;
 mod image_set;
+pub mod picture;
+mod resample;
 mod subset;
 
 use std::fmt::Debug;
@@ -25,6 +27,7 @@ use std::fmt::Debug;
 pub use image::Image;
 pub(crate) use image::volume;
 pub use image_set::ImageSet;
+pub use picture::Picture;
 pub use subset::{Subset, hold_out};
 
 use crate::error::{Error, Result};
