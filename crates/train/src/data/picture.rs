@@ -188,7 +188,11 @@ fn decode_png(bytes: &[u8]) -> Result<Picture, Malformed> {
 }
 
 fn decode_jpeg(bytes: &[u8]) -> Result<Picture, Malformed> {
-    let failed = |e: zune_jpeg::errors::DecodeErrors| malformed!("{e}");
+    let failed = |e: zune_jpeg::errors::DecodeErrors| {
+        // Some messages are longer than a line.
+        let message = e.to_string();
+        malformed!("{}", message.lines().next().unwrap_or("damaged"))
+    };
     let options = DecoderOptions::default()
         .set_max_width(MAX_SIDE as usize)
         .set_max_height(MAX_SIDE as usize)
