@@ -75,11 +75,15 @@ impl Block {
     /// A zeroed block, if the system grants it.
     fn new(bytes: usize) -> Option<Self> {
         if bytes >= LARGE && cfg!(any(unix, windows)) {
-            let map = MmapMut::map_anon(bytes + HUGE_PAGE).ok()?;
+            // Whole huge pages, or the system gives none; a remainder of less than half a page goes without.
+            let huge = (bytes + HUGE_PAGE / 2) / HUGE_PAGE * HUGE_PAGE;
+            let map = MmapMut::map_anon(bytes.max(huge) + HUGE_PAGE).ok()?;
             let offset = map.as_ptr().align_offset(HUGE_PAGE).min(HUGE_PAGE);
             // Advice: without huge pages the block is as good, only slower to touch first.
             #[cfg(target_os = "linux")]
-            let _ = map.advise_range(memmap2::Advice::HugePage, offset, bytes);
+            let _ = map.advise_range(memmap2::Advice::HugePage, offset, huge);
+            #[cfg(not(target_os = "linux"))]
+            let _ = huge;
             return Some(Self {
                 memory: Memory::Mapping(map),
                 offset,

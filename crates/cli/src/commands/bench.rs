@@ -10,13 +10,14 @@ use striate::kernels::epilogue::Epilogue;
 use striate::kernels::{parallel, peak};
 use striate::layers::{self, Module, VarBuilder, set_training};
 use striate::models::DEFAULT;
-use striate::simd::Level;
+use striate::simd::{Level, memory};
 use striate::train::optim::{Optimizer, OptimizerConfig, SgdConfig};
 use striate::{Buffer, DType, Philox, Tensor, no_grad, with_level};
 
 use crate::convolution::Convolution;
 use crate::dims::{self, joined};
 use crate::failure::Failure;
+use crate::machine;
 use crate::network::{Network, Slots};
 use crate::output::Output;
 
@@ -114,6 +115,19 @@ struct Measured<'a> {
     gflops: f64,
     /// Of what as many cores as there are threads could do, measured right after.
     share_of_peak: f64,
+    /// The most memory in use by tensors and workspaces.
+    peak_bytes: usize,
+    /// Where the system tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    page_faults_per_run: Option<f64>,
+}
+
+/// What was measured.
+struct Runs {
+    /// Shortest first.
+    times: Vec<Duration>,
+    page_faults: Option<u64>,
+    peak_bytes: usize,
 }
 
 impl Bench {
@@ -135,22 +149,26 @@ impl How {
         })
     }
 
-    /// The durations of `work`, shortest first.
-    fn time(
-        &self,
-        mut work: impl FnMut() -> Result<(), Failure>,
-    ) -> Result<Vec<Duration>, Failure> {
+    /// Runs `work` again and again.
+    fn time(&self, mut work: impl FnMut() -> Result<(), Failure>) -> Result<Runs, Failure> {
         for _ in 0..WARM_UP {
             work()?;
         }
+        memory::reset_peak();
+        let faults_before = machine::page_faults();
         let (start, mut times) = (Instant::now(), Vec::new());
         while times.len() < LEAST || start.elapsed() < self.seconds {
             let one = Instant::now();
             work()?;
             times.push(one.elapsed());
         }
+        let page_faults = machine::page_faults().zip(faults_before);
         times.sort_unstable();
-        Ok(times)
+        Ok(Runs {
+            times,
+            page_faults: page_faults.map(|(after, before)| after - before),
+            peak_bytes: memory::stats().peak,
+        })
     }
 }
 
@@ -166,7 +184,7 @@ impl NetworkArgs {
         let multiply_adds = layers::summary(&built, &input)?.multiply_adds;
         let x = Tensor::randn(input, &mut Philox::new(0))?;
         for level in self.how.levels()? {
-            let times = with_level(level, || {
+            let runs = with_level(level, || {
                 if self.train {
                     self.time_training(&built, &x)
                 } else {
@@ -184,14 +202,14 @@ impl NetworkArgs {
                 pass,
                 level,
                 multiply_adds,
-                &times,
+                &runs,
                 out,
             )?;
         }
         Ok(())
     }
 
-    fn time_forward(&self, network: &dyn Module, x: &Tensor) -> Result<Vec<Duration>, Failure> {
+    fn time_forward(&self, network: &dyn Module, x: &Tensor) -> Result<Runs, Failure> {
         set_training(network, false);
         self.how.time(|| {
             black_box(no_grad(|| network.forward(x))?);
@@ -199,7 +217,7 @@ impl NetworkArgs {
         })
     }
 
-    fn time_training(&self, network: &dyn Module, x: &Tensor) -> Result<Vec<Duration>, Failure> {
+    fn time_training(&self, network: &dyn Module, x: &Tensor) -> Result<Runs, Failure> {
         set_training(network, true);
         let labels = Tensor::zeros([x.shape()[0]], DType::I64)?;
         let mut optimizer = Optimizer::new(network, OptimizerConfig::Sgd(SgdConfig::default()))?;
@@ -219,14 +237,14 @@ fn bench_conv2d(convolution: &Convolution, how: &How, out: &mut Output) -> Resul
     for level in how.levels()? {
         let packed = PackedWeights::new(level, &g, convolution.layout(), &weight)?;
         let name = packed.algorithm().name(&g, level);
-        let times = how.time(|| Ok(packed.forward(&g, &x, &Epilogue::NONE, &mut y)?))?;
+        let runs = how.time(|| Ok(packed.forward(&g, &x, &Epilogue::NONE, &mut y)?))?;
         report(
             &name,
             &g.x_shape(),
             "forward",
             level,
             g.multiply_adds() as u64,
-            &times,
+            &runs,
             out,
         )?;
     }
@@ -239,9 +257,10 @@ fn report(
     pass: &'static str,
     level: Level,
     multiply_adds: u64,
-    times: &[Duration],
+    measured: &Runs,
     out: &mut Output,
 ) -> Result<(), Failure> {
+    let times = &measured.times;
     let median = times[times.len() / 2].as_secs_f64().max(1e-9);
     let gflops = 2e-9 * multiply_adds as f64 / median;
     let measured = Measured {
@@ -256,6 +275,8 @@ fn report(
         images_per_second: input[0] as f64 / median,
         gflops,
         share_of_peak: gflops / (peak::gflops(level) * parallel::threads() as f64),
+        peak_bytes: measured.peak_bytes,
+        page_faults_per_run: measured.page_faults.map(|f| f as f64 / times.len() as f64),
     };
     out.object(&measured)?;
     let Measured {

@@ -4,14 +4,16 @@
 //! number of threads. One task runs on the calling thread; a cut should therefore give one task when the work is not
 //! worth waking another thread, which is what [`Cut`] does.
 
+mod cut;
+mod region;
+mod team;
+mod wait;
+
+pub use cut::Cut;
+
 use crate::disjoint::DisjointMut;
-use rayon::prelude::*;
-use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-
-/// Work worth a task of its own, in units of one `f32` read, computed on and written: some tens of microseconds.
-const TASK_COST: usize = 1 << 15;
 
 /// The most threads that [`set_threads`] starts.
 pub const MAX_THREADS: usize = 1024;
@@ -65,10 +67,11 @@ pub fn for_each(tasks: usize, f: impl Fn(usize) + Sync) {
 
 /// The one place that enters the pool: compiled once, not once a caller.
 fn run(tasks: usize, f: &(dyn Fn(usize) + Sync)) {
-    if tasks <= 1 || threads() == 1 {
+    let threads = if tasks <= 1 { 1 } else { threads() };
+    if threads <= 1 {
         (0..tasks).for_each(f);
     } else {
-        (0..tasks).into_par_iter().with_max_len(1).for_each(f);
+        team::run(threads, tasks, f);
     }
 }
 
@@ -141,93 +144,5 @@ pub fn for_each_chunk2<A: Send + Sync, B: Send + Sync>(
     });
 }
 
-/// A fixed division of `items` equal items into tasks of `per_task` items, the last possibly with fewer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cut {
-    items: usize,
-    per_task: usize,
-}
-
-impl Cut {
-    /// Tasks of about the same, worthwhile cost, from the cost of one item in units of one `f32` read, computed on
-    /// and written.
-    pub fn new(items: usize, cost_per_item: usize) -> Self {
-        Self {
-            items,
-            per_task: (TASK_COST / cost_per_item.max(1)).max(1),
-        }
-    }
-
-    /// Tasks of exactly `per_task` items (at least one).
-    pub fn every(items: usize, per_task: usize) -> Self {
-        Self {
-            items,
-            per_task: per_task.max(1),
-        }
-    }
-
-    /// The number of tasks.
-    pub fn tasks(&self) -> usize {
-        self.items.div_ceil(self.per_task)
-    }
-
-    /// The number of items of every task but the last.
-    pub fn per_task(&self) -> usize {
-        self.per_task
-    }
-
-    /// The items of a task.
-    pub fn range(&self, task: usize) -> Range<usize> {
-        let start = (task * self.per_task).min(self.items);
-        start..(start + self.per_task).min(self.items)
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::atomic::AtomicUsize;
-
-    #[test]
-    fn every_item_is_in_exactly_one_task() {
-        for (items, cost) in [(0, 1), (1, 0), (7, 1 << 20), (1000, 700), (1 << 20, 1)] {
-            let cut = Cut::new(items, cost);
-            let mut next = 0;
-            for task in 0..cut.tasks() {
-                let range = cut.range(task);
-                assert_eq!(range.start, next, "tasks follow each other");
-                assert!(!range.is_empty(), "no task is empty");
-                next = range.end;
-            }
-            assert_eq!(next, items, "the tasks cover the items");
-        }
-    }
-
-    #[test]
-    fn chunks_of_two_slices_go_together() {
-        let (mut a, mut b) = (vec![0; 10], vec![0; 4]);
-        for_each_chunk2((&mut a, 3), (&mut b, 1), |i, a, b| {
-            a.fill(i);
-            b[0] = a.len();
-        });
-        assert_eq!(a, [0, 0, 0, 1, 1, 1, 2, 2, 2, 3]);
-        assert_eq!(b, [3, 3, 3, 1]);
-    }
-
-    #[test]
-    fn the_number_of_threads_is_checked() {
-        for count in [0, MAX_THREADS + 1] {
-            let error = set_threads(count).unwrap_err();
-            assert_eq!(error, ThreadsError::Count(count));
-        }
-    }
-
-    #[test]
-    fn all_tasks_run_once() {
-        let counts: Vec<AtomicUsize> = (0..100).map(|_| AtomicUsize::new(0)).collect();
-        for_each(counts.len(), |i| {
-            counts[i].fetch_add(1, Ordering::Relaxed);
-        });
-        assert!(counts.iter().all(|c| c.load(Ordering::Relaxed) == 1));
-    }
-}
+mod tests;
