@@ -3,13 +3,13 @@
 
 use striate_benches::report::{Report, Work};
 use striate_benches::shapes;
-use striate_kernels::KernelError;
 use striate_kernels::conv2d::{
-    Conv2dGeometry, PackedWeights, backward_input, backward_weight, backward_weight_nchw,
+    Conv2dGeometry, PackedWeights, backward_input, backward_weight, backward_weight_nchw, choose,
 };
 use striate_kernels::epilogue::Epilogue;
 use striate_kernels::gemm::{Matrix, MatrixMut, Write, sgemm};
 use striate_kernels::geometry::Layout;
+use striate_kernels::{Accuracy, KernelError, Policy};
 use striate_simd::Level;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -39,9 +39,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             Matrix::new(&b, terms, columns)?,
         );
         let mut product = vec![0.0; rows * columns];
-        for level in Level::available() {
-            let packed = PackedWeights::new(level, &g, input, &weight)?;
+        let ways =
+            |level| [Accuracy::Fast, Accuracy::Strict].map(|accuracy| Policy { level, accuracy });
+        for policy in Level::available().into_iter().flat_map(ways) {
+            let level = policy.level;
+            let packed = PackedWeights::new(policy, &g, input, &weight)?;
             let name = packed.algorithm().name(&g, level);
+            let fast = choose(&g, input, level, Accuracy::Fast);
+            if policy.accuracy == Accuracy::Strict && packed.algorithm() == fast {
+                continue;
+            }
             let mut peer = || {
                 for _ in 0..groups {
                     let c = MatrixMut::new(&mut product, rows, columns).expect("its size");
@@ -50,7 +57,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             };
             let forward = || check(packed.forward(&g, &x, &Epilogue::NONE, &mut y));
             report.measure(level, &shape.name, &name, work, forward, Some(&mut peer));
-            let inputs = || check(backward_input(level, &g, &dy, &weight, &mut dx));
+            let inputs = || check(backward_input(policy, &g, &dy, &weight, &mut dx));
             report.measure(
                 level,
                 &shape.name,
@@ -63,7 +70,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 Layout::Nhwc => backward_weight,
                 Layout::Nchw => backward_weight_nchw,
             };
-            let weights = || check(gradient(level, &g, &x, &dy, &mut dweight));
+            let weights = || check(gradient(policy, &g, &x, &dy, &mut dweight));
             report.measure(
                 level,
                 &shape.name,

@@ -8,6 +8,7 @@ use std::hint::black_box;
 use striate_kernels::conv2d::{self, Conv2dGeometry};
 use striate_kernels::epilogue::Epilogue;
 use striate_kernels::gemm::{Matrix, MatrixMut, Write, sgemm};
+use striate_kernels::{Accuracy, Policy};
 use striate_simd::{Level, Simd, dispatch, math};
 
 /// `y += a * x`: what a plain loop over vectors compiles to.
@@ -42,8 +43,13 @@ elementary!(exp log sigmoid tanh erf);
 
 /// The three passes of a convolution for each algorithm.
 fn convolutions(level: Level) -> Result<(), Box<dyn std::error::Error>> {
-    for (inputs, outputs, groups) in [(32, 48, 1), (3, 48, 1), (32, 32, 8)] {
-        let (size, kernel, pad) = ([9; 2], [3; 2], [1; 4]);
+    let shapes = [(32, 48, 1), (3, 48, 1), (32, 32, 8)];
+    let accuracies = [Accuracy::Fast, Accuracy::Strict];
+    for ((inputs, outputs, groups), accuracy) in
+        shapes.into_iter().flat_map(|s| accuracies.map(|a| (s, a)))
+    {
+        let policy = Policy { level, accuracy };
+        let (size, kernel, pad) = ([24; 2], [3; 2], [1; 4]);
         let g = Conv2dGeometry::new(
             1, inputs, size, outputs, kernel, [1; 2], pad, [1; 2], groups,
         )?;
@@ -54,9 +60,9 @@ fn convolutions(level: Level) -> Result<(), Box<dyn std::error::Error>> {
             vec![0.0; g.x_len()],
             vec![0.0; g.weight_len()],
         );
-        conv2d::forward(level, &g, &x, &w, &Epilogue::NONE, &mut y)?;
-        conv2d::backward_input(level, &g, &y, &w, &mut dx)?;
-        conv2d::backward_weight(level, &g, &x, &y, &mut dw)?;
+        conv2d::forward(policy, &g, &x, &w, &Epilogue::NONE, &mut y)?;
+        conv2d::backward_input(policy, &g, &y, &w, &mut dx)?;
+        conv2d::backward_weight(policy, &g, &x, &y, &mut dw)?;
         black_box((&mut dx, &mut dw));
     }
     Ok(())

@@ -158,6 +158,42 @@ impl<T> TileMut<'_, T> {
         unsafe { std::slice::from_raw_parts_mut(start, self.place.columns.len()) }
     }
 
+    /// The columns `columns` of the `N` rows from number `first` on.
+    ///
+    /// # Panics
+    /// If the tile does not have them.
+    #[inline]
+    pub fn row_array<const N: usize>(
+        &mut self,
+        first: usize,
+        columns: Range<usize>,
+    ) -> [&mut [T]; N] {
+        assert!(
+            N <= self.row_count() && first <= self.row_count() - N,
+            "the tile has {} rows, not {first} + {N}",
+            self.row_count()
+        );
+        assert!(
+            columns.start <= columns.end && columns.end <= self.row_len(),
+            "the tile has {} columns, not {columns:?}",
+            self.row_len()
+        );
+        let start = self.as_mut_ptr().wrapping_add(columns.start);
+        let row_len = self.owner.row_len;
+        std::array::from_fn(
+            #[inline(always)]
+            |i| {
+                if columns.is_empty() {
+                    return &mut [][..];
+                }
+                let start = start.wrapping_add((first + i) * row_len);
+                // SAFETY: as in `row`, for a part of each row; the rows do not overlap, since none
+                // is longer than their distance.
+                unsafe { std::slice::from_raw_parts_mut(start, columns.len()) }
+            },
+        )
+    }
+
     /// A pointer to the first element; row `i` starts `i * row_stride()` elements further. Only the tile's elements may be
     /// touched through it, and only while the tile lives.
     pub fn as_mut_ptr(&mut self) -> *mut T {
@@ -231,6 +267,41 @@ mod tests {
             };
             assert_eq!(v, expected, "element {at}");
         }
+    }
+
+    #[test]
+    fn parts_of_several_rows_are_borrowed_at_once() {
+        let mut data = [0; 16];
+        let rows = DisjointMut::rows(&mut data, 4);
+        let mut tile = rows.tile(1..4, 1..4);
+        let [second, third] = tile.row_array(1, 1..3);
+        second.fill(2);
+        third.fill(3);
+        assert_eq!(tile.row_array::<0>(3, 0..3).len(), 0);
+        assert!(
+            tile.row_array::<3>(0, 2..2)
+                .iter()
+                .all(|row| row.is_empty())
+        );
+        drop(tile);
+        drop(rows);
+        assert_eq!(data[8..], [0, 0, 2, 2, 0, 0, 3, 3]);
+    }
+
+    #[test]
+    #[should_panic(expected = "the tile has 3 rows, not 2 + 2")]
+    fn rows_beyond_the_tile_are_caught() {
+        let mut data = [0; 12];
+        let rows = DisjointMut::rows(&mut data, 3);
+        let _rows = rows.tile(1..4, 1..3).row_array::<2>(2, 0..1);
+    }
+
+    #[test]
+    #[should_panic(expected = "the tile has 2 columns, not 1..3")]
+    fn columns_beyond_the_tile_are_caught() {
+        let mut data = [0; 12];
+        let rows = DisjointMut::rows(&mut data, 3);
+        let _rows = rows.tile(1..4, 1..3).row_array::<2>(0, 1..3);
     }
 
     #[test]

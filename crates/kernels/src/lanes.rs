@@ -84,6 +84,36 @@ pub(crate) fn update_all<S: Simd, const M: usize, const K: usize>(
     }
 }
 
+/// `(y[0][i], ..., y[M-1][i]) = f(x[0][i], ..., x[K-1][i])` for `i < n`.
+///
+/// # Panics
+/// If a slice has fewer than `n` elements.
+#[inline(always)]
+pub(crate) fn map_all<S: Simd, const K: usize, const M: usize>(
+    s: S,
+    n: usize,
+    x: [&[f32]; K],
+    y: [&mut [f32]; M],
+    f: impl Fn([S::F32; K]) -> [S::F32; M],
+) {
+    let enough = x.iter().all(|x| x.len() >= n) && y.iter().all(|y| y.len() >= n);
+    assert!(enough, "a slice is shorter than {n}");
+    let mut at = 0;
+    while at + S::LANES <= n {
+        let new = f(load(s, &x, at));
+        for m in 0..M {
+            s.store(new[m], &mut y[m][at..]);
+        }
+        at += S::LANES;
+    }
+    if at < n {
+        let new = f(load_partial(s, &x, at, n));
+        for m in 0..M {
+            s.store_partial(new[m], &mut y[m][at..n]);
+        }
+    }
+}
+
 /// Folds the elements of `x`, in a fixed order: `LANES * UNROLL` running values, of which the `i`-th takes every element
 /// whose number is `i` modulo their count, combined in pairs at the end. `start` must be neutral.
 #[inline(always)]
@@ -131,7 +161,7 @@ pub(crate) fn load<S: Simd, const K: usize>(s: S, x: &[&[f32]; K], at: usize) ->
 
 /// The vectors of all slices at `at`, zero from `end` on.
 #[inline(always)]
-fn load_partial<S: Simd, const K: usize>(
+pub(crate) fn load_partial<S: Simd, const K: usize>(
     s: S,
     x: &[&[f32]; K],
     at: usize,

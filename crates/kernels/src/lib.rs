@@ -27,6 +27,7 @@
 //! | [`copy`] | any type: contiguous runs; transposed squares | element by element |
 //! | [`optim`] | one pass | reference |
 
+mod accuracy;
 pub mod conv2d;
 pub mod copy;
 pub mod disjoint;
@@ -51,4 +52,5 @@ pub mod softmax;
 mod testing;
 pub mod view;
 
+pub use accuracy::{Accuracy, Policy};
 pub use error::KernelError;

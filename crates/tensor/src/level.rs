@@ -1,28 +1,44 @@
-//! Which SIMD level computes.
+//! Which SIMD level computes, and how accurately.
 
 use std::cell::Cell;
+use std::thread::LocalKey;
 
+use striate_kernels::{Accuracy, Policy};
 use striate_simd::Level;
 
 use crate::Result;
 
 thread_local! {
-    static OVERRIDE: Cell<Option<Level>> = const { Cell::new(None) };
+    static LEVEL: Cell<Option<Level>> = const { Cell::new(None) };
+    static ACCURACY: Cell<Accuracy> = const { Cell::new(Accuracy::Fast) };
 }
 
-/// Puts the previous level back, also when the closure panics.
-struct Restore(Option<Level>);
+/// Puts the previous value back, also when the closure panics.
+struct Restore<T: Copy + 'static>(&'static LocalKey<Cell<T>>, T);
 
-impl Drop for Restore {
+impl<T: Copy> Drop for Restore<T> {
     fn drop(&mut self) {
-        OVERRIDE.set(self.0);
+        self.0.set(self.1);
     }
+}
+
+fn with<T: Copy, R>(key: &'static LocalKey<Cell<T>>, value: T, f: impl FnOnce() -> R) -> R {
+    let _restore = Restore(key, key.replace(value));
+    f()
 }
 
 /// Runs `f` with every operation of this thread computed at `level`.
 pub fn with_level<R>(level: Level, f: impl FnOnce() -> R) -> R {
-    let _restore = Restore(OVERRIDE.replace(Some(level)));
-    f()
+    with(&LEVEL, Some(level), f)
+}
+
+/// Runs `f` with every operation of this thread computed as accurately as `accuracy` demands.
+///
+/// The default, [`Accuracy::Fast`], lets convolutions of three by three taps take algorithms with fewer
+/// multiplications and slightly larger rounding errors. A gradient is computed as accurately as the thread
+/// that calls [`backward`](crate::Tensor::backward) demands.
+pub fn with_accuracy<R>(accuracy: Accuracy, f: impl FnOnce() -> R) -> R {
+    with(&ACCURACY, accuracy, f)
 }
 
 /// The level operations of this thread compute at: that of [`with_level`], else
@@ -31,8 +47,17 @@ pub fn with_level<R>(level: Level, f: impl FnOnce() -> R) -> R {
 /// # Errors
 /// `STRIATE_SIMD` asks for a level this machine does not have.
 pub fn current_level() -> Result<Level> {
-    match OVERRIDE.get() {
+    match LEVEL.get() {
         Some(level) => Ok(level),
         None => Ok(Level::selected()?),
     }
+}
+
+/// How operations of this thread that have a choice compute: the [`current_level`], and the accuracy of
+/// [`with_accuracy`].
+pub(crate) fn current_policy() -> Result<Policy> {
+    Ok(Policy {
+        level: current_level()?,
+        accuracy: ACCURACY.get(),
+    })
 }

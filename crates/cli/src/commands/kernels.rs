@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
+use striate::kernels::Accuracy;
 use striate::kernels::conv2d;
 use striate::kernels::geometry::Layout;
 use striate::simd::Level;
@@ -102,7 +103,7 @@ fn choice(conv: &Convolution, level: Level, out: &mut Output) -> Result<(), Fail
     let layout = conv.layout();
     let chosen = Chosen {
         op: "conv2d",
-        implementation: conv2d::choose(&g, layout, level).name(&g, level),
+        implementation: conv2d::choose(&g, layout, level, Accuracy::Fast).name(&g, level),
         level: level.name(),
         input: g.x_shape(),
         output: g.y_shape(),

@@ -4,6 +4,8 @@ use super::Conv2dGeometry;
 use super::band::Bands;
 use super::lanes::Lanes;
 use super::taps::Taps;
+use super::winograd::{self, Weights};
+use crate::accuracy::Accuracy;
 use crate::geometry::Layout;
 use striate_simd::Level;
 
@@ -20,16 +22,22 @@ pub enum Algorithm {
     FewChannels,
     /// Groups that are narrower than a vector, whose channels are spread over its lanes.
     Grouped,
+    /// Tiles of 4 x 4 outputs of a convolution of 3 x 3 taps, with a quarter of the multiplications.
+    Winograd4x4,
+    /// Tiles of 2 x 2 outputs of such a convolution, with four ninths of the multiplications.
+    Winograd2x2,
     /// Tiles of output pixels that read the input in place, tap by tap.
     Direct,
 }
 
 /// The implementations, best first: the first that accepts a convolution computes it.
-const IMPLEMENTATIONS: [Algorithm; 5] = [
+const IMPLEMENTATIONS: [Algorithm; 7] = [
     Algorithm::Depthwise,
     Algorithm::Pointwise,
     Algorithm::FewChannels,
     Algorithm::Grouped,
+    Algorithm::Winograd4x4,
+    Algorithm::Winograd2x2,
     Algorithm::Direct,
 ];
 
@@ -39,9 +47,26 @@ pub fn implementations() -> &'static [Algorithm] {
 }
 
 /// The implementation that computes the forward pass of a convolution whose input has layout
-/// `input`. A pure function of its arguments.
-pub fn choose(g: &Conv2dGeometry, input: Layout, level: Level) -> Algorithm {
-    let accepts = |algorithm: &&Algorithm| algorithm.accepts(g, input, level);
+/// `input`, with weights that are packed once and used many times. A pure function of its arguments.
+pub fn choose(g: &Conv2dGeometry, input: Layout, level: Level, accuracy: Accuracy) -> Algorithm {
+    choose_for(g, input, level, accuracy, Weights::Kept)
+}
+
+/// As [`choose`], for weights that are kept or not.
+pub(super) fn choose_for(
+    g: &Conv2dGeometry,
+    input: Layout,
+    level: Level,
+    accuracy: Accuracy,
+    weights: Weights,
+) -> Algorithm {
+    let size = (accuracy == Accuracy::Fast)
+        .then(|| winograd::Problem::forward(g)?.choose(level, weights))
+        .flatten();
+    let accepts = |algorithm: &&Algorithm| match algorithm.tile() {
+        Some(tile) => size == Some(tile),
+        None => algorithm.accepts(g, input, level),
+    };
     IMPLEMENTATIONS
         .iter()
         .find(accepts)
@@ -63,6 +88,17 @@ impl Algorithm {
             }
             Self::Grouped => Lanes::new(level, &Taps::forward(g)).is_some(),
             Self::Direct => true,
+            // Chosen by the time they are predicted to take.
+            Self::Winograd4x4 | Self::Winograd2x2 => false,
+        }
+    }
+
+    /// The tile of a Winograd algorithm.
+    pub(super) fn tile(self) -> Option<winograd::Size> {
+        match self {
+            Self::Winograd4x4 => Some(winograd::Size::Four),
+            Self::Winograd2x2 => Some(winograd::Size::Two),
+            _ => None,
         }
     }
 
@@ -73,6 +109,8 @@ impl Algorithm {
             Self::Pointwise => "pointwise",
             Self::FewChannels => "few-channels",
             Self::Grouped => "grouped",
+            Self::Winograd4x4 => "winograd4x4",
+            Self::Winograd2x2 => "winograd2x2",
             Self::Direct => "direct",
         }
     }

@@ -14,7 +14,9 @@
 
 use super::lanes::Lanes;
 use super::taps::{Reduce, Tap, TapWeights, Taps};
+use super::winograd::{self, Weights};
 use super::{Conv2dGeometry, direct, grouped};
+use crate::accuracy::{Accuracy, Policy};
 use crate::epilogue::Epilogue;
 use crate::error::KernelError;
 use crate::parallel;
@@ -25,12 +27,18 @@ const CLEAR: usize = 1 << 16;
 
 /// Computes `dx` from `dy`, both channels-last.
 pub(super) fn run(
-    level: Level,
+    Policy { level, accuracy }: Policy,
     g: &Conv2dGeometry,
     dy: &[f32],
     weight: &[f32],
     dx: &mut [f32],
 ) -> Result<(), KernelError> {
+    if accuracy == Accuracy::Fast
+        && let Some(problem) = winograd::Problem::backward(g)
+        && let Some(size) = problem.choose(level, Weights::Fresh)
+    {
+        return run_winograd(level, size, g, dy, weight, dx);
+    }
     let phases = phases(g);
     let reached: usize = phases.iter().map(Taps::pixels).sum();
     if reached * g.in_channels() < dx.len() {
@@ -49,8 +57,25 @@ pub(super) fn run(
     Ok(())
 }
 
+/// As [`run`], for three by three taps and stride 1.
+pub(super) fn run_winograd(
+    level: Level,
+    size: winograd::Size,
+    g: &Conv2dGeometry,
+    dy: &[f32],
+    weight: &[f32],
+    dx: &mut [f32],
+) -> Result<(), KernelError> {
+    // With stride 1 there is one remainder.
+    for taps in &phases(g) {
+        let weights = winograd::pack(level, size, taps, Reduce::Outputs, weight)?;
+        winograd::run(level, size, taps, &weights, dy, &Epilogue::NONE, dx)?;
+    }
+    Ok(())
+}
+
 /// The remainders of the input coordinates that some tap reaches, each with its taps.
-fn phases(g: &Conv2dGeometry) -> Vec<Taps> {
+pub(super) fn phases(g: &Conv2dGeometry) -> Vec<Taps> {
     let axes = [0, 1].map(|axis| axis_phases(g, axis));
     let mut phases = Vec::new();
     for (y, rows) in &axes[0] {

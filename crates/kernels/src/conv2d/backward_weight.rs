@@ -166,12 +166,12 @@ struct Task<'a> {
 
 /// Pixels that are consecutive in the input, `stride` apart, and in the gradient.
 #[derive(Clone, Copy, Debug)]
-struct Run {
+pub(super) struct Run {
     /// The first channel of the first input pixel.
-    x: usize,
+    pub(super) x: usize,
     /// The first pixel of the gradient, counted from the start of the strip.
-    dy: usize,
-    len: usize,
+    pub(super) dy: usize,
+    pub(super) len: usize,
 }
 
 impl Task<'_> {
@@ -274,20 +274,21 @@ impl Run {
 
 /// A strip of pixels and the input channels of one tap.
 #[derive(Clone, Copy)]
-struct Block<'a> {
-    x: &'a [f32],
+pub(super) struct Block<'a> {
+    pub(super) x: &'a [f32],
     /// The first input channel.
-    channel: usize,
+    pub(super) channel: usize,
     /// The distance between the input pixels of a run.
-    x_step: usize,
-    runs: &'a [Run],
-    dy: &'a [f32],
+    pub(super) x_step: usize,
+    pub(super) runs: &'a [Run],
+    pub(super) dy: &'a [f32],
     /// Whether the sums are added to the old contents of the output.
-    add: bool,
+    pub(super) add: bool,
 }
 
 impl Block<'_> {
-    fn run_on_tiles(self, level: Level, vectors: usize, out: &mut [f32]) {
+    /// Sums up the channels whose rows `out` holds, with the tiles that suit them.
+    pub(super) fn run_on_tiles(self, level: Level, vectors: usize, out: &mut [f32]) {
         let width = vectors * level.lanes();
         let rows = out.len() / width;
         for (height, run) in tile_runs(level, rows, vectors) {

@@ -3,6 +3,18 @@
 //! Weights are `[out_channels, in_channels / groups, kernel_h, kernel_w]`, outputs are dense
 //! channels-last (NHWC), and so are inputs, except for [`forward_nchw`] and
 //! [`backward_weight_nchw`], which read the channels-first images that enter a network.
+//!
+//! # Accuracy
+//!
+//! Convolutions of three by three taps with stride 1 may be computed by Winograd's algorithms, in tiles
+//! of 4 x 4 or 2 x 2 outputs, when that is predicted to be faster. They differ from the others in two
+//! ways, and [`Accuracy::Strict`] rules them out:
+//!
+//! - The rounding error of an output is bounded not by the magnitudes of its own terms but by the largest
+//!   in its tile: an output beside much larger ones has their error.
+//! - A NaN or an infinity in an input reaches every output of the tiles that read it, and an infinity
+//!   becomes NaN there. Outputs in other tiles are not touched. In the gradient of the weights it
+//!   reaches all taps of the kernels that see it.
 
 mod algorithm;
 mod backward_input;
@@ -17,21 +29,26 @@ mod lanes;
 mod packed;
 pub mod reference;
 mod taps;
+mod winograd;
 
 pub use algorithm::{Algorithm, choose, implementations};
+
 pub use geometry::Conv2dGeometry;
 pub use packed::PackedWeights;
 
+use crate::accuracy::{Accuracy, Policy};
 use crate::dwconv;
 use crate::epilogue::Epilogue;
 use crate::error::{KernelError, check_len};
 use crate::geometry::Layout;
 use crate::layout::transpose;
 use crate::reduce::{ReduceGeometry, Reduction, reduce};
+use algorithm::choose_for;
 use band::Bands;
 use lanes::Lanes;
 use striate_simd::{Buffer, Level};
 use taps::Taps;
+use winograd::Weights;
 
 const OP: &str = "conv2d";
 
@@ -40,14 +57,14 @@ const OP: &str = "conv2d";
 /// # Errors
 /// If a slice does not have the geometry's length, or memory runs out.
 pub fn forward(
-    level: Level,
+    policy: impl Into<Policy>,
     g: &Conv2dGeometry,
     x: &[f32],
     weight: &[f32],
     epilogue: &Epilogue<'_>,
     y: &mut [f32],
 ) -> Result<(), KernelError> {
-    PackedWeights::new(level, g, Layout::Nhwc, weight)?.forward(g, x, epilogue, y)
+    once(policy.into(), g, (x, Layout::Nhwc), weight, epilogue, y)
 }
 
 /// Computes `y` (NHWC) from `x` (NCHW): the first convolution of a network, which reads few channels.
@@ -55,14 +72,27 @@ pub fn forward(
 /// # Errors
 /// If a slice does not have the geometry's length, or memory runs out.
 pub fn forward_nchw(
-    level: Level,
+    policy: impl Into<Policy>,
     g: &Conv2dGeometry,
     x: &[f32],
     weight: &[f32],
     epilogue: &Epilogue<'_>,
     y: &mut [f32],
 ) -> Result<(), KernelError> {
-    PackedWeights::new(level, g, Layout::Nchw, weight)?.forward(g, x, epilogue, y)
+    once(policy.into(), g, (x, Layout::Nchw), weight, epilogue, y)
+}
+
+/// The forward pass with weights that are packed for it alone.
+fn once(
+    Policy { level, accuracy }: Policy,
+    g: &Conv2dGeometry,
+    (x, layout): (&[f32], Layout),
+    weight: &[f32],
+    epilogue: &Epilogue<'_>,
+    y: &mut [f32],
+) -> Result<(), KernelError> {
+    let algorithm = choose_for(g, layout, level, accuracy, Weights::Fresh);
+    PackedWeights::with_algorithm(level, g, layout, weight, algorithm)?.forward(g, x, epilogue, y)
 }
 
 /// Computes the gradient of the input `dx` (NHWC) from that of the output `dy` (NHWC).
@@ -70,19 +100,20 @@ pub fn forward_nchw(
 /// # Errors
 /// If a slice does not have the geometry's length, or memory runs out.
 pub fn backward_input(
-    level: Level,
+    policy: impl Into<Policy>,
     g: &Conv2dGeometry,
     dy: &[f32],
     weight: &[f32],
     dx: &mut [f32],
 ) -> Result<(), KernelError> {
+    let policy @ Policy { level, accuracy } = policy.into();
     check_len(OP, "dy", dy.len(), g.y_len())?;
     check_len(OP, "weight", weight.len(), g.weight_len())?;
     check_len(OP, "dx", dx.len(), g.x_len())?;
-    if choose(g, Layout::Nhwc, level) == Algorithm::Depthwise {
+    if choose(g, Layout::Nhwc, level, accuracy) == Algorithm::Depthwise {
         return dwconv::backward_input(level, g, dy, weight, dx);
     }
-    backward_input::run(level, g, dy, weight, dx)
+    backward_input::run(policy, g, dy, weight, dx)
 }
 
 /// Computes the gradient of the weights from `x` (NHWC) and `dy` (NHWC).
@@ -90,13 +121,13 @@ pub fn backward_input(
 /// # Errors
 /// If a slice does not have the geometry's length, or memory runs out.
 pub fn backward_weight(
-    level: Level,
+    policy: impl Into<Policy>,
     g: &Conv2dGeometry,
     x: &[f32],
     dy: &[f32],
     dweight: &mut [f32],
 ) -> Result<(), KernelError> {
-    weight_gradient(level, g, (x, Layout::Nhwc), dy, dweight)
+    weight_gradient(policy.into(), g, (x, Layout::Nhwc), dy, dweight)
 }
 
 /// Computes the gradient of the weights from `x` (NCHW) and `dy` (NHWC).
@@ -104,17 +135,17 @@ pub fn backward_weight(
 /// # Errors
 /// If a slice does not have the geometry's length, or memory runs out.
 pub fn backward_weight_nchw(
-    level: Level,
+    policy: impl Into<Policy>,
     g: &Conv2dGeometry,
     x: &[f32],
     dy: &[f32],
     dweight: &mut [f32],
 ) -> Result<(), KernelError> {
-    weight_gradient(level, g, (x, Layout::Nchw), dy, dweight)
+    weight_gradient(policy.into(), g, (x, Layout::Nchw), dy, dweight)
 }
 
 fn weight_gradient(
-    level: Level,
+    policy: Policy,
     g: &Conv2dGeometry,
     (x, layout): (&[f32], Layout),
     dy: &[f32],
@@ -123,7 +154,8 @@ fn weight_gradient(
     check_len(OP, "x", x.len(), g.x_len())?;
     check_len(OP, "dy", dy.len(), g.y_len())?;
     check_len(OP, "dweight", dweight.len(), g.weight_len())?;
-    if choose(g, layout, level) == Algorithm::FewChannels
+    let Policy { level, accuracy } = policy;
+    if choose(g, layout, level, accuracy) == Algorithm::FewChannels
         && let Some(bands) = Bands::new(g, layout)
     {
         return few_channels::backward_weight(level, g, &bands, x, dy, dweight);
@@ -136,12 +168,19 @@ fn weight_gradient(
             &copy[..]
         }
     };
-    if choose(g, Layout::Nhwc, level) == Algorithm::Depthwise {
+    if choose(g, Layout::Nhwc, level, accuracy) == Algorithm::Depthwise {
         return dwconv::backward_weight(level, g, x, dy, dweight);
     }
-    match Lanes::new(level, &Taps::forward(g)) {
-        Some(lanes) => grouped::backward_weight(level, &lanes, x, dy, dweight),
-        None => backward_weight::run(level, g, x, dy, dweight),
+    let taps = Taps::forward(g);
+    if let Some(lanes) = Lanes::new(level, &taps) {
+        return grouped::backward_weight(level, &lanes, x, dy, dweight);
+    }
+    let tile = winograd::Problem::forward(g).and_then(|p| p.choose(level, Weights::Fresh));
+    match tile {
+        Some(size) if accuracy == Accuracy::Fast => {
+            winograd::backward_weight(level, size, &taps, x, dy, dweight)
+        }
+        _ => backward_weight::run(level, g, x, dy, dweight),
     }
 }
 

@@ -4,7 +4,8 @@ use super::algorithm::{Algorithm, choose};
 use super::band::Bands;
 use super::lanes::Lanes;
 use super::taps::{Reduce, TapWeights, Taps};
-use super::{Conv2dGeometry, OP, channels_last, direct, few_channels, grouped};
+use super::{Conv2dGeometry, OP, channels_last, direct, few_channels, grouped, winograd};
+use crate::accuracy::Policy;
 use crate::dwconv;
 use crate::epilogue::Epilogue;
 use crate::error::{KernelError, check_len};
@@ -44,13 +45,25 @@ impl PackedWeights {
     /// # Errors
     /// If the slice has another length or memory runs out.
     pub fn new(
-        level: Level,
+        policy: impl Into<Policy>,
         g: &Conv2dGeometry,
         input: Layout,
         weight: &[f32],
     ) -> Result<Self, KernelError> {
+        let Policy { level, accuracy } = policy.into();
+        let algorithm = choose(g, input, level, accuracy);
+        Self::with_algorithm(level, g, input, weight, algorithm)
+    }
+
+    /// As [`new`](Self::new), for an algorithm that accepts the geometry.
+    pub(super) fn with_algorithm(
+        level: Level,
+        g: &Conv2dGeometry,
+        input: Layout,
+        weight: &[f32],
+        algorithm: Algorithm,
+    ) -> Result<Self, KernelError> {
         check_len(OP, "weight", weight.len(), g.weight_len())?;
-        let algorithm = choose(g, input, level);
         let taps = Taps::forward(g);
         let form = match (algorithm, Lanes::new(level, &taps)) {
             (Algorithm::Depthwise, _) => Form::Depthwise(dwconv::pack(g, weight)?),
@@ -58,7 +71,10 @@ impl PackedWeights {
             (Algorithm::Grouped, Some(lanes)) => Form::Lanes(lanes.pack(Reduce::Inputs, weight)?),
             _ => {
                 let taps = taps.flattened();
-                Form::Panels(TapWeights::pack(level, &taps, Reduce::Inputs, weight)?)
+                Form::Panels(match algorithm.tile() {
+                    Some(size) => winograd::pack(level, size, &taps, Reduce::Inputs, weight)?,
+                    None => TapWeights::pack(level, &taps, Reduce::Inputs, weight)?,
+                })
             }
         };
         Ok(Self {
@@ -134,7 +150,10 @@ impl PackedWeights {
             }
             Form::Panels(weights) => {
                 let taps = Taps::forward(g).flattened();
-                direct::run(self.level, &taps, weights, x, epilogue, y)
+                match self.algorithm.tile() {
+                    Some(size) => winograd::run(self.level, size, &taps, weights, x, epilogue, y),
+                    None => direct::run(self.level, &taps, weights, x, epilogue, y),
+                }
             }
             Form::Lanes(weights) => {
                 let taps = Taps::forward(g);

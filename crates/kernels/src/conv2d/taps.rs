@@ -145,7 +145,6 @@ impl TapWeights {
     ) -> Result<Self, KernelError> {
         let (k_len, columns) = (taps.k_len(), taps.columns());
         let panels = Panels::choose(level, taps.pixels(), columns);
-        let kernel = weight.len() / (taps.groups * k_len * columns);
         let rows = taps.taps.len() * k_len;
         let group_len = panels.padded_columns() * rows;
         let mut data = Buffer::recycled(taps.groups * group_len)?;
@@ -154,20 +153,9 @@ impl TapWeights {
             let group = task / panels.count();
             let panel = panels.panel(task % panels.count());
             let range = panels.packed_range(&panel, rows);
-            let width = range.len() / rows.max(1);
             let start = group * group_len;
             let mut packed = pieces.range(start + range.start..start + range.end);
-            let source = &weight[group * k_len * columns * kernel..];
-            match reduce {
-                Reduce::Inputs => pack_by_inputs(k_len, kernel, &panel, source, &mut packed),
-                Reduce::Outputs => {
-                    let shape = [k_len, columns, kernel];
-                    pack_by_outputs(shape, &taps.taps, &panel, source, &mut packed);
-                }
-            }
-            for row in packed.chunks_exact_mut(width.max(1)) {
-                row[panel.columns.len()..].fill(0.0);
-            }
+            pack_panel(taps, reduce, weight, group, &panel, &mut packed);
         });
         drop(pieces);
         Ok(Self { panels, data })
@@ -201,6 +189,32 @@ impl TapWeights {
                 }
             }
         });
+    }
+}
+
+/// Arranges one panel of one group of dense weights as `[tap][k][columns of the panel]`, with zeros
+/// beyond the last column.
+pub(super) fn pack_panel(
+    taps: &Taps,
+    reduce: Reduce,
+    weight: &[f32],
+    group: usize,
+    panel: &Panel,
+    packed: &mut [f32],
+) {
+    let (k_len, columns) = (taps.k_len(), taps.columns());
+    let kernel = weight.len() / (taps.groups * k_len * columns);
+    let width = packed.len() / (taps.taps.len() * k_len).max(1);
+    let source = &weight[group * k_len * columns * kernel..];
+    match reduce {
+        Reduce::Inputs => pack_by_inputs(k_len, kernel, panel, source, packed),
+        Reduce::Outputs => {
+            let shape = [k_len, columns, kernel];
+            pack_by_outputs(shape, &taps.taps, panel, source, packed);
+        }
+    }
+    for row in packed.chunks_exact_mut(width.max(1)) {
+        row[panel.columns.len()..].fill(0.0);
     }
 }
 

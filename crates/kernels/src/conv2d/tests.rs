@@ -7,15 +7,15 @@ use proptest::sample::select;
 use striate_simd::test_each_level;
 
 /// A convolution with its operands, and what its gradients are compared with.
-struct Problem {
-    g: Conv2dGeometry,
-    x: Vec<f32>,
-    weight: Vec<f32>,
-    dy: Vec<f32>,
+pub(super) struct Problem {
+    pub(super) g: Conv2dGeometry,
+    pub(super) x: Vec<f32>,
+    pub(super) weight: Vec<f32>,
+    pub(super) dy: Vec<f32>,
 }
 
 impl Problem {
-    fn new(g: Conv2dGeometry, draw: fn(&mut Random, usize) -> Vec<f32>) -> Self {
+    pub(super) fn new(g: Conv2dGeometry, draw: fn(&mut Random, usize) -> Vec<f32>) -> Self {
         let mut random = Random::new(g.x_len() as u64 * 31 + g.weight_len() as u64);
         let [x, weight, dy] =
             [g.x_len(), g.weight_len(), g.y_len()].map(|len| draw(&mut random, len));
@@ -51,7 +51,7 @@ fn exact(p: &Problem, layout: Layout, len: usize, pass: Pass) -> [Vec<f64>; 2] {
     })
 }
 
-fn exact_forward(p: &Problem, layout: Layout) -> [Vec<f64>; 2] {
+pub(super) fn exact_forward(p: &Problem, layout: Layout) -> [Vec<f64>; 2] {
     exact(p, layout, p.g.y_len(), |g, [x, weight, _], y| {
         reference::forward(
             g,
@@ -64,14 +64,14 @@ fn exact_forward(p: &Problem, layout: Layout) -> [Vec<f64>; 2] {
     })
 }
 
-fn exact_backward_input(p: &Problem) -> [Vec<f64>; 2] {
+pub(super) fn exact_backward_input(p: &Problem) -> [Vec<f64>; 2] {
     exact(p, Layout::Nhwc, p.g.x_len(), |g, [_, weight, dy], dx| {
         reference::backward_input(g, dy, weight, &mut ViewMut::nhwc(dx, g.x_shape()).unwrap())
             .unwrap();
     })
 }
 
-fn exact_backward_weight(p: &Problem, layout: Layout) -> [Vec<f64>; 2] {
+pub(super) fn exact_backward_weight(p: &Problem, layout: Layout) -> [Vec<f64>; 2] {
     exact(p, layout, p.g.weight_len(), |g, [x, _, dy], dw| {
         reference::backward_weight(g, x, dy, &mut ViewMut::nchw(dw, g.weight_shape()).unwrap())
             .unwrap();
@@ -98,8 +98,16 @@ fn compare(
     }
 }
 
+/// The direct algorithms.
+fn strict(level: Level) -> Policy {
+    Policy {
+        level,
+        accuracy: Accuracy::Strict,
+    }
+}
+
 fn check_all_passes(level: Level, p: &Problem) {
-    let g = &p.g;
+    let (g, policy) = (&p.g, strict(level));
     let terms = g.group_in_channels() * g.taps();
     for layout in [Layout::Nhwc, Layout::Nchw] {
         let mut y = vec![f32::NAN; g.y_len()];
@@ -108,7 +116,7 @@ fn check_all_passes(level: Level, p: &Problem) {
         } else {
             forward_nchw
         };
-        forward(level, g, &p.x, &p.weight, &Epilogue::NONE, &mut y).unwrap();
+        forward(policy, g, &p.x, &p.weight, &Epilogue::NONE, &mut y).unwrap();
         compare("y", level, p, &y, &exact_forward(p, layout), terms);
         let mut dw = vec![f32::NAN; g.weight_len()];
         let nhwc = layout == Layout::Nhwc;
@@ -117,7 +125,7 @@ fn check_all_passes(level: Level, p: &Problem) {
         } else {
             backward_weight_nchw
         };
-        backward_weight(level, g, &p.x, &p.dy, &mut dw).unwrap();
+        backward_weight(policy, g, &p.x, &p.dy, &mut dw).unwrap();
         let pixels = g.y_len() / g.out_channels();
         compare(
             "dw",
@@ -139,7 +147,7 @@ fn check_all_passes(level: Level, p: &Problem) {
         g.y_len() / g.out_channels(),
     );
     let mut dx = vec![f32::NAN; g.x_len()];
-    backward_input(level, g, &p.dy, &p.weight, &mut dx).unwrap();
+    backward_input(policy, g, &p.dy, &p.weight, &mut dx).unwrap();
     compare(
         "dx",
         level,
@@ -195,7 +203,7 @@ proptest! {
     }
 }
 
-fn square(
+pub(super) fn square(
     n: usize,
     c: usize,
     size: usize,
@@ -235,13 +243,13 @@ test_each_level! {
                 assert!(got.iter().zip(&exact[0]).all(|(&a, &b)| f64::from(a) == b), "{g:?}");
             };
             let mut y = vec![f32::NAN; g.y_len()];
-            forward(level, &g, &p.x, &p.weight, &Epilogue::NONE, &mut y).unwrap();
+            forward(strict(level), &g, &p.x, &p.weight, &Epilogue::NONE, &mut y).unwrap();
             same(&y, exact_forward(&p, Layout::Nhwc));
             let mut dx = vec![f32::NAN; g.x_len()];
-            backward_input(level, &g, &p.dy, &p.weight, &mut dx).unwrap();
+            backward_input(strict(level), &g, &p.dy, &p.weight, &mut dx).unwrap();
             same(&dx, exact_backward_input(&p));
             let mut dw = vec![f32::NAN; g.weight_len()];
-            backward_weight(level, &g, &p.x, &p.dy, &mut dw).unwrap();
+            backward_weight(strict(level), &g, &p.x, &p.dy, &mut dw).unwrap();
             same(&dw, exact_backward_weight(&p, Layout::Nhwc));
         }
     }
@@ -256,7 +264,7 @@ test_each_level! {
             let mut weight = vec![0.0; g.weight_len()];
             (0..c).for_each(|o| weight[(o * c + o) * 9 + tap] = 1.0);
             let mut y = vec![f32::NAN; g.y_len()];
-            forward(level, &g, &x, &weight, &Epilogue::NONE, &mut y).unwrap();
+            forward(strict(level), &g, &x, &weight, &Epilogue::NONE, &mut y).unwrap();
             for (i, &got) in y.iter().enumerate() {
                 let [row, column, channel] = [i / c / w + tap / 3, i / c % w + tap % 3, i % c];
                 let inside = (1..=h).contains(&row) && (1..=w).contains(&column);
@@ -283,7 +291,7 @@ test_each_level! {
                 .residual(&residual)
                 .activation(Activation::Relu);
             let mut y = vec![f32::NAN; g.y_len()];
-            let packed = PackedWeights::new(level, &g, layout, &p.weight).unwrap();
+            let packed = PackedWeights::new(strict(level), &g, layout, &p.weight).unwrap();
             packed.forward(&g, &p.x, &epilogue, &mut y).unwrap();
             for (i, sum) in exact_forward(&p, layout)[0].iter().enumerate() {
                 let expected = *sum as f32 + bias[i % g.out_channels()] + residual[i];
@@ -297,7 +305,7 @@ test_each_level! {
     fn packed_weights_serve_other_sizes(level: Level) {
         let packed_for = square(1, 20, 7, 70, 3, 1, 1);
         let weight = Random::new(7).normals(packed_for.weight_len());
-        let packed = PackedWeights::new(level, &packed_for, Layout::Nhwc, &weight).unwrap();
+        let packed = PackedWeights::new(strict(level), &packed_for, Layout::Nhwc, &weight).unwrap();
         let g = square(3, 20, 12, 70, 3, 1, 1);
         let mut p = Problem::new(g, Random::normals);
         p.weight = weight;

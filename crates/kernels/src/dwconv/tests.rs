@@ -1,5 +1,6 @@
 //! Against the reference convolution, through the functions that users call.
 
+use crate::accuracy::Accuracy;
 use crate::conv2d::{self, Algorithm, Conv2dGeometry, reference};
 use crate::epilogue::{Activation, Epilogue};
 use crate::geometry::Layout;
@@ -104,7 +105,7 @@ test_each_level! {
         for (c, size, k, s) in [(40, [13, 30], [3, 3], [1, 1]), (19, [15, 17], [5, 3], [2, 2]), (16, [9, 40], [7, 7], [1, 3])] {
             let pad = [k[0] / 2, k[0] / 2, k[1] / 2, k[1] / 2];
             let g = depthwise(2, c, size, k, s, pad, [1, 1]).expect("possible");
-            let choice = conv2d::choose(&g, Layout::Nhwc, level);
+            let choice = conv2d::choose(&g, Layout::Nhwc, level, Accuracy::Fast);
             assert_eq!(choice, Algorithm::Depthwise, "{g:?}");
             let operands = operands(&g, Random::integers);
             let (got, exact) = (passes(level, &g, &operands), exact(&g, &operands, false));

@@ -45,34 +45,86 @@ impl Product<'_> {
             for index in panels {
                 let panel = self.panels.panel(index);
                 let add = write == Write::Add;
-                Block {
+                let block = Block {
                     a: self.a.get(rows.start * self.a_stride..).unwrap_or_default(),
                     a_stride: self.a_stride,
                     k_len: self.k_len,
                     b: &self.b[self.panels.packed_range(&panel, self.k_len)],
                     store: Store::new(epilogue, add, rows.start, &panel.columns, c_stride),
                     rows: 0..rows.len(),
-                    out: &mut c.tile(rows.clone(), panel.columns.clone()),
-                }
-                .run_on_tiles(level, panel.vectors);
+                    batch: Batch::ONE,
+                };
+                let out = &mut c.tile(rows.clone(), panel.columns.clone());
+                block.run_on_tiles(level, panel.vectors, out);
             }
         });
     }
 }
 
-/// Some rows of one panel.
-struct Block<'a, 'o> {
-    a: &'a [f32],
-    a_stride: usize,
-    k_len: usize,
-    b: &'a [f32],
-    store: Store<'a>,
-    rows: Range<usize>,
-    out: &'o mut TileMut<'a, f32>,
+/// Some rows of one panel, of one product or of a batch.
+#[derive(Clone)]
+pub(crate) struct Block<'a> {
+    /// The left operand, whose rows are contiguous.
+    pub(crate) a: &'a [f32],
+    /// The distance between its rows.
+    pub(crate) a_stride: usize,
+    /// Terms of every sum.
+    pub(crate) k_len: usize,
+    /// The panel.
+    pub(crate) b: &'a [f32],
+    /// What happens to the sums.
+    pub(crate) store: Store<'a>,
+    /// The rows.
+    pub(crate) rows: Range<usize>,
+    /// The products.
+    pub(crate) batch: Batch,
 }
 
-impl Block<'_, '_> {
-    fn run_on_tiles(self, level: Level, vectors: usize) {
+/// Products of equal shapes whose operands and results are a constant distance apart.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Batch {
+    /// Products.
+    pub(crate) count: usize,
+    /// Elements from one left operand to the next.
+    pub(crate) a_step: usize,
+    /// Elements from one panel to the next.
+    pub(crate) b_step: usize,
+    /// Rows from one result to the next.
+    pub(crate) out_step: usize,
+}
+
+impl Batch {
+    /// One product.
+    pub(crate) const ONE: Self = Self {
+        count: 1,
+        a_step: 0,
+        b_step: 0,
+        out_step: 0,
+    };
+}
+
+impl Block<'_> {
+    /// Computes the rows into `out` with the tiles that suit them; the panel has `vectors` vectors.
+    pub(crate) fn run_on_tiles(self, level: Level, vectors: usize, out: &mut TileMut<'_, f32>) {
+        for (height, run) in tile_runs(level, self.rows.len(), vectors) {
+            let block = Self {
+                rows: self.rows.start + run.start..self.rows.start + run.end,
+                ..self.clone()
+            };
+            run_tile(level, height, vectors, Rows { block, out });
+        }
+    }
+}
+
+/// Rows that make up whole tiles.
+struct Rows<'a, 'o, 'c> {
+    block: Block<'a>,
+    out: &'o mut TileMut<'c, f32>,
+}
+
+impl TileKernel for Rows<'_, '_, '_> {
+    #[inline(always)]
+    fn run<S: Simd, const MR: usize, const NV: usize>(self, s: S) {
         let Block {
             a,
             a_stride,
@@ -80,40 +132,19 @@ impl Block<'_, '_> {
             b,
             store,
             rows,
-            out,
-        } = self;
-        for (height, run) in tile_runs(level, rows.len(), vectors) {
-            let rows = rows.start + run.start..rows.start + run.end;
-            run_tile(
-                level,
-                height,
-                vectors,
-                Block {
-                    a,
-                    a_stride,
-                    k_len,
-                    b,
-                    store,
-                    rows,
-                    out,
-                },
-            );
-        }
-    }
-}
-
-impl TileKernel for Block<'_, '_> {
-    #[inline(always)]
-    fn run<S: Simd, const MR: usize, const NV: usize>(self, s: S) {
-        for first in self.rows.step_by(MR) {
-            let mut acc = zero::<S, MR, NV>(s);
-            let a = &self.a[first * self.a_stride..];
-            accumulate_strided(s, &mut acc, a, self.a_stride, self.k_len, self.b);
-            let rows = std::array::from_fn(
-                #[inline(always)]
-                |i| first + i,
-            );
-            self.store.run(s, &acc, self.out, rows);
+            batch,
+        } = self.block;
+        for index in 0..batch.count {
+            let (a, b) = (&a[index * batch.a_step..], &b[index * batch.b_step..]);
+            for first in rows.clone().step_by(MR) {
+                let mut acc = zero::<S, MR, NV>(s);
+                accumulate_strided(s, &mut acc, &a[first * a_stride..], a_stride, k_len, b);
+                let rows = std::array::from_fn(
+                    #[inline(always)]
+                    |i| index * batch.out_step + first + i,
+                );
+                store.run(s, &acc, self.out, rows);
+            }
         }
     }
 }

@@ -7,7 +7,8 @@ use striate_simd::Buffer;
 use super::spatial::{Padding, Pair, filled_by, format_for, format_of, in_format, view};
 use super::{check_float, check_same_dtype};
 use crate::autograd::{Description, VariadicFunction, apply_variadic};
-use crate::{DType, Error, MemoryFormat, Result, Tensor, current_level};
+use crate::level::current_policy;
+use crate::{DType, Error, MemoryFormat, Result, Tensor};
 
 const OP: &str = "conv2d";
 
@@ -194,7 +195,7 @@ impl VariadicFunction for Conv2d {
             let mut y = Buffer::recycled(g.y_len())?;
             let epilogue = Epilogue::NONE.bias(bias);
             run(
-                current_level()?,
+                current_policy()?,
                 &g,
                 x.memory()?,
                 weight.memory()?,
@@ -254,11 +255,11 @@ fn fast_gradient(
     dy: &Tensor,
     input: usize,
 ) -> Result<Tensor> {
-    let (level, dy) = (current_level()?, dy.memory()?);
+    let (policy, dy) = (current_policy()?, dy.memory()?);
     match input {
         0 => {
             let mut dx = Buffer::recycled(g.x_len())?;
-            conv2d::backward_input(level, g, dy, weight.memory()?, &mut dx)?;
+            conv2d::backward_input(policy, g, dy, weight.memory()?, &mut dx)?;
             image(dx, g.x_shape())
         }
         1 => {
@@ -267,12 +268,12 @@ fn fast_gradient(
                 MemoryFormat::ChannelsLast => conv2d::backward_weight,
             };
             let mut dw = Buffer::recycled(g.weight_len())?;
-            run(level, g, x.memory()?, dy, &mut dw)?;
+            run(policy, g, x.memory()?, dy, &mut dw)?;
             Tensor::from_buffer(dw, g.weight_shape(), MemoryFormat::RowMajor)
         }
         _ => {
             let mut db = Buffer::recycled(g.out_channels())?;
-            conv2d::backward_bias(level, g, dy, &mut db)?;
+            conv2d::backward_bias(policy.level, g, dy, &mut db)?;
             Tensor::from_buffer(db, g.out_channels(), MemoryFormat::RowMajor)
         }
     }

@@ -1,7 +1,9 @@
 //! F32 on every SIMD level against F64 loops.
 
 use striate_simd::test_each_level;
-use striate_tensor::{DType, Level, Result, Tensor, current_level, with_level};
+use striate_tensor::{
+    Accuracy, Conv2dOptions, DType, Level, Result, Tensor, current_level, with_accuracy, with_level,
+};
 
 use crate::common::{layouts, positive};
 
@@ -61,6 +63,27 @@ test_each_level! {
                 compare("sigmoid", |x| x[0].sigmoid(), &one, 2e-6).unwrap();
                 compare("permute", |x| x[0].permute(&[3, 1, 0, 2])?.contiguous(), &one, 1e-6).unwrap();
             }
+        });
+    }
+}
+
+test_each_level! {
+    fn strict_convolutions_are_sums_of_their_own_terms(level: Level) {
+        with_level(level, || {
+            // One pixel is not a number: it reaches nine outputs, and with tiles all of those of its tiles.
+            let mut pixels = vec![1.0_f32; 32 * 24 * 24];
+            pixels[12 * 24 + 12] = f32::NAN;
+            let x = Tensor::from_vec(pixels, [1, 32, 24, 24]).unwrap().requires_grad(true).unwrap();
+            let w = Tensor::full([32, 32, 3, 3], 0.5, DType::F32).unwrap().requires_grad(true).unwrap();
+            let reached = || {
+                let y = x.conv2d(&w, None, Conv2dOptions::default()).unwrap();
+                let dy = Tensor::full(y.shape(), 1.0, DType::F32).unwrap();
+                let dw = y.backward_with(&dy).unwrap().get(&w).unwrap().clone();
+                let nan = |t: &Tensor| t.to_vec::<f32>().unwrap().iter().filter(|x| x.is_nan()).count();
+                [nan(&y), nan(&dw)]
+            };
+            assert_eq!(with_accuracy(Accuracy::Strict, reached), [32 * 9, 32 * 9]);
+            assert!(reached()[0] >= 32 * 9);
         });
     }
 }

@@ -16,20 +16,23 @@ use std::process::Command;
 
 /// Kernels that must be found, with a loop of multiply-adds, on every level with such an
 /// instruction: parts of the names of their functions.
-const REQUIRED: [&str; 13] = [
+const REQUIRED: [&str; 16] = [
     "codegen::axpy",
     "codegen::exp",
     "codegen::log",
     "codegen::sigmoid",
     "codegen::tanh",
     "codegen::erf",
-    "gemm::block::Block",
+    "gemm::block::Rows",
     "conv2d::direct::Pixels",
     "conv2d::backward_weight::Channels",
     "conv2d::few_channels::Forward",
     "conv2d::few_channels::Backward",
     "conv2d::grouped::Forward",
     "conv2d::grouped::Backward",
+    "conv2d::winograd::planes::Gather",
+    "conv2d::winograd::planes::Scatter",
+    "conv2d::winograd::planes::transform_weights",
 ];
 
 /// The program that calls the kernels.

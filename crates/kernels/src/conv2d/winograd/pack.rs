@@ -1,0 +1,42 @@
+//! The points of the weights.
+
+use super::Size;
+use super::planes::{Scratch, transform_weights};
+use crate::conv2d::taps::{Reduce, TapWeights, Taps, pack_panel};
+use crate::disjoint::DisjointMut;
+use crate::error::KernelError;
+use crate::gemm::panels::Panels;
+use crate::parallel;
+use striate_simd::{Buffer, Level};
+
+/// Arranges the points of the weights as [`TapWeights`] with a point in the place of a tap.
+pub(in crate::conv2d) fn pack(
+    level: Level,
+    size: Size,
+    taps: &Taps,
+    reduce: Reduce,
+    weight: &[f32],
+) -> Result<TapWeights, KernelError> {
+    let panels = Panels::choose(
+        level,
+        super::forward::block_tiles(size, taps),
+        taps.columns(),
+    );
+    let (rows, tap_rows) = (size.points() * taps.k_len(), taps.taps.len() * taps.k_len());
+    let group_len = panels.padded_columns() * rows;
+    let mut data = Buffer::recycled(taps.groups * group_len)?;
+    let pieces = DisjointMut::new(&mut data);
+    parallel::try_for_each(taps.groups * panels.count(), |task| {
+        let group = task / panels.count();
+        let panel = panels.panel(task % panels.count());
+        let mut by_tap = Buffer::recycled(panels.packed_range(&panel, tap_rows).len())?;
+        pack_panel(taps, reduce, weight, group, &panel, &mut by_tap);
+        let range = panels.packed_range(&panel, rows);
+        let start = group * group_len;
+        let mut points = pieces.range(start + range.start..start + range.end);
+        transform_weights(level, size, &by_tap, &mut points, &mut Scratch::new()?);
+        Ok::<_, KernelError>(())
+    })?;
+    drop(pieces);
+    Ok(TapWeights { panels, data })
+}

@@ -1,0 +1,421 @@
+//! The two-dimensional transforms, many channels at a time.
+//!
+//! A square of lines, each holding the same channels of one pixel or point, is transformed column by
+//! column into a scratch that stays in the first-level cache, and from there row by row.
+#![expect(
+    clippy::redundant_closure,
+    reason = "a closure can be told to be inlined, a function that is passed on cannot"
+)]
+
+use super::Size;
+use super::tiles::{Pixels, Tile, Tiles};
+use super::transform::{Four, Transform, Two};
+use crate::disjoint::TileMut;
+use crate::error::KernelError;
+use crate::lanes::{load, load_partial, map_all};
+use std::ops::Range;
+use striate_simd::{Buffer, Level, Simd, dispatch};
+
+/// Channels that are transformed at a time.
+const BLOCK: usize = 128;
+
+/// The most points of a tile along either axis.
+const MAX_POINTS: usize = 6;
+
+/// Memory between the two passes of a transform.
+#[derive(Debug)]
+pub(super) struct Scratch(Buffer<f32>);
+
+impl Scratch {
+    /// Enough for any transform.
+    pub(super) fn new() -> Result<Self, KernelError> {
+        Ok(Self(Buffer::recycled(MAX_POINTS * MAX_POINTS * BLOCK)?))
+    }
+}
+
+/// Transforms the columns of `IN x IN` lines of `len <= BLOCK` elements, and hands the lines of each
+/// row of the `OUT x IN` results to `row`.
+#[inline(always)]
+fn columns<'a, S: Simd, const IN: usize, const OUT: usize>(
+    s: S,
+    len: usize,
+    scratch: &mut [f32],
+    map: impl Fn(S, [S::F32; IN]) -> [S::F32; OUT],
+    line: impl Fn([usize; 2]) -> &'a [f32],
+    mut row: impl FnMut(usize, [&[f32]; IN]),
+) {
+    for j in 0..IN {
+        let from = std::array::from_fn(
+            #[inline(always)]
+            |i| line([i, j]),
+        );
+        let column = &mut scratch[j * OUT * BLOCK..];
+        map_all(
+            s,
+            len,
+            from,
+            split::<OUT>(column, BLOCK),
+            #[inline(always)]
+            |lines| map(s, lines),
+        );
+    }
+    for i in 0..OUT {
+        let from = std::array::from_fn(
+            #[inline(always)]
+            |j| &scratch[(j * OUT + i) * BLOCK..][..len],
+        );
+        row(i, from);
+    }
+}
+
+/// `N` lines, `len` elements apart; the last one may be shorter.
+#[inline(always)]
+fn split<const N: usize>(mut lines: &mut [f32], len: usize) -> [&mut [f32]; N] {
+    std::array::from_fn(
+        #[inline(always)]
+        |_| {
+            let end = len.min(lines.len());
+            let (line, rest) = std::mem::take(&mut lines).split_at_mut(end);
+            lines = rest;
+            line
+        },
+    )
+}
+
+/// `0..len` in pieces of at most [`BLOCK`].
+#[inline(always)]
+fn blocks(len: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..len)
+        .step_by(BLOCK)
+        .map(move |start| start..(start + BLOCK).min(len))
+}
+
+// ---- from pixels to points
+
+/// Which pixels of a tile are transformed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    /// The inputs, by `B^T`.
+    Inputs,
+    /// The gradients of the outputs, by `A`.
+    Gradients,
+}
+
+/// The transforms of some channels of tiles.
+#[derive(Clone, Debug)]
+pub(super) struct Gather<'a> {
+    pub(super) size: Size,
+    pub(super) side: Side,
+    pub(super) tiles: &'a Tiles,
+    pub(super) pixels: Pixels<'a>,
+    pub(super) channels: Range<usize>,
+    /// Elements from one tile to the next in the result.
+    pub(super) width: usize,
+}
+
+impl Gather<'_> {
+    /// Writes the points of the tiles `tiles`: row `p` of `out` holds point `p` of one tile after the
+    /// other.
+    pub(super) fn run(
+        &self,
+        level: Level,
+        tiles: Range<usize>,
+        scratch: &mut Scratch,
+        out: &mut TileMut<'_, f32>,
+    ) {
+        let scratch = &mut scratch.0[..];
+        dispatch!(level, s => match (self.size, self.side) {
+            (Size::Two, Side::Inputs) => self.tiles::<_, 4, 4>(s, #[inline(always)] |s, v| Two::input(s, v), tiles, scratch, out),
+            (Size::Two, Side::Gradients) => self.tiles::<_, 2, 4>(s, #[inline(always)] |s, v| Two::gradient(s, v), tiles, scratch, out),
+            (Size::Four, Side::Inputs) => self.tiles::<_, 6, 6>(s, #[inline(always)] |s, v| Four::input(s, v), tiles, scratch, out),
+            (Size::Four, Side::Gradients) => self.tiles::<_, 4, 6>(s, #[inline(always)] |s, v| Four::gradient(s, v), tiles, scratch, out),
+        });
+    }
+
+    #[inline(always)]
+    fn tiles<S: Simd, const IN: usize, const N: usize>(
+        &self,
+        s: S,
+        map: impl Fn(S, [S::F32; IN]) -> [S::F32; N] + Copy,
+        tiles: Range<usize>,
+        scratch: &mut [f32],
+        out: &mut TileMut<'_, f32>,
+    ) {
+        for (at, index) in tiles.enumerate() {
+            let tile = self.tiles.tile(index);
+            // What only outputs outside the image would see must not reach the others.
+            let outputs = self.tiles.outputs(&tile);
+            let ([y, x], limit) = match self.side {
+                Side::Inputs => (self.tiles.input(&tile), outputs.map(|n| n + 2)),
+                Side::Gradients => (tile.first, outputs),
+            };
+            let [down, across] = self.tiles.step;
+            for block in blocks(self.channels.len()) {
+                let channels = self.channels.start + block.start..self.channels.start + block.end;
+                let to = at * self.width + block.start..at * self.width + block.end;
+                columns::<S, IN, N>(
+                    s,
+                    block.len(),
+                    scratch,
+                    map,
+                    #[inline(always)]
+                    |[i, j]: [usize; 2]| {
+                        if i >= limit[0] || j >= limit[1] {
+                            return &self.pixels.zeros[..block.len()];
+                        }
+                        let place = [y.wrapping_add(i * down), x.wrapping_add(j * across)];
+                        self.pixels.get(tile.image, place, channels.clone())
+                    },
+                    #[inline(always)]
+                    |i: usize, from: [&[f32]; IN]| {
+                        map_all(
+                            s,
+                            block.len(),
+                            from,
+                            out.row_array::<N>(i * N, to.clone()),
+                            #[inline(always)]
+                            |lines| map(s, lines),
+                        );
+                    },
+                );
+            }
+        }
+    }
+}
+
+// ---- from points to pixels
+
+/// The outputs of tiles from their points, with what an epilogue does to them.
+#[derive(Clone, Debug)]
+pub(super) struct Scatter<'a> {
+    pub(super) size: Size,
+    pub(super) tiles: &'a Tiles,
+    /// Row `p` holds point `p` of one tile after the other.
+    pub(super) points: &'a [f32],
+    /// Elements of a row.
+    pub(super) row_len: usize,
+    /// Elements from one tile to the next.
+    pub(super) width: usize,
+    /// The channels of a pixel that are written.
+    pub(super) channels: Range<usize>,
+    /// Channels of a pixel.
+    pub(super) pixel: usize,
+    /// What is added to each channel of a pixel.
+    pub(super) bias: &'a [f32],
+    /// What is added to each element of the output.
+    pub(super) residual: Option<&'a [f32]>,
+    /// What an output is at least. The maximum with it keeps NaN.
+    pub(super) floor: f32,
+}
+
+impl Scatter<'_> {
+    /// Writes the tiles `tiles` of one line of tiles, of which the first has number `first` among the points.
+    /// `out` are the lines of the output that they cover, from the first pixel of the first one on.
+    pub(super) fn run(
+        &self,
+        level: Level,
+        tiles: Range<usize>,
+        first: usize,
+        scratch: &mut Scratch,
+        out: &mut TileMut<'_, f32>,
+    ) {
+        let scratch = &mut scratch.0[..];
+        dispatch!(level, s => match self.size {
+            Size::Two => self.line::<_, 4, 2>(s, #[inline(always)] |s, v| Two::output(s, v), tiles, first, scratch, out),
+            Size::Four => self.line::<_, 6, 4>(s, #[inline(always)] |s, v| Four::output(s, v), tiles, first, scratch, out),
+        });
+    }
+
+    #[inline(always)]
+    fn line<S: Simd, const N: usize, const M: usize>(
+        &self,
+        s: S,
+        map: impl Fn(S, [S::F32; N]) -> [S::F32; M] + Copy,
+        tiles: Range<usize>,
+        first: usize,
+        scratch: &mut [f32],
+        out: &mut TileMut<'_, f32>,
+    ) {
+        let left = self.tiles.tile(tiles.start).first[1];
+        for (at, index) in tiles.enumerate() {
+            let tile = self.tiles.tile(index);
+            let [rows, count] = self.tiles.outputs(&tile);
+            for block in blocks(self.channels.len()) {
+                let points = (first + at) * self.width + block.start;
+                columns::<S, N, M>(
+                    s,
+                    block.len(),
+                    scratch,
+                    map,
+                    #[inline(always)]
+                    |[i, j]: [usize; 2]| {
+                        &self.points[(i * N + j) * self.row_len + points..][..block.len()]
+                    },
+                    #[inline(always)]
+                    |i: usize, from: [&[f32]; N]| {
+                        if i >= rows {
+                            return;
+                        }
+                        let line = i * self.tiles.step[0];
+                        let channel = self.channels.start + block.start;
+                        let row = Row {
+                            out: &mut out.row(line)
+                                [(tile.first[1] - left) * self.pixel + channel..],
+                            number: self.number(&tile, line) * self.pixel + channel,
+                            channel,
+                            count,
+                        };
+                        self.row(s, map, from, row);
+                    },
+                );
+            }
+        }
+    }
+
+    /// The place of a pixel of a tile's first column among all pixels of the output.
+    #[inline(always)]
+    fn number(&self, tile: &Tile, line: usize) -> usize {
+        let [h, w] = self.tiles.out_size;
+        (tile.image * h + tile.first[0] + line) * w + tile.first[1]
+    }
+
+    #[inline(always)]
+    fn row<S: Simd, const N: usize, const M: usize>(
+        &self,
+        s: S,
+        map: impl Fn(S, [S::F32; N]) -> [S::F32; M],
+        from: [&[f32]; N],
+        mut row: Row<'_>,
+    ) {
+        let len = from[0].len();
+        let mut c = 0;
+        while c + S::LANES <= len {
+            let sums = map(s, load(s, &from, c));
+            self.store(s, sums, &mut row, c, S::LANES);
+            c += S::LANES;
+        }
+        if c < len {
+            let sums = map(s, load_partial(s, &from, c, len));
+            self.store(s, sums, &mut row, c, len - c);
+        }
+    }
+
+    /// Stores `lanes` channels of the pixels of a row.
+    #[inline(always)]
+    fn store<S: Simd, const M: usize>(
+        &self,
+        s: S,
+        sums: [S::F32; M],
+        row: &mut Row<'_>,
+        c: usize,
+        lanes: usize,
+    ) {
+        let step = self.tiles.step[1] * self.pixel;
+        let bias = load_lanes(s, &self.bias[row.channel + c..], lanes);
+        for j in 0..M {
+            if j < row.count {
+                let place = j * step + c;
+                let mut sum = s.add(sums[j], bias);
+                if let Some(residual) = self.residual {
+                    let residual = load_lanes(s, &residual[row.number + place..], lanes);
+                    sum = s.add(sum, residual);
+                }
+                sum = s.max(s.splat(self.floor), sum);
+                let out = &mut row.out[place..];
+                if lanes == S::LANES {
+                    s.store(sum, out);
+                } else {
+                    s.store_partial(sum, &mut out[..lanes]);
+                }
+            }
+        }
+    }
+}
+
+/// The first `lanes` elements of `x`.
+#[inline(always)]
+fn load_lanes<S: Simd>(s: S, x: &[f32], lanes: usize) -> S::F32 {
+    if lanes == S::LANES {
+        s.load(x)
+    } else {
+        s.load_partial(&x[..lanes])
+    }
+}
+
+/// A row of outputs of one tile.
+struct Row<'a> {
+    /// The line of the output, from the first pixel and channel on.
+    out: &'a mut [f32],
+    /// The number of that element in the output.
+    number: usize,
+    /// Its channel.
+    channel: usize,
+    /// Pixels that exist.
+    count: usize,
+}
+
+// ---- weights
+
+/// The points of a panel of weights: nine lines of `from`, one for each tap, become one line of `to`
+/// for each point.
+pub(super) fn transform_weights(
+    level: Level,
+    size: Size,
+    from: &[f32],
+    to: &mut [f32],
+    scratch: &mut Scratch,
+) {
+    let scratch = &mut scratch.0[..];
+    dispatch!(level, s => match size {
+        Size::Two => square::<_, 3, 4>(s, #[inline(always)] |s, v| Two::filter(s, v), from, to, scratch),
+        Size::Four => square::<_, 3, 6>(s, #[inline(always)] |s, v| Four::filter(s, v), from, to, scratch),
+    });
+}
+
+/// The gradients of nine taps from those of the points, lines as in [`transform_weights`].
+pub(super) fn transform_weight_gradients(
+    level: Level,
+    size: Size,
+    from: &[f32],
+    to: &mut [f32],
+    scratch: &mut Scratch,
+) {
+    let scratch = &mut scratch.0[..];
+    dispatch!(level, s => match size {
+        Size::Two => square::<_, 4, 3>(s, #[inline(always)] |s, v| Two::filter_gradient(s, v), from, to, scratch),
+        Size::Four => square::<_, 6, 3>(s, #[inline(always)] |s, v| Four::filter_gradient(s, v), from, to, scratch),
+    });
+}
+
+/// `OUT x OUT` lines from `IN x IN` lines.
+#[inline(always)]
+fn square<S: Simd, const IN: usize, const OUT: usize>(
+    s: S,
+    map: impl Fn(S, [S::F32; IN]) -> [S::F32; OUT] + Copy,
+    from: &[f32],
+    to: &mut [f32],
+    scratch: &mut [f32],
+) {
+    let len = from.len() / (IN * IN);
+    for block in blocks(len) {
+        columns::<S, IN, OUT>(
+            s,
+            block.len(),
+            scratch,
+            map,
+            #[inline(always)]
+            |[i, j]: [usize; 2]| &from[(i * IN + j) * len + block.start..][..block.len()],
+            #[inline(always)]
+            |i: usize, from: [&[f32]; IN]| {
+                map_all(
+                    s,
+                    block.len(),
+                    from,
+                    split::<OUT>(&mut to[i * OUT * len + block.start..], len),
+                    #[inline(always)]
+                    |lines| map(s, lines),
+                );
+            },
+        );
+    }
+}

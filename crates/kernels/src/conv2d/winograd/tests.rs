@@ -1,0 +1,350 @@
+use super::tiles::{Pixels, Tiles};
+use super::{Size, backward_weight};
+use crate::conv2d::backward_input::{phases, run_winograd};
+use crate::conv2d::taps::Taps;
+use crate::conv2d::tests::{
+    Problem, exact_backward_input, exact_backward_weight, exact_forward, square,
+};
+use crate::conv2d::{Algorithm, Conv2dGeometry, PackedWeights};
+use crate::epilogue::{Activation, Epilogue};
+use crate::geometry::Layout;
+use crate::testing::{Random, on_threads};
+use proptest::prelude::*;
+use proptest::sample::select;
+use striate_simd::{Level, test_each_level};
+
+const ALGORITHMS: [Algorithm; 2] = [Algorithm::Winograd4x4, Algorithm::Winograd2x2];
+
+fn size_of(algorithm: Algorithm) -> Size {
+    algorithm.tile().expect("a Winograd algorithm")
+}
+
+fn forward(level: Level, algorithm: Algorithm, p: &Problem, epilogue: &Epilogue<'_>) -> Vec<f32> {
+    let mut y = vec![f32::NAN; p.g.y_len()];
+    PackedWeights::with_algorithm(level, &p.g, Layout::Nhwc, &p.weight, algorithm)
+        .unwrap()
+        .forward(&p.g, &p.x, epilogue, &mut y)
+        .unwrap();
+    y
+}
+
+fn input_gradient(level: Level, algorithm: Algorithm, p: &Problem) -> Vec<f32> {
+    let mut dx = vec![f32::NAN; p.g.x_len()];
+    run_winograd(level, size_of(algorithm), &p.g, &p.dy, &p.weight, &mut dx).unwrap();
+    dx
+}
+
+fn weight_gradient(level: Level, algorithm: Algorithm, p: &Problem) -> Vec<f32> {
+    let (mut dw, taps) = (vec![f32::NAN; p.g.weight_len()], Taps::forward(&p.g));
+    backward_weight(level, size_of(algorithm), &taps, &p.x, &p.dy, &mut dw).unwrap();
+    dw
+}
+
+/// For each element of a channels-last image the largest of its channel in its tile.
+fn largest_in_tile(
+    size: Size,
+    g: &Conv2dGeometry,
+    [_, c, h, w]: [usize; 4],
+    values: &[f64],
+) -> Vec<f64> {
+    let cell = |at: usize, axis: usize| {
+        let step = g.dilation()[axis];
+        (at / (step * size.outputs()), at % step)
+    };
+    let key = |i: usize| {
+        (
+            i / c / w / h,
+            i % c,
+            cell(i / c / w % h, 0),
+            cell(i / c % w, 1),
+        )
+    };
+    let mut largest = std::collections::BTreeMap::new();
+    for (i, &value) in values.iter().enumerate() {
+        let entry = largest.entry(key(i)).or_insert(0.0_f64);
+        *entry = entry.max(value);
+    }
+    (0..values.len()).map(|i| largest[&key(i)]).collect()
+}
+
+/// For each output of `taps` the sum of magnitudes it had if all that it sees was as large as the largest
+/// input of its channel in the tile. `weights(o, k)` is the sum of the magnitudes of a kernel.
+fn worst_magnitudes(
+    size: Size,
+    taps: &Taps,
+    x: &[f32],
+    weights: impl Fn(usize, usize) -> f64,
+) -> Vec<f64> {
+    let zeros = vec![0.0; taps.in_channels];
+    let pixels = Pixels {
+        data: x,
+        size: taps.in_size,
+        channels: taps.in_channels,
+        zeros: &zeros,
+    };
+    let mut scale = vec![f64::NAN; taps.pixels() * taps.out_channels];
+    for tiles in Tiles::of(taps, size.outputs()) {
+        for tile in (0..tiles.len()).map(|index| tiles.tile(index)) {
+            let ([y, x], [rows, columns]) = (tiles.input(&tile), tiles.outputs(&tile));
+            let mut largest = vec![0.0_f64; taps.in_channels];
+            for (i, j) in (0..rows + 2).flat_map(|i| (0..columns + 2).map(move |j| (i, j))) {
+                let place = [
+                    y.wrapping_add(i * tiles.step[0]),
+                    x.wrapping_add(j * tiles.step[1]),
+                ];
+                let inputs = pixels.get(tile.image, place, 0..taps.in_channels);
+                largest
+                    .iter_mut()
+                    .zip(inputs)
+                    .for_each(|(l, &x)| *l = l.max(f64::from(x).abs()));
+            }
+            for o in 0..taps.out_channels {
+                let first = o / taps.columns() * taps.k_len();
+                let sum: f64 = (0..taps.k_len())
+                    .map(|k| largest[first + k] * weights(o, k))
+                    .sum();
+                for (i, j) in (0..rows).flat_map(|i| (0..columns).map(move |j| (i, j))) {
+                    let at = [
+                        tile.image,
+                        tile.first[0] + i * tiles.step[0],
+                        tile.first[1] + j * tiles.step[1],
+                    ];
+                    scale[taps.out_pixel(at) * taps.out_channels + o] = sum;
+                }
+            }
+        }
+    }
+    scale
+}
+
+/// The sums of the magnitudes of the kernels, `[out][in / groups]`.
+fn kernel_magnitudes(p: &Problem) -> Vec<f64> {
+    let sum = |kernel: &[f32]| kernel.iter().map(|&w| f64::from(w).abs()).sum();
+    p.weight.chunks(9).map(sum).collect()
+}
+
+/// The bound of an error in units of rounding.
+fn bound(algorithm: Algorithm) -> f64 {
+    match size_of(algorithm) {
+        Size::Two => 8.0,
+        Size::Four => 40.0,
+    }
+}
+
+fn check(place: &str, got: &[f32], exact: &[f64], scale: &[f64], bound: f64) {
+    for (i, &got) in got.iter().enumerate() {
+        let error = (f64::from(got) - exact[i]).abs() * f64::from(1 << 24);
+        assert!(
+            error <= bound * scale[i] + 1e-30,
+            "{place}, element {i}: {got} instead of {}, off by {} > {bound}",
+            exact[i],
+            error / scale[i],
+        );
+    }
+}
+
+/// Checks all passes against a bound that holds for any numbers in any tile.
+fn check_all_passes(level: Level, algorithm: Algorithm, p: &Problem) {
+    let (g, size) = (&p.g, size_of(algorithm));
+    let bound = bound(algorithm);
+    let place = |what| format!("{what} of {algorithm:?} on {level} for {g:?}");
+    let kernels = kernel_magnitudes(p);
+    let [inputs, outputs] = [g.group_in_channels(), g.group_out_channels()];
+
+    let scale = worst_magnitudes(size, &Taps::forward(g), &p.x, |o, k| {
+        kernels[o * inputs + k]
+    });
+    let y = forward(level, algorithm, p, &Epilogue::NONE);
+    check(
+        &place("y"),
+        &y,
+        &exact_forward(p, Layout::Nhwc)[0],
+        &scale,
+        bound,
+    );
+
+    let dx = input_gradient(level, algorithm, p);
+    for taps in &phases(g) {
+        let scale = worst_magnitudes(size, taps, &p.dy, |i, k| {
+            kernels[(i / inputs * outputs + k) * inputs + i % inputs]
+        });
+        check(
+            &place("dx"),
+            &dx,
+            &exact_backward_input(p)[0],
+            &scale,
+            bound,
+        );
+    }
+
+    let dw = weight_gradient(level, algorithm, p);
+    let exact = exact_backward_weight(p, Layout::Nhwc);
+    check(&place("dw"), &dw, &exact[0], &channel_norms(p), bound);
+}
+
+/// For each weight the product of the norms of its input channel and of its output channel's gradient,
+/// which no sum of magnitudes exceeds.
+fn channel_norms(p: &Problem) -> Vec<f64> {
+    let norms = |x: &[f32], channels: usize| -> Vec<f64> {
+        let mut squares = vec![0.0; channels];
+        for (i, &x) in x.iter().enumerate() {
+            squares[i % channels] += f64::from(x) * f64::from(x);
+        }
+        squares.into_iter().map(f64::sqrt).collect()
+    };
+    let (x, dy) = (
+        norms(&p.x, p.g.in_channels()),
+        norms(&p.dy, p.g.out_channels()),
+    );
+    let [_, k_len, ..] = p.g.weight_shape();
+    let norm = |i: usize| {
+        let (output, input) = (i / 9 / k_len, i / 9 % k_len);
+        dy[output] * x[output / p.g.group_out_channels() * k_len + input]
+    };
+    (0..p.g.weight_len()).map(norm).collect()
+}
+
+/// Three by three taps with stride 1 and any other attributes.
+fn geometries() -> impl Strategy<Value = Conv2dGeometry> {
+    let channels = || select(vec![1, 3, 8, 16, 17, 31, 33, 64, 65]);
+    let pair = |range: std::ops::Range<usize>| [range.clone(), range];
+    (
+        select(vec![1, 1, 2, 3, 0]),
+        pair(1..15),
+        [0_usize..5, 0..5, 0..5, 0..5],
+        prop_oneof![3 => Just([1, 1]), 1 => [1_usize..4, 1..4]],
+        select(vec![1, 1, 1, 2, 3]),
+        (channels(), channels()),
+    )
+        .prop_filter_map(
+            "a possible convolution",
+            |(n, size, pad, dilation, groups, (i, o))| {
+                let (inputs, outputs) = (groups * i, groups * o);
+                Conv2dGeometry::new(
+                    n,
+                    inputs,
+                    size,
+                    outputs,
+                    [3, 3],
+                    [1, 1],
+                    pad,
+                    dilation,
+                    groups,
+                )
+                .ok()
+            },
+        )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn all_passes_agree_with_double_precision(g in geometries()) {
+        let problem = Problem::new(g, Random::normals);
+        for level in Level::available() {
+            for algorithm in ALGORITHMS {
+                check_all_passes(level, algorithm, &problem);
+            }
+        }
+    }
+}
+
+test_each_level! {
+    fn real_layers_stay_within_the_largest_sums_of_their_tiles(level: Level) {
+        for g in [square(1, 64, 28, 64, 3, 1, 1), square(5, 130, 7, 70, 3, 1, 1), square(1, 512, 8, 32, 3, 1, 1)] {
+            let p = Problem::new(g, Random::normals);
+            for algorithm in ALGORITHMS {
+                check_all_passes(level, algorithm, &p);
+                let images = |what, shape, got: &[f32], exact: [Vec<f64>; 2]| {
+                    let scale = largest_in_tile(size_of(algorithm), &g, shape, &exact[1]);
+                    let place = format!("{what} of {algorithm:?} on {level} for {g:?}");
+                    check(&place, got, &exact[0], &scale, bound(algorithm));
+                };
+                let y = forward(level, algorithm, &p, &Epilogue::NONE);
+                images("y", g.y_shape(), &y, exact_forward(&p, Layout::Nhwc));
+                let dx = input_gradient(level, algorithm, &p);
+                images("dx", g.x_shape(), &dx, exact_backward_input(&p));
+            }
+        }
+    }
+}
+
+test_each_level! {
+    fn small_tiles_are_exact_on_small_integers(level: Level) {
+        for g in [square(2, 5, 9, 37, 3, 1, 1), square(1, 32, 12, 48, 3, 1, 2)] {
+            let p = Problem::new(g, Random::integers);
+            let algorithm = Algorithm::Winograd2x2;
+            let same = |got: &[f32], exact: [Vec<f64>; 2]| {
+                assert!(got.iter().zip(&exact[0]).all(|(&a, &b)| f64::from(a) == b), "{g:?}");
+            };
+            same(&forward(level, algorithm, &p, &Epilogue::NONE), exact_forward(&p, Layout::Nhwc));
+            same(&input_gradient(level, algorithm, &p), exact_backward_input(&p));
+            same(&weight_gradient(level, algorithm, &p), exact_backward_weight(&p, Layout::Nhwc));
+        }
+    }
+}
+
+test_each_level! {
+    fn the_epilogue_adds_and_clips(level: Level) {
+        for (g, algorithm) in [
+            (square(2, 8, 9, 35, 3, 1, 1), Algorithm::Winograd2x2),
+            (square(1, 4, 7, 34, 3, 1, 2), Algorithm::Winograd2x2),
+            (square(2, 8, 9, 35, 3, 1, 1), Algorithm::Winograd4x4),
+        ] {
+            let p = Problem::new(g, Random::integers);
+            let mut random = Random::new(6);
+            let (bias, residual) = (random.integers(g.out_channels()), random.integers(g.y_len()));
+            let sums = forward(level, algorithm, &p, &Epilogue::NONE);
+            let epilogue = Epilogue::NONE.bias(Some(&bias));
+            let with_bias = forward(level, algorithm, &p, &epilogue);
+            let epilogue = epilogue.residual(&residual).activation(Activation::Relu);
+            let with_all = forward(level, algorithm, &p, &epilogue);
+            for (i, sum) in sums.iter().enumerate() {
+                let sum = sum + bias[i % g.out_channels()];
+                assert_eq!(with_bias[i], sum, "element {i} of {g:?}");
+                assert_eq!(with_all[i], (sum + residual[i]).max(0.0), "element {i} of {g:?}");
+            }
+        }
+    }
+}
+
+test_each_level! {
+    fn not_a_number_stays_in_its_tiles(level: Level) {
+        let g = square(1, 16, 16, 20, 3, 1, 1);
+        for (algorithm, bad) in [(Algorithm::Winograd4x4, f32::NAN), (Algorithm::Winograd2x2, f32::INFINITY)] {
+            let mut p = Problem::new(g, Random::normals);
+            let clean = forward(level, algorithm, &p, &Epilogue::NONE);
+            // Pixel (5, 9), seen by the outputs (4..=6, 8..=10).
+            p.x[(5 * 16 + 9) * 16 + 3] = bad;
+            let y = forward(level, algorithm, &p, &Epilogue::NONE.activation(Activation::Relu));
+            let side = size_of(algorithm).outputs();
+            for (i, &y) in y.iter().enumerate() {
+                let [row, column] = [i / 20 / 16, i / 20 % 16];
+                let reached = |at: usize, first: usize, last: usize| (first / side..=last / side).contains(&(at / side));
+                if reached(row, 4, 6) && reached(column, 8, 10) {
+                    let seen = (4..=6).contains(&row) && (8..=10).contains(&column);
+                    assert!(!seen || !y.is_finite() || bad == f32::INFINITY && y == 0.0, "pixel {row}, {column}: {y}");
+                } else {
+                    assert_eq!(y, clean[i].max(0.0), "pixel {row}, {column}");
+                }
+            }
+        }
+    }
+}
+
+test_each_level! {
+    fn the_number_of_threads_changes_no_bit(level: Level) {
+        for g in [square(3, 20, 30, 70, 3, 1, 1), square(2, 64, 14, 64, 3, 1, 2), square(1, 130, 12, 140, 3, 1, 1)] {
+            let p = Problem::new(g, Random::normals);
+            for algorithm in ALGORITHMS {
+                let results = on_threads(|| [
+                    forward(level, algorithm, &p, &Epilogue::NONE),
+                    input_gradient(level, algorithm, &p),
+                    weight_gradient(level, algorithm, &p),
+                ]);
+                assert!(results.windows(2).all(|pair| pair[0] == pair[1]), "{g:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The tiles that an output is cut into, and the pixels they read.
+
+use crate::conv2d::taps::Taps;
+use std::ops::Range;
+
+/// The tiles of all images of one convolution whose taps are neighbours. A dilated convolution is
+/// several of them: pixels whose coordinates have the same remainder by the dilation see only each
+/// other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tiles {
+    batch: usize,
+    /// Tiles of an image, down and across.
+    count: [usize; 2],
+    /// Outputs of a tile along either axis.
+    side: usize,
+    /// Pixels between neighbours.
+    pub(super) step: [usize; 2],
+    /// The first output pixel.
+    start: [usize; 2],
+    /// Pixels of an output image.
+    pub(super) out_size: [usize; 2],
+    /// The first input pixel of the first tile, relative to its first output.
+    offset: [isize; 2],
+}
+
+impl Tiles {
+    /// The tiles of `side` outputs a side, one set for each remainder by the dilation.
+    pub(super) fn of(taps: &Taps, side: usize) -> impl Iterator<Item = Self> {
+        let (batch, out_size, step) = (taps.batch, taps.grid, tap_distance(taps));
+        let offset = taps.taps[0].offset;
+        (0..step[0] * step[1]).filter_map(move |phase| {
+            let start = [phase / step[1], phase % step[1]];
+            let pixels = |axis: usize| out_size[axis].saturating_sub(start[axis]);
+            let count = [0, 1].map(|axis| pixels(axis).div_ceil(step[axis] * side));
+            let tiles = Self {
+                batch,
+                count,
+                side,
+                step,
+                start,
+                out_size,
+                offset,
+            };
+            (tiles.len() > 0).then_some(tiles)
+        })
+    }
+
+    /// The number of tiles.
+    pub(super) fn len(&self) -> usize {
+        self.batch * self.count[0] * self.count[1]
+    }
+
+    /// The tile number `index`.
+    pub(super) fn tile(&self, index: usize) -> Tile {
+        let [down, across] = self.count;
+        let at = [index / across % down, index % across];
+        Tile {
+            image: index / across / down,
+            first: [0, 1].map(|axis| self.start[axis] + at[axis] * self.side * self.step[axis]),
+        }
+    }
+
+    /// The first input pixel of a tile.
+    pub(super) fn input(&self, tile: &Tile) -> [usize; 2] {
+        [0, 1].map(|axis| tile.first[axis].wrapping_add_signed(self.offset[axis]))
+    }
+
+    /// Outputs of a tile that exist, down and across.
+    pub(super) fn outputs(&self, tile: &Tile) -> [usize; 2] {
+        [0, 1].map(|axis| {
+            let pixels = self.out_size[axis] - tile.first[axis];
+            pixels.div_ceil(self.step[axis]).min(self.side)
+        })
+    }
+
+    /// `range` cut into pieces of one line of tiles each.
+    pub(super) fn lines(&self, range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+        let across = self.count[1];
+        let mut start = range.start;
+        std::iter::from_fn(move || {
+            let line = start..(start + across - start % across).min(range.end);
+            start = line.end;
+            (!line.is_empty()).then_some(line)
+        })
+    }
+}
+
+/// Pixels between neighbouring taps of a kernel of three by three.
+fn tap_distance(taps: &Taps) -> [usize; 2] {
+    let offset = |tap: usize, axis: usize| taps.taps[tap].offset[axis];
+    [
+        offset(3, 0).abs_diff(offset(0, 0)),
+        offset(1, 1).abs_diff(offset(0, 1)),
+    ]
+}
+
+/// One tile.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tile {
+    pub(super) image: usize,
+    /// Its first output pixel.
+    pub(super) first: [usize; 2],
+}
+
+/// Channels-last images, surrounded by zeros.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pixels<'a> {
+    pub(super) data: &'a [f32],
+    /// Pixels of an image.
+    pub(super) size: [usize; 2],
+    /// Channels of a pixel.
+    pub(super) channels: usize,
+    /// What lies outside: at least as long as what is read of a pixel.
+    pub(super) zeros: &'a [f32],
+}
+
+impl<'a> Pixels<'a> {
+    /// Some channels of a pixel.
+    #[inline(always)]
+    pub(super) fn get(
+        &self,
+        image: usize,
+        [y, x]: [usize; 2],
+        channels: Range<usize>,
+    ) -> &'a [f32] {
+        let [h, w] = self.size;
+        if y >= h || x >= w {
+            return &self.zeros[..channels.len()];
+        }
+        let start = ((image * h + y) * w + x) * self.channels + channels.start;
+        &self.data[start..start + channels.len()]
+    }
+}
