@@ -8,8 +8,12 @@
 //! - elsewhere each row has a pointer of its own per tap, to a row of zeros outside the image, and
 //!   taps outside for the whole tile are skipped.
 //!
+//! Where that is cheap beside the sums, bands of rows are first copied with their padding, so that all
+//! pixels are of the first kind and tiles end where rows do.
+//!
 //! Sums are taken in the order (tap, channel), whatever the tile.
 
+use super::padded::Bands;
 use super::taps::{TapWeights, Taps};
 use crate::disjoint::{DisjointMut, TileMut};
 use crate::epilogue::Epilogue;
@@ -34,7 +38,11 @@ pub(super) fn run(
     if taps.pixels() == 0 {
         return Ok(());
     }
-    let plan = Plan::new(taps, x)?;
+    if let Some(bands) = Bands::new(taps, weights.panels.padded_columns()) {
+        return run_bands(level, &bands, weights, x, epilogue, y);
+    }
+    let zeros = Buffer::zeroed(taps.k_len())?;
+    let plan = Plan::new(taps, x, &zeros);
     let panels = &weights.panels;
     let rows = taps.taps.len() * taps.k_len();
     let row_elements = taps.in_channels * taps.stride[0] * taps.stride[1];
@@ -60,10 +68,63 @@ pub(super) fn run(
                 first_row: out_rows.start,
             };
             let mut out = y.tile(out_rows.clone(), columns);
-            block.run_on_tiles(level, panel.vectors, pixels.clone(), &mut out);
+            block.run_on_tiles(
+                level,
+                panel.vectors,
+                std::slice::from_ref(&pixels),
+                &mut out,
+            );
         }
     });
     Ok(())
+}
+
+/// Computes the output pixels of `bands`.
+fn run_bands(
+    level: Level,
+    bands: &Bands<'_>,
+    weights: &TapWeights,
+    x: &[f32],
+    epilogue: &Epilogue<'_>,
+    y: &mut [f32],
+) -> Result<(), KernelError> {
+    let (taps, panels) = (bands.taps, &weights.panels);
+    let rows = taps.taps.len() * taps.k_len();
+    let (group_len, columns) = (panels.padded_columns() * rows, taps.columns());
+    let panel_cut = bands.panels_per_task(panels.count());
+    let y = DisjointMut::rows(y, taps.out_channels);
+    let tasks = taps.groups * bands.tasks.tasks() * panel_cut.tasks();
+    parallel::try_for_each(tasks, |task| {
+        let (panel_task, task) = (task % panel_cut.tasks(), task / panel_cut.tasks());
+        let (task, group) = (task % bands.tasks.tasks(), task / bands.tasks.tasks());
+        let mut copy = Buffer::recycled(bands.copy_len())?;
+        for band in bands.tasks.range(task).map(|index| bands.band(index)) {
+            bands.fill(&band, group, x, &mut copy);
+            let local = bands.taps_of(&band);
+            let plan = Plan::new(&local, &copy, &[]);
+            let width = local.grid[1];
+            let lines: Vec<_> = (0..band.rows.len())
+                .map(|y| y * width..(y + 1) * width)
+                .collect();
+            let out_rows = bands.out_rows(&band);
+            for panel in panel_cut.range(panel_task).map(|index| panels.panel(index)) {
+                let first = group * columns;
+                let columns = first + panel.columns.start..first + panel.columns.end;
+                let packed = panels.packed_range(&panel, rows);
+                let block = Block {
+                    plan: &plan,
+                    channel: 0,
+                    weights: &weights.data[group * group_len..][packed.clone()],
+                    width: packed.len() / rows.max(1),
+                    store: Store::new(epilogue, false, out_rows.start, &columns, taps.out_channels),
+                    first_row: local.out_pixel([0; 3]),
+                };
+                let mut out = y.tile(out_rows.clone(), columns);
+                block.run_on_tiles(level, panel.vectors, &lines, &mut out);
+            }
+        }
+        Ok(())
+    })
 }
 
 /// What all blocks of a convolution share.
@@ -71,7 +132,7 @@ struct Plan<'a> {
     taps: &'a Taps,
     x: &'a [f32],
     /// What a tap outside the image reads.
-    zeros: Buffer<f32>,
+    zeros: &'a [f32],
     /// The rows and the columns of the grid whose taps all lie inside the image.
     interior: [Range<usize>; 2],
     /// The taps of an interior pixel, merged where they are neighbours in memory.
@@ -91,7 +152,7 @@ struct Run {
 }
 
 impl<'a> Plan<'a> {
-    fn new(taps: &'a Taps, x: &'a [f32]) -> Result<Self, KernelError> {
+    fn new(taps: &'a Taps, x: &'a [f32], zeros: &'a [f32]) -> Self {
         let interior = [0, 1].map(|axis| {
             let offsets = || taps.taps.iter().map(|tap| tap.offset[axis]);
             let before = offsets().min().unwrap_or(0).min(0).unsigned_abs();
@@ -102,14 +163,14 @@ impl<'a> Plan<'a> {
                 .map(|i| i / taps.stride[axis]);
             first..last.map_or(0, |last| (last + 1).min(taps.grid[axis]))
         });
-        Ok(Self {
-            zeros: Buffer::zeroed(taps.k_len())?,
+        Self {
+            zeros,
             interior,
             runs: Self::runs(taps),
             dense: taps.out_step == [1, 1] && taps.out_size == taps.grid,
             taps,
             x,
-        })
+        }
     }
 
     fn runs(taps: &Taps) -> Vec<Run> {
@@ -152,25 +213,23 @@ struct Block<'a> {
 }
 
 impl Block<'_> {
+    /// Computes `lines` of equally many consecutive pixels each.
     fn run_on_tiles(
         &self,
         level: Level,
         vectors: usize,
-        pixels: Range<usize>,
+        lines: &[Range<usize>],
         out: &mut TileMut<'_, f32>,
     ) {
-        for (height, run) in tile_runs(level, pixels.len(), vectors) {
-            let pixels = pixels.start + run.start..pixels.start + run.end;
-            run_tile(
-                level,
-                height,
-                vectors,
-                Pixels {
-                    block: self,
-                    pixels,
-                    out,
-                },
-            );
+        let len = lines.first().map_or(0, Range::len);
+        for (height, run) in tile_runs(level, len, vectors) {
+            let pixels = Pixels {
+                block: self,
+                lines,
+                run,
+                out,
+            };
+            run_tile(level, height, vectors, pixels);
         }
     }
 
@@ -214,7 +273,7 @@ impl Block<'_> {
                     let iy = (y * taps.stride[0]).wrapping_add_signed(tap.offset[0]);
                     let ix = (x * taps.stride[1]).wrapping_add_signed(tap.offset[1]);
                     if iy >= h || ix >= w {
-                        return &self.plan.zeros[..];
+                        return self.plan.zeros;
                     }
                     any_inside = true;
                     let start = ((n * h + iy) * w + ix) * taps.in_channels + self.channel;
@@ -231,7 +290,9 @@ impl Block<'_> {
 /// Pixels of a block that make up whole tiles.
 struct Pixels<'b, 'o, 'y> {
     block: &'b Block<'b>,
-    pixels: Range<usize>,
+    lines: &'b [Range<usize>],
+    /// Which pixels of each line.
+    run: Range<usize>,
     out: &'o mut TileMut<'y, f32>,
 }
 
@@ -239,7 +300,11 @@ impl TileKernel for Pixels<'_, '_, '_> {
     #[inline(always)]
     fn run<S: Simd, const MR: usize, const NV: usize>(self, s: S) {
         let plan = self.block.plan;
-        for first in self.pixels.step_by(MR) {
+        let firsts = self.lines.iter().flat_map(
+            #[inline(always)]
+            |line| self.run.clone().step_by(MR).map(move |x| line.start + x),
+        );
+        for first in firsts {
             let mut acc = zero::<S, MR, NV>(s);
             let start = plan.taps.coordinates(first);
             let pixels = consecutive::<MR>(start, plan.taps.grid);

@@ -36,7 +36,7 @@ pub(super) fn forward(
     let cut = Cut::every(units, TASK / cost.max(1));
     let y = DisjointMut::rows(y, taps.out_channels);
     parallel::try_for_each(cut.tasks(), |task| {
-        let mut ring = plan.ring(&strips, 0)?;
+        let mut ring = plan.ring(&strips)?;
         for unit in cut.range(task) {
             let (band, block) = (unit / plan.blocks(), unit % plan.blocks());
             let (image, rows) = bands.band(band);
@@ -123,7 +123,11 @@ impl TileKernel for Forward<'_, '_, '_> {
     #[inline(always)]
     fn run<S: Simd, const MR: usize, const NV: usize>(mut self, s: S) {
         let (taps, k_len) = (self.plan.taps, self.plan.taps.k_len());
-        let steps = [taps.stride[1] * self.plan.pixel_len(), S::LANES];
+        let pixel_step = taps.stride[1] * self.plan.pixel_len();
+        let pixels = std::array::from_fn(
+            #[inline(always)]
+            |i| i * pixel_step,
+        );
         for y in self.rows {
             self.ring.advance(s, y);
             for x in (0..self.strip.columns.len()).step_by(MR) {
@@ -140,7 +144,7 @@ impl TileKernel for Forward<'_, '_, '_> {
                         }
                         _ => {
                             let terms = run.count * k_len;
-                            accumulate_lanes(s, &mut acc, inputs, steps, terms, weights);
+                            accumulate_lanes(s, &mut acc, inputs, pixels, S::LANES, terms, weights);
                         }
                     }
                 }
@@ -190,7 +194,7 @@ pub(super) fn backward_weight(
     let pieces = DisjointMut::new(&mut copies);
     parallel::try_for_each(chunks.tasks() * blocks.tasks(), |task| {
         let (chunk, blocks) = (task / blocks.tasks(), blocks.range(task % blocks.tasks()));
-        let mut ring = plan.ring(&strips, height * level.lanes())?;
+        let mut ring = plan.ring(&strips)?;
         let mut line = Buffer::recycled(widest * level.lanes())?;
         let start = chunk * copy_len;
         let out = start + blocks.start * plan.block_len()..start + blocks.end * plan.block_len();
@@ -263,7 +267,7 @@ impl TileKernel for Backward<'_, '_> {
     #[inline(always)]
     fn run<S: Simd, const MR: usize, const NV: usize>(mut self, s: S) {
         let (taps, k_len) = (self.plan.taps, self.plan.taps.k_len());
-        let steps = [S::LANES, taps.stride[1] * self.plan.pixel_len()];
+        let step = taps.stride[1] * self.plan.pixel_len();
         let outputs = self.plan.outputs(self.block);
         for y in self.rows {
             self.ring.advance(s, y);
@@ -277,11 +281,15 @@ impl TileKernel for Backward<'_, '_> {
                 let terms = run.count * k_len;
                 let inputs = self.ring.at(0, run);
                 let out = &mut self.out[run.tap * k_len * S::LANES..][..terms * S::LANES];
-                for (out, k) in out.chunks_mut(MR * S::LANES).zip((0..terms).step_by(MR)) {
+                for (out, first) in out.chunks_mut(MR * S::LANES).zip((0..terms).step_by(MR)) {
                     let mut acc = [s.splat(0.0); MR];
-                    let inputs = &inputs[k * S::LANES..];
-                    accumulate_lanes(s, &mut acc, inputs, steps, self.columns.len(), line);
-                    // The last sums may be of what lies beyond the taps.
+                    // The last sums may be superfluous.
+                    let places = std::array::from_fn(
+                        #[inline(always)]
+                        |i| (first + i).min(terms - 1) * S::LANES,
+                    );
+                    let columns = self.columns.len();
+                    accumulate_lanes(s, &mut acc, inputs, places, step, columns, line);
                     for (out, sum) in out.chunks_exact_mut(S::LANES).zip(acc) {
                         s.store(s.add(s.load(out), sum), out);
                     }

@@ -27,6 +27,9 @@ const RING: usize = 6 << 10;
 /// Elements of the ring at most: half of a second-level cache of 512 KB.
 const MAX_RING: usize = 1 << 16;
 
+/// Vectors of input channels that a block reads at most.
+const MAX_SOURCES: usize = 4;
+
 /// A convolution of small groups, cut into blocks of as many groups as fill a vector.
 #[derive(Debug)]
 pub(super) struct Lanes<'a> {
@@ -40,7 +43,8 @@ pub(super) struct Lanes<'a> {
     span: [usize; 2],
     /// The taps, a row of neighbours at a time.
     pub(super) runs: Vec<Run>,
-    /// For each input channel of a group and each lane, the lane of the input that it repeats.
+    /// For each input channel of a group and each lane, the input channel of the block that it
+    /// repeats, as the bits of an integer.
     sources: Vec<f32>,
 }
 
@@ -63,11 +67,14 @@ pub(super) struct Strip {
 }
 
 impl<'a> Lanes<'a> {
-    /// The cut, if a group fits a vector and the ring is small enough.
+    /// The cut, if a vector holds several groups and the ring is small enough.
     pub(super) fn new(level: Level, taps: &'a Taps) -> Option<Self> {
         let lanes = level.lanes();
-        let widest = taps.k_len().max(taps.columns());
-        if taps.groups == 1 || widest > lanes || taps.taps.is_empty() {
+        if taps.groups == 1 || 2 * taps.columns() > lanes || taps.taps.is_empty() {
+            return None;
+        }
+        let block_groups = lanes / taps.columns();
+        if block_groups * taps.k_len() > MAX_SOURCES * lanes {
             return None;
         }
         let bounds = [0, 1].map(|axis| {
@@ -89,9 +96,8 @@ impl<'a> Lanes<'a> {
                 }),
             }
         }
-        let block_groups = lanes / widest;
         let (k_len, columns) = (taps.k_len(), taps.columns());
-        let source = |i: usize| (i % lanes / columns * k_len + i / lanes) as f32;
+        let source = |i: usize| f32::from_bits((i % lanes / columns * k_len + i / lanes) as u32);
         let sources = (0..k_len * lanes).map(source).collect();
         let plan = Self {
             taps,
@@ -170,14 +176,14 @@ impl<'a> Lanes<'a> {
         columns.step_by(width).map(strip).collect()
     }
 
-    /// A ring for the widest of the strips, with room for reading `slack` elements beyond its end.
-    pub(super) fn ring(&self, strips: &[Strip], slack: usize) -> Result<Buffer<f32>, KernelError> {
+    /// A ring for the widest of the strips.
+    pub(super) fn ring(&self, strips: &[Strip]) -> Result<Buffer<f32>, KernelError> {
         let row = strips
             .iter()
             .map(|strip| self.row_len(strip.columns.len()))
             .max()
             .unwrap_or(0);
-        Ok(Buffer::zeroed(self.span[0] * row + slack)?)
+        Ok(Buffer::recycled(self.span[0] * row)?)
     }
 
     /// Arranges dense `[out, in / groups, kernel]` weights as `[block][tap][channel][lane]`, with
@@ -309,42 +315,91 @@ impl<'a, 'r> Ring<'a, 'r> {
             out.fill(0.0);
             return;
         }
-        let x0 = self.first * taps.stride[1];
-        let sources = &self.plan.sources[..];
-        for (x, out) in out.chunks_exact_mut(k_len * S::LANES).enumerate() {
-            let x = (x0 + x).wrapping_add_signed(self.plan.origin[1]);
-            let pixel = if x < w {
-                let start = (y * w + x) * taps.in_channels;
-                let pixel = &self.image[start + self.channels.start..start + self.channels.end];
-                if pixel.len() == S::LANES {
-                    s.load(pixel)
-                } else {
-                    s.load_partial(pixel)
-                }
-            } else {
-                s.splat(0.0)
-            };
-            // The usual sizes without a loop.
-            match k_len {
-                4 => repeat::<S, 4>(s, pixel, sources, out),
-                8 => repeat::<S, 8>(s, pixel, sources, out),
-                _ => {
-                    let out = out.chunks_exact_mut(S::LANES);
-                    for (sources, out) in sources.chunks_exact(S::LANES).zip(out) {
-                        repeat::<S, 1>(s, pixel, sources, out);
-                    }
-                }
-            }
+        // The columns that lie inside the image.
+        let first = (self.first * taps.stride[1]) as isize + self.plan.origin[1];
+        let columns = self.row_len / self.plan.pixel_len();
+        let left = first.min(0).unsigned_abs().min(columns);
+        let right = (w as isize - first).max(0).unsigned_abs().min(columns);
+        let (out, outside) = out.split_at_mut(right.max(left) * self.plan.pixel_len());
+        let (before, out) = out.split_at_mut(left * self.plan.pixel_len());
+        before.fill(0.0);
+        outside.fill(0.0);
+        if out.is_empty() {
+            return;
         }
+        let start = (y * w).wrapping_add_signed(first + left as isize) * taps.in_channels;
+        let pixels = Pixels {
+            data: &self.image[start + self.channels.start..],
+            len: taps.in_channels,
+            inputs: self.channels.len(),
+        };
+        pixels.spread(s, k_len, &self.plan.sources, out);
     }
 }
 
-/// Writes `K` vectors whose lanes are those of `pixel` that `sources` tells.
-#[inline(always)]
-fn repeat<S: Simd, const K: usize>(s: S, pixel: S::F32, sources: &[f32], out: &mut [f32]) {
-    let (sources, out) = (&sources[..K * S::LANES], &mut out[..K * S::LANES]);
-    for k in 0..K {
-        let index = s.to_i32(s.load(&sources[k * S::LANES..]));
-        s.store(s.permute(pixel, index), &mut out[k * S::LANES..]);
+/// Consecutive pixels of an image, of which the first channels are spread.
+struct Pixels<'a> {
+    data: &'a [f32],
+    /// Elements of a pixel.
+    len: usize,
+    /// Channels to spread.
+    inputs: usize,
+}
+
+impl Pixels<'_> {
+    /// Spreads every pixel to `k_len` vectors. Compiled once for all tiles of a level.
+    #[inline(never)]
+    fn spread<S: Simd>(&self, s: S, k_len: usize, sources: &[f32], out: &mut [f32]) {
+        s.vectorize(
+            #[inline(always)]
+            || match k_len {
+                2 if self.inputs <= S::LANES => self.run::<S, 2>(s, sources, out),
+                3 if self.inputs <= S::LANES => self.run::<S, 3>(s, sources, out),
+                4 if self.inputs <= S::LANES => self.run::<S, 4>(s, sources, out),
+                5 if self.inputs <= S::LANES => self.run::<S, 5>(s, sources, out),
+                6 if self.inputs <= S::LANES => self.run::<S, 6>(s, sources, out),
+                8 if self.inputs <= S::LANES => self.run::<S, 8>(s, sources, out),
+                _ => self.run_any(s, sources, out),
+            },
+        );
+    }
+
+    /// The usual numbers of channels, which fit a vector.
+    #[inline(always)]
+    fn run<S: Simd, const K: usize>(&self, s: S, sources: &[f32], out: &mut [f32]) {
+        let index: [S::I32; K] = std::array::from_fn(
+            #[inline(always)]
+            |k| s.bits(s.load(&sources[k * S::LANES..])),
+        );
+        let pixels = self.data.chunks(self.len);
+        for (pixel, out) in pixels.zip(out.chunks_exact_mut(K * S::LANES)) {
+            let pixel = if self.inputs == S::LANES {
+                s.load(pixel)
+            } else {
+                s.load_partial(&pixel[..self.inputs])
+            };
+            for k in 0..K {
+                s.store(s.permute(pixel, index[k]), &mut out[k * S::LANES..]);
+            }
+        }
+    }
+
+    /// Any number of channels.
+    #[inline(always)]
+    fn run_any<S: Simd>(&self, s: S, sources: &[f32], out: &mut [f32]) {
+        let pixels = self.data.chunks(self.len);
+        for (pixel, out) in pixels.zip(out.chunks_exact_mut(sources.len())) {
+            let vectors = sources.chunks_exact(S::LANES);
+            for (sources, out) in vectors.zip(out.chunks_exact_mut(S::LANES)) {
+                let index = s.bits(s.load(sources));
+                let mut sum = s.splat(0.0);
+                for (v, inputs) in pixel[..self.inputs].chunks(S::LANES).enumerate() {
+                    let here = s.permute(s.load_partial(inputs), index);
+                    let before = s.splat_i32((v * S::LANES) as i32 - 1);
+                    sum = s.select(s.gt_i32(index, before), here, sum);
+                }
+                s.store(sum, out);
+            }
+        }
     }
 }

@@ -27,6 +27,7 @@ mod geometry;
 mod grouped;
 mod lanes;
 mod packed;
+mod padded;
 pub mod reference;
 mod taps;
 mod winograd;

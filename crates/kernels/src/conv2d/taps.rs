@@ -1,6 +1,7 @@
 //! A convolution as a sum over taps, and its weights in the order of that sum.
 
 use super::Conv2dGeometry;
+use super::padded::Bands;
 use crate::disjoint::DisjointMut;
 use crate::error::KernelError;
 use crate::gemm::panels::{Panel, Panels};
@@ -144,7 +145,8 @@ impl TapWeights {
         weight: &[f32],
     ) -> Result<Self, KernelError> {
         let (k_len, columns) = (taps.k_len(), taps.columns());
-        let panels = Panels::choose(level, taps.pixels(), columns);
+        let rows = Bands::new(taps, columns).map_or(taps.pixels(), |_| taps.grid[1]);
+        let panels = Panels::choose(level, rows, columns);
         let rows = taps.taps.len() * k_len;
         let group_len = panels.padded_columns() * rows;
         let mut data = Buffer::recycled(taps.groups * group_len)?;
@@ -256,6 +258,10 @@ fn pack_by_outputs(
         let source = &source[(k * columns + panel.columns.start) * kernel..];
         for (t, tap) in taps.iter().enumerate() {
             let row = &mut packed[(t * k_len + k) * width..][..panel.columns.len()];
+            if kernel == 1 {
+                row.copy_from_slice(&source[..row.len()]);
+                continue;
+            }
             let weights = source[tap.index..].iter().step_by(kernel);
             row.iter_mut()
                 .zip(weights)

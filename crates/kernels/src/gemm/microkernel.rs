@@ -197,9 +197,9 @@ pub(crate) fn accumulate_indexed<S: Simd, const MR: usize, const NV: usize>(
     *acc = sums;
 }
 
-/// Adds the lane-wise products of `MR` rows of vectors, which start `row_stride` apart in `a` and
-/// advance by `a_step`, with the vectors of `b`:
-/// `acc[i] += sum over k of a[i * row_stride + k * a_step ..] * b[k * LANES ..]`.
+/// Adds the lane-wise products of `MR` rows of vectors, which start at `offsets` in `a` and advance by
+/// `a_step`, with the vectors of `b`:
+/// `acc[i] += sum over k of a[offsets[i] + k * a_step ..] * b[k * LANES ..]`.
 ///
 /// # Panics
 /// If a slice is too short.
@@ -208,30 +208,30 @@ pub(crate) fn accumulate_lanes<S: Simd, const MR: usize>(
     s: S,
     acc: &mut [S::F32; MR],
     a: &[f32],
-    [row_stride, a_step]: [usize; 2],
+    offsets: [usize; MR],
+    a_step: usize,
     k_len: usize,
     b: &[f32],
 ) {
     if k_len == 0 {
         return;
     }
-    let reach = (MR - 1).saturating_mul(row_stride);
-    let reach = reach.saturating_add((k_len - 1).saturating_mul(a_step));
-    assert!(
-        a.len() >= reach.saturating_add(S::LANES),
-        "the rows of the tile are too short"
-    );
+    let reach = (k_len - 1).saturating_mul(a_step).saturating_add(S::LANES);
+    assert!(reach <= a.len(), "the rows of the tile are too short");
+    for offset in offsets {
+        assert!(offset <= a.len() - reach, "a row of the tile is too short");
+    }
     assert!(b.len() / S::LANES >= k_len, "the panel is too short");
-    let rows: [*const f32; MR] = std::array::from_fn(
+    let rows: [*const f32; MR] = offsets.map(
         #[inline(always)]
-        |i| a.as_ptr().wrapping_add(i * row_stride),
+        |offset| a.as_ptr().wrapping_add(offset),
     );
     let mut sums = *acc;
     for k in 0..k_len {
         // SAFETY: `b` has `k_len` vectors, as just checked.
         let b = unsafe { s.load_ptr(b.as_ptr().wrapping_add(k * S::LANES)) };
         for i in 0..MR {
-            // SAFETY: `a` reaches to the last vector of the last row, as just checked.
+            // SAFETY: `a` reaches to the last vector of every row, as just checked.
             let a = unsafe { s.load_ptr(rows[i].wrapping_add(k * a_step)) };
             sums[i] = s.mul_add(a, b, sums[i]);
         }
