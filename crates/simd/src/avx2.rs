@@ -3,6 +3,7 @@
 
 use crate::fold::{fold_add, fold_max, fold_min};
 use crate::kernel_fn::kernel_fn;
+use bytemuck::pod_read_unaligned;
 use core::arch::x86_64::*;
 
 /// `PARTIAL[8 - n..]` has its first `n` lanes set.
@@ -32,6 +33,9 @@ kernel_fn! {
             let mask = first_lanes(src.len());
             // SAFETY: only lanes within `src` are read.
             unsafe { _mm256_maskload_ps(src.as_ptr(), mask) }
+        }
+        fn load_u8(src: &[u8]) -> __m256i {
+            _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(pod_read_unaligned(&src[..8])))
         }
         fn store(v: __m256, dst: &mut [f32]) -> () {
             let dst = &mut dst[..8];

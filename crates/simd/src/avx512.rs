@@ -3,6 +3,7 @@
 
 use crate::fold::{fold_add, fold_max, fold_min};
 use crate::kernel_fn::kernel_fn;
+use bytemuck::pod_read_unaligned;
 use core::arch::x86_64::*;
 
 /// Mask of the first `min(len, 16)` lanes.
@@ -27,6 +28,10 @@ kernel_fn! {
             let mask = first_lanes(src.len());
             // SAFETY: only lanes within `src` are read.
             unsafe { _mm512_maskz_loadu_ps(mask, src.as_ptr()) }
+        }
+        fn load_u8(src: &[u8]) -> __m512i {
+            let (low, high) = src[..16].split_at(8);
+            _mm512_cvtepu8_epi32(_mm_set_epi64x(pod_read_unaligned(high), pod_read_unaligned(low)))
         }
         fn store(v: __m512, dst: &mut [f32]) -> () {
             let dst = &mut dst[..16];

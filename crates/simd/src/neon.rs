@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "vector instructions behind a token")]
 
 use crate::kernel_fn::kernel_fn;
+use bytemuck::pod_read_unaligned;
 use core::arch::aarch64::*;
 
 /// A reduction of four lanes: lane `i` meets lane `i + 2`, then `i + 1`.
@@ -32,6 +33,10 @@ kernel_fn! {
             }
             // SAFETY: `lanes` has 4 floats.
             unsafe { vld1q_f32(lanes.as_ptr()) }
+        }
+        fn load_u8(src: &[u8]) -> int32x4_t {
+            let bytes = vcreate_u8(u64::from(pod_read_unaligned::<u32>(&src[..4])));
+            vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(vmovl_u8(bytes))))
         }
         fn store(v: float32x4_t, dst: &mut [f32]) -> () {
             let dst = &mut dst[..4];

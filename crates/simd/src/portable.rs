@@ -73,6 +73,14 @@ impl Simd for Portable {
         f32x8::new(lanes)
     }
     #[inline(always)]
+    fn load_u8(self, src: &[u8]) -> i32x8 {
+        let mut lanes = [0; 8];
+        for (lane, &byte) in lanes.iter_mut().zip(&src[..8]) {
+            *lane = i32::from(byte);
+        }
+        i32x8::new(lanes)
+    }
+    #[inline(always)]
     fn store(self, v: f32x8, dst: &mut [f32]) {
         dst[..8].copy_from_slice(v.as_array());
     }

@@ -53,6 +53,10 @@ impl Simd for Scalar {
         src.first().copied().unwrap_or(0.0)
     }
     #[inline(always)]
+    fn load_u8(self, src: &[u8]) -> i32 {
+        i32::from(src[0])
+    }
+    #[inline(always)]
     fn store(self, v: f32, dst: &mut [f32]) {
         dst[0] = v;
     }

@@ -46,6 +46,12 @@ pub trait Simd: Copy + Send + Sync + Debug + 'static + sealed::Sealed {
     /// The first `min(src.len(), LANES)` floats of `src`, then zeros.
     fn load_partial(self, src: &[f32]) -> Self::F32;
 
+    /// The first `LANES` bytes of `src`, as numbers from 0 to 255.
+    ///
+    /// # Panics
+    /// If `src` is shorter.
+    fn load_u8(self, src: &[u8]) -> Self::I32;
+
     /// Writes all lanes to the start of `dst`.
     ///
     /// # Panics

@@ -7,10 +7,8 @@ use crate::disjoint::DisjointMut;
 use crate::nest::LoopNest;
 use crate::parallel::for_each;
 
-/// Rows of a square: the read elements of a column that share a line of cache.
-const ROWS: usize = 16;
-/// Columns of a square: lines that are read at a time, few enough not to collide where their distance is a power of two.
-const COLUMNS: usize = 8;
+/// Rows and columns of a square: as many elements as share a line of cache, mostly.
+const SIDE: usize = 16;
 /// Rows and columns that a task writes.
 const TASK: [usize; 2] = [128, 256];
 
@@ -34,16 +32,40 @@ pub(super) fn run<T: Copy + Send + Sync>(nest: &LoopNest<2>, src: &[T], dst: &mu
         let start = matrix * rows + first_row;
         let mut tile = dst.tile(start..start + height, first_column..first_column + width);
         let src = &src[nest.offsets(matrix * rows * columns)[1] + first_row..];
-        for r0 in (0..height).step_by(ROWS) {
-            for c0 in (0..width).step_by(COLUMNS) {
-                let c1 = (c0 + COLUMNS).min(width);
-                for r in r0..(r0 + ROWS).min(height) {
-                    let to = &mut tile.row(r)[c0..c1];
-                    for (c, to) in to.iter_mut().enumerate() {
-                        *to = src[r + (first_column + c0 + c) * step];
+        for r0 in (0..height).step_by(SIDE) {
+            for c0 in (0..width).step_by(SIDE) {
+                let src = &src[(first_column + c0) * step + r0..];
+                let (rows, columns) = ((height - r0).min(SIDE), (width - c0).min(SIDE));
+                if [rows, columns] == [SIDE, SIDE] {
+                    let square = square(src, step);
+                    for (r, row) in square.iter().enumerate() {
+                        tile.row(r0 + r)[c0..c0 + SIDE].copy_from_slice(row);
+                    }
+                } else {
+                    for r in 0..rows {
+                        let to = &mut tile.row(r0 + r)[c0..c0 + columns];
+                        for (c, to) in to.iter_mut().enumerate() {
+                            *to = src[c * step + r];
+                        }
                     }
                 }
             }
         }
     });
+}
+
+/// A whole square, its rows being the columns that are read.
+#[inline(always)]
+fn square<T: Copy>(src: &[T], step: usize) -> [[T; SIDE]; SIDE] {
+    let mut read = [[src[0]; SIDE]; SIDE];
+    for (c, column) in read.iter_mut().enumerate() {
+        column.copy_from_slice(&src[c * step..][..SIDE]);
+    }
+    let mut written = [[src[0]; SIDE]; SIDE];
+    for (c, column) in read.iter().enumerate() {
+        for (r, row) in written.iter_mut().enumerate() {
+            row[c] = column[r];
+        }
+    }
+    written
 }

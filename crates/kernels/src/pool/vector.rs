@@ -6,36 +6,33 @@
 use super::plan::Plan;
 use crate::lanes::maximum;
 use crate::parallel::{for_each_chunk, for_each_chunk2};
+use bytemuck::Pod;
 use striate_simd::{Level, Simd, dispatch};
 
 /// Vectors of channels that are gathered together.
 const VECTORS: usize = 4;
 
 /// The number of a tap or place, as it is kept.
-pub(super) trait Id: Copy + Send + Sync {
+pub(super) trait Id: Pod + Send + Sync {
     /// What stands for no tap.
     const NONE: i32;
-    /// Stores the bit patterns.
-    fn store(bits: &[f32], ids: &mut [Self]);
-    /// Loads the bit patterns.
-    fn load(ids: &[Self], bits: &mut [f32]);
+    /// The low bits.
+    fn of(id: i32) -> Self;
+    /// The first `LANES` numbers.
+    fn load<S: Simd>(s: S, ids: &[Self]) -> S::I32;
 }
 
 impl Id for u8 {
     const NONE: i32 = super::NO_TAP as i32;
 
     #[inline(always)]
-    fn store(bits: &[f32], ids: &mut [Self]) {
-        for (id, bits) in ids.iter_mut().zip(bits) {
-            *id = bits.to_bits() as Self;
-        }
+    fn of(id: i32) -> Self {
+        id as Self
     }
 
     #[inline(always)]
-    fn load(ids: &[Self], bits: &mut [f32]) {
-        for (bits, &id) in bits.iter_mut().zip(ids) {
-            *bits = f32::from_bits(u32::from(id));
-        }
+    fn load<S: Simd>(s: S, ids: &[Self]) -> S::I32 {
+        s.load_u8(ids)
     }
 }
 
@@ -43,17 +40,40 @@ impl Id for i32 {
     const NONE: Self = -1;
 
     #[inline(always)]
-    fn store(bits: &[f32], ids: &mut [Self]) {
-        for (id, bits) in ids.iter_mut().zip(bits) {
-            *id = bits.to_bits().cast_signed();
-        }
+    fn of(id: i32) -> Self {
+        id
     }
 
     #[inline(always)]
-    fn load(ids: &[Self], bits: &mut [f32]) {
-        for (bits, &id) in bits.iter_mut().zip(ids) {
-            *bits = f32::from_bits(id.cast_unsigned());
-        }
+    fn load<S: Simd>(s: S, ids: &[Self]) -> S::I32 {
+        s.bits(s.load(bytemuck::cast_slice(ids)))
+    }
+}
+
+/// The first `LANES` numbers or, if there are fewer, all and then zeros.
+#[inline(always)]
+fn load_ids<S: Simd, I: Id>(s: S, ids: &[I]) -> S::I32 {
+    if ids.len() >= S::LANES {
+        return I::load(s, ids);
+    }
+    let mut lanes = [I::zeroed(); 16];
+    lanes[..ids.len()].copy_from_slice(ids);
+    I::load(s, &lanes)
+}
+
+/// Writes the first `LANES` of `ids` or, if there is less room, as many as there is.
+#[inline(always)]
+fn store_ids<S: Simd, I: Id>(s: S, numbers: S::I32, ids: &mut [I]) {
+    let mut bits = [0.0; 16];
+    s.store(s.from_bits(numbers), &mut bits);
+    let mut lanes = [I::zeroed(); 16];
+    for (lane, bits) in lanes.iter_mut().zip(&bits) {
+        *lane = I::of(bits.to_bits().cast_signed());
+    }
+    // A length that the compiler knows needs no call.
+    match ids.get_mut(..S::LANES) {
+        Some(ids) => ids.copy_from_slice(&lanes[..S::LANES]),
+        None => ids.copy_from_slice(&lanes[..ids.len()]),
     }
 }
 
@@ -215,10 +235,7 @@ fn max_block_with_ids<S: Simd, const V: usize>(
     }
     store(s, best, &mut y[at..at + len]);
     for v in 0..V {
-        let mut bits = [0.0; 16];
-        s.store_partial(s.from_bits(id[v]), &mut bits[..S::LANES]);
-        let lanes = S::LANES.min(len - v * S::LANES);
-        Id::store(&bits[..lanes], &mut ids[at + v * S::LANES..][..lanes]);
+        store_ids(s, id[v], &mut ids[at + v * S::LANES..at + len]);
     }
 }
 
@@ -379,10 +396,7 @@ fn win_block<S: Simd, const V: usize>(
             let here = load::<S, V>(s, plan.pixel(dy, [row, column], at, len));
             let ids = plan.pixel(ids, [row, column], at, len);
             for v in 0..V {
-                let mut bits = [0.0; 16];
-                let lanes = S::LANES.min(len - v * S::LANES);
-                Id::load(&ids[v * S::LANES..][..lanes], &mut bits[..lanes]);
-                let won = s.eq_i32(s.bits(s.load(&bits)), tap);
+                let won = s.eq_i32(load_ids(s, &ids[v * S::LANES..]), tap);
                 sum[v] = s.add(sum[v], s.select(won, here[v], zero));
             }
         }

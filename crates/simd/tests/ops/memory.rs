@@ -24,6 +24,13 @@ fn load_partial<S: Simd>(s: S, src: &[f32]) -> Vec<f32> {
 }
 
 #[inline(always)]
+fn load_u8<S: Simd>(s: S, src: &[u8]) -> Vec<f32> {
+    let mut out = vec![-1.0; S::LANES];
+    s.store(s.to_f32(s.load_u8(src)), &mut out);
+    out
+}
+
+#[inline(always)]
 fn store<S: Simd>(s: S, src: &[f32], dst: &mut [f32]) {
     s.store(s.load(src), dst);
 }
@@ -49,6 +56,18 @@ test_each_level! {
         for start in 0..8 {
             assert_eq!(dispatch!(level, s => load(s, &src[start..])), src[start..start + n]);
         }
+    }
+
+    fn bytes_become_numbers(level: Level) {
+        let n = level.lanes();
+        let src: Vec<u8> = (0..=255).rev().collect();
+        for start in (0..=256 - n).chain([1]) {
+            let expected = src[start..start + n].iter().map(|&b| f32::from(b));
+            let loaded = dispatch!(level, s => load_u8(s, &src[start..]));
+            assert_eq!(loaded, expected.collect::<Vec<f32>>());
+        }
+        let short = || dispatch!(level, s => load_u8(s, &src[..n - 1]));
+        assert!(catch_unwind(AssertUnwindSafe(short)).is_err());
     }
 
     fn load_partial_fills_with_zeros(level: Level) {
