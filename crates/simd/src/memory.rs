@@ -23,7 +23,8 @@ const HUGE_PAGE: usize = 2 << 20;
 /// The largest block: half of what a slice can hold, so that rounding and alignment cannot
 /// overflow.
 const MAX_BYTES: usize = isize::MAX as usize / 2;
-/// The cache may hold as much as the peak of what was in use, and at least this.
+/// In use and cached together may be twice what was in use at a time since the cache was last trimmed, and at least this.
+/// Twice, because the sizes that the parts of a training step need at their worst times add up to more than any time needs.
 const CACHE_FLOOR: usize = 64 << 20;
 
 /// Bytes in use by buffers and kept for reuse.
@@ -53,6 +54,7 @@ pub fn trim() {
     let mut pool = pool();
     let free = std::mem::take(&mut pool.free);
     pool.stats.cached = 0;
+    pool.most = pool.stats.current;
     drop(pool);
     // Outside the lock: unmapping takes time.
     drop(free);
@@ -127,6 +129,8 @@ struct Pool {
     free: BTreeMap<usize, Class>,
     releases: u64,
     stats: MemoryStats,
+    /// The peak since the cache was trimmed.
+    most: usize,
 }
 
 /// Free blocks of one size.
@@ -144,6 +148,7 @@ static POOL: Mutex<Pool> = Mutex::new(Pool {
         peak: 0,
         cached: 0,
     },
+    most: 0,
 });
 
 fn pool() -> MutexGuard<'static, Pool> {
@@ -161,6 +166,7 @@ impl Pool {
     fn count(&mut self, bytes: usize) {
         self.stats.current += bytes;
         self.stats.peak = self.stats.peak.max(self.stats.current);
+        self.most = self.most.max(self.stats.current);
     }
 
     fn give(&mut self, block: Block) {
@@ -176,9 +182,9 @@ impl Pool {
     /// Removes blocks from the cache until it is within its bound, of the sizes not released for
     /// the longest time first: sizes nobody asks for any more must not pile up.
     fn evict(&mut self) -> Vec<Block> {
-        let bound = self.stats.peak.max(CACHE_FLOOR);
+        let bound = (2 * self.most).max(CACHE_FLOOR);
         let mut evicted = Vec::new();
-        while self.stats.cached > bound {
+        while self.stats.cached + self.stats.current > bound {
             let classes = self
                 .free
                 .iter_mut()
