@@ -13,7 +13,7 @@
 //! Nothing is multiplied with inserted zeros, and nothing is scattered.
 
 use super::lanes::Lanes;
-use super::taps::{Reduce, Tap, TapWeights, Taps};
+use super::taps::{Reduce, Tap, Taps};
 use super::winograd::{self, Weights};
 use super::{Conv2dGeometry, direct, grouped};
 use crate::accuracy::{Accuracy, Policy};
@@ -50,8 +50,7 @@ pub(super) fn run(
             grouped::forward(level, &lanes, &weights, dy, &Epilogue::NONE, dx)?;
         } else {
             let taps = taps.flattened();
-            let weights = TapWeights::pack(level, &taps, Reduce::Outputs, weight)?;
-            direct::run(level, &taps, &weights, dy, &Epilogue::NONE, dx)?;
+            direct::run_once(level, &taps, Reduce::Outputs, weight, dy, dx)?;
         }
     }
     Ok(())

@@ -14,12 +14,12 @@
 //! Sums are taken in the order (tap, channel), whatever the tile.
 
 use super::padded::Bands;
-use super::taps::{TapWeights, Taps};
+use super::taps::{Reduce, TapWeights, Taps, pack_panel};
 use crate::disjoint::{DisjointMut, TileMut};
 use crate::epilogue::Epilogue;
 use crate::error::KernelError;
 use crate::gemm::microkernel::{Sums, accumulate_rows, accumulate_strided, zero};
-use crate::gemm::panels::{Grid, tile_runs};
+use crate::gemm::panels::{Grid, Panel, Panels, tile_runs};
 use crate::gemm::store::Store;
 use crate::gemm::tile::{TileKernel, run_tile};
 use crate::parallel;
@@ -52,31 +52,82 @@ pub(super) fn run(
     parallel::for_each(taps.groups * grid.tasks(), |task| {
         let group = task / grid.tasks();
         let (pixels, panel_range) = grid.task(task % grid.tasks());
-        let out_pixel = |pixel: usize| taps.out_pixel(taps.coordinates(pixel));
-        let out_rows = out_pixel(pixels.start)..out_pixel(pixels.end - 1) + 1;
         for panel in panel_range.map(|index| panels.panel(index)) {
-            let first = group * taps.columns();
-            let columns = first + panel.columns.start..first + panel.columns.end;
-            let packed = panels.packed_range(&panel, rows);
-            let start = group * group_len;
-            let block = Block {
-                plan: &plan,
-                channel: group * taps.k_len(),
-                weights: &weights.data[start + packed.start..start + packed.end],
-                width: packed.len() / rows.max(1),
-                store: Store::new(epilogue, false, out_rows.start, &columns, taps.out_channels),
-                first_row: out_rows.start,
-            };
-            let mut out = y.tile(out_rows.clone(), columns);
-            block.run_on_tiles(
-                level,
-                panel.vectors,
-                std::slice::from_ref(&pixels),
-                &mut out,
-            );
+            let packed = &weights.data[group * group_len..][panels.packed_range(&panel, rows)];
+            run_panel(level, &plan, (group, &panel), packed, &pixels, epilogue, &y);
         }
     });
     Ok(())
+}
+
+/// The most output pixels for which every panel of weights is arranged just before its only use.
+const FEW_PIXELS: usize = 400;
+
+/// Computes the output pixels of `taps` with dense weights that are used once.
+pub(super) fn run_once(
+    level: Level,
+    taps: &Taps,
+    reduce: Reduce,
+    weight: &[f32],
+    x: &[f32],
+    y: &mut [f32],
+) -> Result<(), KernelError> {
+    let epilogue = &Epilogue::NONE;
+    if taps.pixels() > FEW_PIXELS || Bands::new(taps, taps.columns()).is_some() {
+        let weights = TapWeights::pack(level, taps, reduce, weight)?;
+        return run(level, taps, &weights, x, epilogue, y);
+    }
+    let zeros = Buffer::zeroed(taps.k_len())?;
+    let plan = Plan::new(taps, x, &zeros);
+    let panels = Panels::choose(level, taps.pixels(), taps.columns());
+    let rows = taps.taps.len() * taps.k_len();
+    let pixels = 0..taps.pixels();
+    if pixels.is_empty() {
+        return Ok(());
+    }
+    let y = DisjointMut::rows(y, taps.out_channels);
+    parallel::try_for_each(taps.groups * panels.count(), |task| {
+        let (group, panel) = (task / panels.count(), panels.panel(task % panels.count()));
+        let mut packed = Buffer::recycled(panels.packed_range(&panel, rows).len())?;
+        pack_panel(taps, reduce, weight, group, &panel, &mut packed);
+        run_panel(
+            level,
+            &plan,
+            (group, &panel),
+            &packed,
+            &pixels,
+            epilogue,
+            &y,
+        );
+        Ok(())
+    })
+}
+
+/// Computes some pixels of one panel of one group.
+fn run_panel(
+    level: Level,
+    plan: &Plan<'_>,
+    (group, panel): (usize, &Panel),
+    weights: &[f32],
+    pixels: &Range<usize>,
+    epilogue: &Epilogue<'_>,
+    y: &DisjointMut<'_, f32>,
+) {
+    let taps = plan.taps;
+    let out_pixel = |pixel: usize| taps.out_pixel(taps.coordinates(pixel));
+    let out_rows = out_pixel(pixels.start)..out_pixel(pixels.end - 1) + 1;
+    let first = group * taps.columns();
+    let columns = first + panel.columns.start..first + panel.columns.end;
+    let block = Block {
+        plan,
+        channel: group * taps.k_len(),
+        weights,
+        width: weights.len() / (taps.taps.len() * taps.k_len()).max(1),
+        store: Store::new(epilogue, false, out_rows.start, &columns, taps.out_channels),
+        first_row: out_rows.start,
+    };
+    let mut out = y.tile(out_rows, columns);
+    block.run_on_tiles(level, panel.vectors, std::slice::from_ref(pixels), &mut out);
 }
 
 /// Computes the output pixels of `bands`.

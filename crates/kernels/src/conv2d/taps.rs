@@ -180,12 +180,15 @@ impl TapWeights {
             let last = group * taps.columns() + panel.columns.end;
             let mut weight = pieces.range(first * rows..last * rows);
             for r0 in (0..rows).step_by(SQUARE) {
+                let places: [usize; SQUARE] = std::array::from_fn(|i| {
+                    let r = r0 + i;
+                    (r % kernel * k_len + r / kernel) * width
+                });
                 for c0 in (0..panel.columns.len()).step_by(SQUARE) {
                     let weight = weight[c0 * rows..].chunks_exact_mut(rows).take(SQUARE);
-                    for (at, weight) in weight.enumerate() {
-                        for r in r0..(r0 + SQUARE).min(rows) {
-                            let row = r % kernel * k_len + r / kernel;
-                            weight[r] = packed[row * width + c0 + at];
+                    for (column, weight) in (c0..).zip(weight) {
+                        for (weight, place) in weight[r0..].iter_mut().zip(places) {
+                            *weight = packed[place + column];
                         }
                     }
                 }

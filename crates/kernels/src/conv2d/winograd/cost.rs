@@ -24,7 +24,10 @@ const THIRD_LEVEL: f64 = 4e6;
 const PACK: f64 = 20.0;
 
 /// The fewest channels for which the transforms are worth their loops.
-const CHANNELS: usize = 8;
+const CHANNELS: usize = 24;
+
+/// Products of fewer rows take as long as those of this many.
+const ROWS: f64 = 12.0;
 
 /// Whether the transformed weights are there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,7 +125,7 @@ impl Problem {
                 k if k <= THIRD_LEVEL => FROM_CACHE,
                 _ => FROM_MEMORY,
             };
-        let product = (block / RATE).max(arrival)
+        let product = (block.max(ROWS) / RATE).max(arrival)
             * (tiles / block).ceil()
             * kept
             * self.padded_outputs(level);
@@ -160,7 +163,7 @@ mod tests {
             (1, 256, 14),
             (8, 64, 56),
             (8, 512, 7),
-            (64, 16, 32),
+            (64, 32, 16),
         ] {
             let size = chosen(batch, channels, size, Weights::Kept);
             assert_eq!(size, Some(Size::Four), "{channels} channels");
@@ -169,7 +172,7 @@ mod tests {
 
     #[test]
     fn few_channels_and_few_pixels_are_not() {
-        for (batch, channels, size) in [(1, 4, 100), (1, 512, 3), (1, 64, 1)] {
+        for (batch, channels, size) in [(1, 16, 100), (1, 512, 3), (1, 64, 1)] {
             assert_eq!(
                 chosen(batch, channels, size, Weights::Fresh),
                 None,
