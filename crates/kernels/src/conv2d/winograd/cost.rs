@@ -5,23 +5,25 @@
 //! other differs little between machines.
 
 use super::Size;
-use super::forward::block_of;
+use super::forward::{SECOND_LEVEL, block_of};
 use crate::conv2d::Conv2dGeometry;
 use striate_simd::Level;
 
 /// Products run at this part of the rate of a direct convolution, whose sums stay in registers longer.
 const RATE: f64 = 0.9;
 
-/// Cost of moving a point of a weight from the third-level cache or from memory to a lane of sixteen.
-const FROM_CACHE: f64 = 8.0;
-const FROM_MEMORY: f64 = 16.0;
+/// Cost of a point of a weight that comes from the third-level cache or from memory, on sixteen lanes.
+const FROM_CACHE: f64 = 10.0;
+const FROM_MEMORY: f64 = 20.0;
 
-/// Points that a second-level and a third-level cache hold.
-const SECOND_LEVEL: f64 = 192e3;
-const THIRD_LEVEL: f64 = 4e6;
+/// Points that a third-level cache holds.
+const THIRD_LEVEL: f64 = 6e6;
 
-/// Cost of arranging a weight for a direct convolution.
-const PACK: f64 = 20.0;
+/// Cost of arranging a weight.
+const PACK: f64 = 45.0;
+
+/// What a prediction must win by.
+const MARGIN: f64 = 1.15;
 
 /// The fewest channels for which the transforms are worth their loops.
 const CHANNELS: usize = 24;
@@ -87,14 +89,14 @@ impl Problem {
         } else {
             (two, Size::Two)
         };
-        (best < self.direct(level, weights)).then_some(size)
+        (best * MARGIN < self.direct(level, weights)).then_some(size)
     }
 
     fn pairs(&self) -> f64 {
         (self.groups * self.inputs) as f64 * self.outputs as f64
     }
 
-    /// Channels of an input as the products see them, and of an output in whole vectors.
+    /// How many times the outputs' channels grow to fill whole vectors.
     fn padded_outputs(&self, level: Level) -> f64 {
         self.outputs.next_multiple_of(level.lanes()) as f64 / self.outputs as f64
     }
@@ -116,19 +118,17 @@ impl Problem {
         let block = (block_of(size, self.inputs, self.outputs) as f64).min(tiles.max(1.0));
         let points = size.points() as f64;
 
-        // Each block reads all weights: not faster than they arrive.
+        // Each block reads all weights.
         let kept = points * self.pairs();
         let lane = level.lanes() as f64 / 16.0;
         let arrival = lane
             * match kept {
-                k if k <= SECOND_LEVEL => 0.0,
+                k if k <= SECOND_LEVEL as f64 => 0.0,
                 k if k <= THIRD_LEVEL => FROM_CACHE,
                 _ => FROM_MEMORY,
             };
-        let product = (block.max(ROWS) / RATE).max(arrival)
-            * (tiles / block).ceil()
-            * kept
-            * self.padded_outputs(level);
+        let passes = tiles.max(ROWS) / RATE + (tiles / block).ceil() * arrival;
+        let product = passes * kept * self.padded_outputs(level);
         // Each line of a transform is read and written, some ten cycles a vector.
         let lines = match size {
             Size::Two => 12.0,
@@ -137,7 +137,7 @@ impl Problem {
         let transform = tiles * lines * 10.0 * (self.groups * (self.inputs + self.outputs)) as f64;
         let pack = match weights {
             Weights::Kept => 0.0,
-            Weights::Fresh => kept * 35.0 * lane,
+            Weights::Fresh => 9.0 * self.pairs() * PACK + kept * arrival,
         };
         phases * (product + transform) + pack
     }

@@ -22,8 +22,12 @@ const BLOCK_ELEMENTS: usize = 160 << 10;
 /// Tiles of a block are a multiple of this, which the heights of most tiles of a product divide.
 const MULTIPLE: usize = 12;
 
-/// The most tiles of a block.
+/// The most tiles of a block, and the tiles if the weights come from beyond the second-level cache: then
+/// reading them seldom is worth more than keeping the block there.
 const MAX_TILES: usize = 48;
+
+/// Points of the weights that the second-level cache holds.
+pub(super) const SECOND_LEVEL: usize = 192 << 10;
 
 /// Blocks to have, so that several threads find work; fewer are cut further.
 const TASKS: usize = 8;
@@ -33,6 +37,9 @@ const TASK: usize = 3_000_000;
 
 /// The most tiles of a block, for so many channels of a group.
 pub(super) fn block_of(size: Size, inputs: usize, outputs: usize) -> usize {
+    if size.points() * inputs * outputs > SECOND_LEVEL {
+        return MAX_TILES;
+    }
     let fitting = BLOCK_ELEMENTS / (size.points() * (inputs + outputs));
     (fitting / MULTIPLE * MULTIPLE).clamp(MULTIPLE, MAX_TILES)
 }
@@ -41,10 +48,15 @@ pub(super) fn block_of(size: Size, inputs: usize, outputs: usize) -> usize {
 pub(super) fn block_tiles(size: Size, taps: &Taps) -> usize {
     let tiles = Tiles::of(taps, size.outputs())
         .map(|tiles| tiles.len())
-        .max();
-    block_of(size, taps.k_len(), taps.columns())
-        .min(tiles.unwrap_or(0))
-        .max(1)
+        .max()
+        .unwrap_or(1);
+    let most = block_of(size, taps.k_len(), taps.columns());
+    // A few tiles more are better than a block of a few tiles.
+    if tiles <= most + most / 4 {
+        tiles
+    } else {
+        most
+    }
 }
 
 /// Computes the outputs of `taps`, whose weights' points are `weights`.
