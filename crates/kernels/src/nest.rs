@@ -171,27 +171,32 @@ impl<const K: usize> LoopNest<K> {
     /// Runs `f(tile)` over the elements at the positions `range`, in order.
     #[inline(always)]
     pub fn for_each_tile(&self, range: Range<usize>, mut f: impl FnMut(Tile<K>)) {
-        let (columns, rows) = (self.columns().size, self.rows().size);
         let mut position = range.start;
         while position < range.end {
-            let left = range.end - position;
-            let (column, row) = (position % columns, position / columns % rows);
-            let tile = if column == 0 && left >= columns {
-                Tile {
-                    offsets: self.offsets(position),
-                    rows: (left / columns).min(rows - row),
-                    columns,
-                }
-            } else {
-                let columns = left.min(columns - column);
-                Tile {
-                    offsets: self.offsets(position),
-                    rows: 1,
-                    columns,
-                }
-            };
+            let tile = self.tile(position..range.end);
             f(tile);
             position += tile.rows * tile.columns;
+        }
+    }
+
+    /// The largest tile at the start of the positions `range`. Not inlined: kernels are compiled many times, this once.
+    #[inline(never)]
+    fn tile(&self, range: Range<usize>) -> Tile<K> {
+        let (columns, rows) = (self.columns().size, self.rows().size);
+        let (column, row) = (range.start % columns, range.start / columns % rows);
+        let offsets = self.offsets(range.start);
+        if column == 0 && range.len() >= columns {
+            Tile {
+                offsets,
+                rows: (range.len() / columns).min(rows - row),
+                columns,
+            }
+        } else {
+            Tile {
+                offsets,
+                rows: 1,
+                columns: range.len().min(columns - column),
+            }
         }
     }
 
