@@ -8,6 +8,6 @@
 //! move data: a fraction compares the best of either, so that it holds on a machine whose clock
 //! changes and that others use.
 
-pub mod peak;
+pub mod copy;
 pub mod report;
 pub mod shapes;

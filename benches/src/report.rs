@@ -1,11 +1,12 @@
 //! Measuring, and the table at the end.
 
-use crate::peak::{self, Copy};
+use crate::copy::Copy;
 use criterion::Criterion;
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 use striate_kernels::parallel;
+use striate_kernels::peak::gflops_now;
 use striate_simd::Level;
 
 /// The number of threads to measure with.
@@ -107,7 +108,7 @@ impl Report {
                     for _ in 0..runs {
                         peak = peak.max(
                             copy.as_mut()
-                                .map_or_else(|| peak::gflops(level), Copy::gbytes),
+                                .map_or_else(|| gflops_now(level), Copy::gbytes),
                         );
                         let time = timed(&mut run);
                         best = best.min(time.as_secs_f64());
