@@ -63,19 +63,21 @@ pub(super) fn choose_for(
     let size = (accuracy == Accuracy::Fast)
         .then(|| winograd::Problem::forward(g)?.choose(level, weights))
         .flatten();
-    let accepts = |algorithm: &&Algorithm| match algorithm.tile() {
+    // The tiles are chosen by the time they are predicted to take.
+    let first = |algorithm: &&Algorithm| match algorithm.tile() {
         Some(tile) => size == Some(tile),
         None => algorithm.accepts(g, input, level),
     };
     IMPLEMENTATIONS
         .iter()
-        .find(accepts)
+        .find(first)
         .copied()
         .unwrap_or(Algorithm::Direct)
 }
 
 impl Algorithm {
-    fn accepts(self, g: &Conv2dGeometry, input: Layout, level: Level) -> bool {
+    /// Whether it can compute a convolution whose input has layout `input`.
+    pub fn accepts(self, g: &Conv2dGeometry, input: Layout, level: Level) -> bool {
         match self {
             Self::Depthwise => g.is_depthwise() && g.groups() > 1,
             Self::Pointwise => {
@@ -88,8 +90,7 @@ impl Algorithm {
             }
             Self::Grouped => Lanes::new(level, &Taps::forward(g)).is_some(),
             Self::Direct => true,
-            // Chosen by the time they are predicted to take.
-            Self::Winograd4x4 | Self::Winograd2x2 => false,
+            Self::Winograd4x4 | Self::Winograd2x2 => winograd::Problem::forward(g).is_some(),
         }
     }
 
@@ -100,6 +101,13 @@ impl Algorithm {
             Self::Winograd2x2 => Some(winograd::Size::Two),
             _ => None,
         }
+    }
+
+    /// The algorithm of a [family](Self::family).
+    pub fn of_family(family: &str) -> Option<Self> {
+        IMPLEMENTATIONS
+            .into_iter()
+            .find(|algorithm| algorithm.family() == family)
     }
 
     /// The family, the middle of [`name`](Self::name).

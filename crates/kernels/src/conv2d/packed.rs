@@ -55,8 +55,12 @@ impl PackedWeights {
         Self::with_algorithm(level, g, input, weight, algorithm)
     }
 
-    /// As [`new`](Self::new), for an algorithm that accepts the geometry.
-    pub(super) fn with_algorithm(
+    /// As [`new`](Self::new), for any algorithm that [accepts](Algorithm::accepts) the convolution, be it
+    /// the fastest or not.
+    ///
+    /// # Errors
+    /// If the algorithm declines, the slice has another length or memory runs out.
+    pub fn with_algorithm(
         level: Level,
         g: &Conv2dGeometry,
         input: Layout,
@@ -64,6 +68,10 @@ impl PackedWeights {
         algorithm: Algorithm,
     ) -> Result<Self, KernelError> {
         check_len(OP, "weight", weight.len(), g.weight_len())?;
+        if !algorithm.accepts(g, input, level) {
+            let rule = "it declines this convolution";
+            return Err(GeometryError::new(OP, "algorithm", algorithm.family(), rule).into());
+        }
         let taps = Taps::forward(g);
         let form = match (algorithm, Lanes::new(level, &taps)) {
             (Algorithm::Depthwise, _) => Form::Depthwise(dwconv::pack(g, weight)?),

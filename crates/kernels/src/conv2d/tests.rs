@@ -203,6 +203,44 @@ proptest! {
     }
 }
 
+/// The outputs of every algorithm that accepts `p`, but for those of tiles, whose error has another bound.
+fn check_every_algorithm(level: Level, p: &Problem) {
+    let (g, terms) = (&p.g, p.g.group_in_channels() * p.g.taps());
+    for layout in [Layout::Nhwc, Layout::Nchw] {
+        let exact = exact_forward(p, layout);
+        for &algorithm in implementations() {
+            let packed = PackedWeights::with_algorithm(level, g, layout, &p.weight, algorithm);
+            assert_eq!(packed.is_ok(), algorithm.accepts(g, layout, level));
+            let Some(packed) = packed.ok().filter(|_| algorithm.tile().is_none()) else {
+                continue;
+            };
+            let mut y = vec![f32::NAN; g.y_len()];
+            packed.forward(g, &p.x, &Epilogue::NONE, &mut y).unwrap();
+            compare(algorithm.family(), level, p, &y, &exact, terms);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn every_algorithm_that_accepts_agrees_with_double_precision(g in geometries()) {
+        let problem = Problem::new(g, Random::normals);
+        for level in Level::available() {
+            check_every_algorithm(level, &problem);
+        }
+    }
+}
+
+#[test]
+fn families_name_algorithms() {
+    for &algorithm in implementations() {
+        assert_eq!(Algorithm::of_family(algorithm.family()), Some(algorithm));
+    }
+    assert_eq!(Algorithm::of_family("im2col"), None);
+}
+
 pub(super) fn square(
     n: usize,
     c: usize,
@@ -364,6 +402,9 @@ test_each_level! {
         let g = square(1, 4, 6, 8, 3, 1, 1);
         let (x, weight, mut y) = (vec![0.0; g.x_len()], vec![0.0; g.weight_len()], vec![0.0; g.y_len()]);
         let short = &x[1..];
+        let declined = PackedWeights::with_algorithm(level, &g, Layout::Nhwc, &weight, Algorithm::Pointwise);
+        let reason = declined.map(|_| ()).unwrap_err().to_string();
+        assert_eq!(reason, "conv2d: algorithm is pointwise, but it declines this convolution");
         assert!(forward(level, &g, short, &weight, &Epilogue::NONE, &mut y).is_err());
         assert!(forward(level, &g, &x, &weight[1..], &Epilogue::NONE, &mut y).is_err());
         assert!(forward(level, &g, &x, &weight, &Epilogue::NONE, &mut y[1..]).is_err());
