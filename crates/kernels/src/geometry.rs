@@ -41,3 +41,18 @@ pub fn element_count(
         )),
     }
 }
+
+/// Checks that the operand `field` of `op` has the shape that a geometry asks for.
+pub(crate) fn check_shape(
+    op: &'static str,
+    field: &'static str,
+    got: [usize; 4],
+    expected: [usize; 4],
+) -> Result<(), GeometryError> {
+    if got == expected {
+        Ok(())
+    } else {
+        let rule = format!("the geometry asks for {expected:?}");
+        Err(GeometryError::new(op, field, format!("{got:?}"), rule))
+    }
+}

@@ -15,7 +15,7 @@
 //!
 //! | operation | `f32` on vectors | anything else |
 //! |---|---|---|
-//! | [`gemm`], [`conv2d`] (with depthwise) | see there | reference |
+//! | [`gemm`], [`conv2d`] (with depthwise), [`conv_transpose2d`] | see there | reference |
 //! | [`elementwise`]: unary | contiguous, all but sine, cosine and powers | reference |
 //! | [`elementwise`]: binary, accumulate | rows that are contiguous or repeat | reference |
 //! | [`reduce`]: sum, mean, extremes, products, moments | contiguous reduced or kept rows | reference |
@@ -29,6 +29,7 @@
 
 mod accuracy;
 pub mod conv2d;
+pub mod conv_transpose2d;
 pub mod copy;
 pub mod disjoint;
 mod dwconv;

@@ -126,22 +126,6 @@ impl Algorithm {
     /// The name of the kernel that computes a convolution with this algorithm, such as
     /// `f32-conv2d-direct-3x3s1-avx512`.
     pub fn name(self, g: &Conv2dGeometry, level: Level) -> String {
-        let short = |[h, w]: [usize; 2]| {
-            if h == w {
-                h.to_string()
-            } else {
-                format!("{h}x{w}")
-            }
-        };
-        let [kh, kw] = g.kernel();
-        let stride = short(g.stride());
-        let mut name = format!("f32-conv2d-{}-{kh}x{kw}s{stride}", self.family());
-        if g.dilation() != [1, 1] {
-            name.push_str(&format!("d{}", short(g.dilation())));
-        }
-        if g.groups() > 1 {
-            name.push_str(&format!("g{}", g.groups()));
-        }
-        format!("{name}-{level}")
+        format!("f32-conv2d-{}-{}-{level}", self.family(), g.attributes())
     }
 }

@@ -70,9 +70,9 @@ pub(super) fn run_once(
     reduce: Reduce,
     weight: &[f32],
     x: &[f32],
+    epilogue: &Epilogue<'_>,
     y: &mut [f32],
 ) -> Result<(), KernelError> {
-    let epilogue = &Epilogue::NONE;
     if taps.pixels() > FEW_PIXELS || Bands::new(taps, taps.columns()).is_some() {
         let weights = TapWeights::pack(level, taps, reduce, weight)?;
         return run(level, taps, &weights, x, epilogue, y);

@@ -47,25 +47,11 @@ impl Conv2dGeometry {
         dilation: [usize; 2],
         groups: usize,
     ) -> Result<Self, GeometryError> {
-        let positive = [
-            ("in_channels", in_channels),
-            ("out_channels", out_channels),
-            ("kernel", kernel[0].min(kernel[1])),
-            ("stride", stride[0].min(stride[1])),
-            ("dilation", dilation[0].min(dilation[1])),
-            ("groups", groups),
-        ];
-        for (field, value) in positive {
-            if value == 0 {
-                return Err(GeometryError::new(OP, field, "0", "it must be at least 1"));
-            }
-        }
-        for (field, channels) in [("in_channels", in_channels), ("out_channels", out_channels)] {
-            if channels % groups != 0 {
-                let rule = format!("it must be a multiple of groups = {groups}");
-                return Err(GeometryError::new(OP, field, channels.to_string(), rule));
-            }
-        }
+        check_attributes(
+            OP,
+            [in_channels, out_channels, groups],
+            [kernel, stride, dilation],
+        )?;
         let mut out_size = [0; 2];
         for axis in 0..2 {
             let [before, after] = [padding[2 * axis], padding[2 * axis + 1]];
@@ -116,6 +102,14 @@ impl Conv2dGeometry {
         self.batch = batch;
         self.check_lengths()?;
         Ok(self)
+    }
+
+    /// The same convolution, computing only the first `out_size` rows and columns of the output.
+    pub(crate) fn cropped(mut self, out_size: [usize; 2]) -> Self {
+        for (size, most) in self.out_size.iter_mut().zip(out_size) {
+            *size = most.min(*size);
+        }
+        self
     }
 
     /// Number of images.
@@ -233,11 +227,61 @@ impl Conv2dGeometry {
         self.groups == self.in_channels && self.groups == self.out_channels
     }
 
+    /// Kernel, stride, dilation and groups in short, such as `3x3s2d2g32`; what is 1 of the last two is
+    /// left out.
+    pub(crate) fn attributes(&self) -> String {
+        let short = |[h, w]: [usize; 2]| {
+            if h == w {
+                h.to_string()
+            } else {
+                format!("{h}x{w}")
+            }
+        };
+        let [kh, kw] = self.kernel;
+        let mut text = format!("{kh}x{kw}s{}", short(self.stride));
+        if self.dilation != [1, 1] {
+            text.push_str(&format!("d{}", short(self.dilation)));
+        }
+        if self.groups > 1 {
+            text.push_str(&format!("g{}", self.groups));
+        }
+        text
+    }
+
     /// Multiply-adds of the forward pass, padding counted, as a float because it may not fit in an
     /// integer.
     pub fn multiply_adds(&self) -> f64 {
         self.y_len() as f64 * (self.group_in_channels() * self.taps()) as f64
     }
+}
+
+/// Checks what does not depend on the image: `[in_channels, out_channels, groups]` and
+/// `[kernel, stride, dilation]`.
+pub(crate) fn check_attributes(
+    op: &'static str,
+    [in_channels, out_channels, groups]: [usize; 3],
+    [kernel, stride, dilation]: [[usize; 2]; 3],
+) -> Result<(), GeometryError> {
+    let positive = [
+        ("in_channels", in_channels),
+        ("out_channels", out_channels),
+        ("kernel", kernel[0].min(kernel[1])),
+        ("stride", stride[0].min(stride[1])),
+        ("dilation", dilation[0].min(dilation[1])),
+        ("groups", groups),
+    ];
+    for (field, value) in positive {
+        if value == 0 {
+            return Err(GeometryError::new(op, field, "0", "it must be at least 1"));
+        }
+    }
+    for (field, channels) in [("in_channels", in_channels), ("out_channels", out_channels)] {
+        if channels % groups != 0 {
+            let rule = format!("it must be a multiple of groups = {groups}");
+            return Err(GeometryError::new(op, field, channels.to_string(), rule));
+        }
+    }
+    Ok(())
 }
 
 fn out_extent(

@@ -17,7 +17,7 @@
 //!   reaches all taps of the kernels that see it.
 
 mod algorithm;
-mod backward_input;
+pub(crate) mod backward_input;
 mod backward_weight;
 mod band;
 pub(crate) mod copies;
@@ -35,6 +35,7 @@ mod winograd;
 pub use algorithm::{Algorithm, choose, implementations};
 
 pub use geometry::Conv2dGeometry;
+pub(crate) use geometry::check_attributes;
 pub use packed::PackedWeights;
 
 use crate::accuracy::{Accuracy, Policy};
@@ -107,14 +108,10 @@ pub fn backward_input(
     weight: &[f32],
     dx: &mut [f32],
 ) -> Result<(), KernelError> {
-    let policy @ Policy { level, accuracy } = policy.into();
     check_len(OP, "dy", dy.len(), g.y_len())?;
     check_len(OP, "weight", weight.len(), g.weight_len())?;
     check_len(OP, "dx", dx.len(), g.x_len())?;
-    if choose(g, Layout::Nhwc, level, accuracy) == Algorithm::Depthwise {
-        return dwconv::backward_input(level, g, dy, weight, dx);
-    }
-    backward_input::run(policy, g, dy, weight, dx)
+    backward_input::run(policy.into(), g, dy, weight, &Epilogue::NONE, dx)
 }
 
 /// Computes the gradient of the weights from `x` (NHWC) and `dy` (NHWC).

@@ -10,7 +10,7 @@
 
 use super::Conv2dGeometry;
 use crate::error::KernelError;
-use crate::geometry::GeometryError;
+use crate::geometry::check_shape;
 use crate::real::Real;
 use crate::view::{View, ViewMut};
 
@@ -27,9 +27,9 @@ pub fn forward<T: Real>(
     bias: Option<&[T]>,
     y: &mut ViewMut<'_, T>,
 ) -> Result<(), KernelError> {
-    check_shape("x", x.shape(), g.x_shape())?;
-    check_shape("weight", weight.shape(), g.weight_shape())?;
-    check_shape("y", y.shape(), g.y_shape())?;
+    check_shape(OP, "x", x.shape(), g.x_shape())?;
+    check_shape(OP, "weight", weight.shape(), g.weight_shape())?;
+    check_shape(OP, "y", y.shape(), g.y_shape())?;
     check_bias(g, bias.map(<[T]>::len))?;
     let [oh, ow] = g.out_size();
     for n in 0..g.batch() {
@@ -62,9 +62,9 @@ pub fn backward_input<T: Real>(
     weight: &View<'_, T>,
     dx: &mut ViewMut<'_, T>,
 ) -> Result<(), KernelError> {
-    check_shape("dy", dy.shape(), g.y_shape())?;
-    check_shape("weight", weight.shape(), g.weight_shape())?;
-    check_shape("dx", dx.shape(), g.x_shape())?;
+    check_shape(OP, "dy", dy.shape(), g.y_shape())?;
+    check_shape(OP, "weight", weight.shape(), g.weight_shape())?;
+    check_shape(OP, "dx", dx.shape(), g.x_shape())?;
     dx.fill(T::ZERO);
     let [oh, ow] = g.out_size();
     for n in 0..g.batch() {
@@ -95,9 +95,9 @@ pub fn backward_weight<T: Real>(
     dy: &View<'_, T>,
     dweight: &mut ViewMut<'_, T>,
 ) -> Result<(), KernelError> {
-    check_shape("x", x.shape(), g.x_shape())?;
-    check_shape("dy", dy.shape(), g.y_shape())?;
-    check_shape("dweight", dweight.shape(), g.weight_shape())?;
+    check_shape(OP, "x", x.shape(), g.x_shape())?;
+    check_shape(OP, "dy", dy.shape(), g.y_shape())?;
+    check_shape(OP, "dweight", dweight.shape(), g.weight_shape())?;
     dweight.fill(T::ZERO);
     let [oh, ow] = g.out_size();
     for n in 0..g.batch() {
@@ -127,7 +127,7 @@ pub fn backward_bias<T: Real>(
     dy: &View<'_, T>,
     dbias: &mut [T],
 ) -> Result<(), KernelError> {
-    check_shape("dy", dy.shape(), g.y_shape())?;
+    check_shape(OP, "dy", dy.shape(), g.y_shape())?;
     check_bias(g, Some(dbias.len()))?;
     let [oh, ow] = g.out_size();
     for (o, sum) in dbias.iter_mut().enumerate() {
@@ -166,19 +166,6 @@ fn for_each_tap(
                 f(ky, kx, iy, ix);
             }
         }
-    }
-}
-
-fn check_shape(
-    field: &'static str,
-    got: [usize; 4],
-    expected: [usize; 4],
-) -> Result<(), KernelError> {
-    if got == expected {
-        Ok(())
-    } else {
-        let rule = format!("the geometry asks for {expected:?}");
-        Err(GeometryError::new(OP, field, format!("{got:?}"), rule).into())
     }
 }
 

@@ -45,25 +45,16 @@ pub(crate) fn forward(
     gather(level, g, &Axis::forward(g), x, packed, epilogue, y);
 }
 
-/// Computes `dx` from `dy`, both channels-last, and the weights as the caller has them.
+/// Computes `dx` from `dy`, both channels-last, and packed weights.
 pub(crate) fn backward_input(
     level: Level,
     g: &Conv2dGeometry,
     dy: &[f32],
-    weight: &[f32],
+    packed: &[f32],
+    epilogue: &Epilogue<'_>,
     dx: &mut [f32],
-) -> Result<(), KernelError> {
-    let packed = pack(g, weight)?;
-    gather(
-        level,
-        g,
-        &Axis::backward(g),
-        dy,
-        &packed,
-        &Epilogue::NONE,
-        dx,
-    );
-    Ok(())
+) {
+    gather(level, g, &Axis::backward(g), dy, packed, epilogue, dx);
 }
 
 fn gather(

@@ -33,7 +33,7 @@ const ROWS: f64 = 12.0;
 
 /// Whether the transformed weights are there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::conv2d) enum Weights {
+pub(crate) enum Weights {
     /// They are kept and used many times.
     Kept,
     /// They are transformed for this one use.

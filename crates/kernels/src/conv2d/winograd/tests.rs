@@ -1,6 +1,6 @@
 use super::tiles::{Pixels, Tiles};
 use super::{Size, backward_weight};
-use crate::conv2d::backward_input::{phases, run_winograd};
+use crate::conv2d::backward_input::{GradientWeights, Method, phases};
 use crate::conv2d::taps::Taps;
 use crate::conv2d::tests::{
     Problem, exact_backward_input, exact_backward_weight, exact_forward, square,
@@ -30,7 +30,12 @@ fn forward(level: Level, algorithm: Algorithm, p: &Problem, epilogue: &Epilogue<
 
 fn input_gradient(level: Level, algorithm: Algorithm, p: &Problem) -> Vec<f32> {
     let mut dx = vec![f32::NAN; p.g.x_len()];
-    run_winograd(level, size_of(algorithm), &p.g, &p.dy, &p.weight, &mut dx).unwrap();
+    let method = match algorithm {
+        Algorithm::Winograd4x4 => Method::Winograd4x4,
+        _ => Method::Winograd2x2,
+    };
+    let weights = GradientWeights::pack(level, &p.g, method, &p.weight).unwrap();
+    weights.run(&p.g, &p.dy, &Epilogue::NONE, &mut dx).unwrap();
     dx
 }
 
