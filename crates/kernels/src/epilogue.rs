@@ -1,24 +1,85 @@
 //! What happens to a result between the registers and memory.
 
+use crate::elementwise::Unary;
 use crate::error::{KernelError, check_len};
 use crate::geometry::GeometryError;
 
-/// The last step of an [`Epilogue`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+/// The last step of an [`Epilogue`]: the functions of the same names in [`Unary`].
+///
+/// `None` and `Relu` cost nothing: they happen in registers. The others run over what was just stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Activation {
     /// `y`
     #[default]
     None,
     /// `max(y, 0)`; NaN stays NaN.
     Relu,
+    /// `min(max(y, 0), 6)`
+    Relu6,
+    /// `y` if positive, else `slope * y`
+    LeakyRelu {
+        /// The slope for negative numbers.
+        slope: f64,
+    },
+    /// `1 / (1 + e^-y)`
+    Sigmoid,
+    /// The hyperbolic tangent.
+    Tanh,
+    /// `y * sigmoid(y)`
+    Silu,
+    /// `y / 2 * (1 + erf(y / sqrt(2)))`
+    Gelu,
+    /// `y * tanh(ln(1 + e^y))`
+    Mish,
+    /// `y * min(max(y + 3, 0), 6) / 6`
+    HardSwish,
+    /// `min(max(y + 3, 0), 6) / 6`
+    HardSigmoid,
+    /// `ln(1 + e^y)`
+    Softplus,
 }
 
-/// Steps applied while a result is stored, in this order: `activation(sum + bias[channel] + residual)`.
+impl Activation {
+    /// What a result is at least. The maximum with it keeps NaN.
+    pub(crate) fn floor(self) -> f32 {
+        if self == Self::Relu {
+            0.0
+        } else {
+            f32::NEG_INFINITY
+        }
+    }
+
+    /// The function that is left to apply to results in memory.
+    pub(crate) fn late(self) -> Option<Unary> {
+        Some(match self {
+            Self::None | Self::Relu => return None,
+            Self::Relu6 => Unary::Relu6,
+            Self::LeakyRelu { slope } => Unary::LeakyRelu { slope },
+            Self::Sigmoid => Unary::Sigmoid,
+            Self::Tanh => Unary::Tanh,
+            Self::Silu => Unary::Silu,
+            Self::Gelu => Unary::Gelu,
+            Self::Mish => Unary::Mish,
+            Self::HardSwish => Unary::HardSwish,
+            Self::HardSigmoid => Unary::HardSigmoid,
+            // Beyond the threshold the value is the argument, to the last bit.
+            Self::Softplus => Unary::Softplus {
+                beta: 1.0,
+                threshold: 20.0,
+            },
+        })
+    }
+}
+
+/// Steps applied while a result is stored, in this order:
+/// `activation(sum * scale[channel] + bias[channel] + residual)`.
 ///
-/// The channel is the column of a matrix product and the output channel of a convolution. The
-/// residual has the layout and the length of the output.
+/// The channel is the column of a matrix product and the output channel of a convolution; a batch norm
+/// with constant statistics is a scale and a bias. The residual has the layout and the length of the
+/// output.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Epilogue<'a> {
+    pub(crate) scale: Option<&'a [f32]>,
     pub(crate) bias: Option<&'a [f32]>,
     pub(crate) residual: Option<&'a [f32]>,
     pub(crate) activation: Activation,
@@ -27,10 +88,17 @@ pub struct Epilogue<'a> {
 impl<'a> Epilogue<'a> {
     /// Nothing: the sum is stored as it is.
     pub const NONE: Self = Self {
+        scale: None,
         bias: None,
         residual: None,
         activation: Activation::None,
     };
+
+    /// Multiplies by a number per channel, if there is one.
+    pub fn scale(mut self, scale: Option<&'a [f32]>) -> Self {
+        self.scale = scale;
+        self
+    }
 
     /// Adds a number per channel, if there is one.
     pub fn bias(mut self, bias: Option<&'a [f32]>) -> Self {
@@ -38,9 +106,9 @@ impl<'a> Epilogue<'a> {
         self
     }
 
-    /// Adds an array of the output's layout.
-    pub fn residual(mut self, residual: &'a [f32]) -> Self {
-        self.residual = Some(residual);
+    /// Adds an array of the output's layout, if there is one.
+    pub fn residual(mut self, residual: Option<&'a [f32]>) -> Self {
+        self.residual = residual;
         self
     }
 
@@ -58,8 +126,10 @@ impl<'a> Epilogue<'a> {
         channels: usize,
         stride: usize,
     ) -> Result<(), KernelError> {
-        if let Some(bias) = self.bias {
-            check_len(op, "bias", bias.len(), channels)?;
+        for (operand, numbers) in [("scale", self.scale), ("bias", self.bias)] {
+            if let Some(numbers) = numbers {
+                check_len(op, operand, numbers.len(), channels)?;
+            }
         }
         if let Some(residual) = self.residual {
             check_len(op, "residual", residual.len(), rows * channels)?;
@@ -71,19 +141,30 @@ impl<'a> Epilogue<'a> {
         Ok(())
     }
 
-    /// Applies the steps to an output in memory: what the kernels are tested against, whose channels are contiguous.
+    /// Applies the steps to sums, and to the sums of their magnitudes: what the kernels are tested
+    /// against, whose channels are contiguous.
     #[cfg(test)]
-    pub(crate) fn apply(&self, channels: usize, y: &mut [f32]) {
-        for (i, y) in y.iter_mut().enumerate() {
-            if let Some(bias) = self.bias {
-                *y += bias[i % channels];
+    pub(crate) fn apply(&self, channels: usize, [y, magnitudes]: [&mut [f64]; 2]) {
+        let wide = |x: f32| f64::from(x);
+        for (i, (y, magnitude)) in y.iter_mut().zip(magnitudes).enumerate() {
+            if let Some(scale) = self.scale {
+                *y *= wide(scale[i % channels]);
+                *magnitude *= wide(scale[i % channels].abs());
             }
-            if let Some(residual) = self.residual {
-                *y += residual[i];
+            for term in [
+                self.bias.map(|bias| bias[i % channels]),
+                self.residual.map(|residual| residual[i]),
+            ]
+            .into_iter()
+            .flatten()
+            {
+                *y += wide(term);
+                *magnitude += wide(term.abs());
             }
-            if self.activation == Activation::Relu && *y <= 0.0 {
-                *y = 0.0;
-            }
+            *y = match self.activation.late() {
+                Some(function) => function.value(*y),
+                None => y.max(wide(self.activation.floor())),
+            };
         }
     }
 }

@@ -23,6 +23,7 @@ mod band;
 pub(crate) mod copies;
 mod direct;
 mod few_channels;
+mod gated;
 mod geometry;
 mod grouped;
 mod lanes;
@@ -207,5 +208,7 @@ pub fn backward_bias(
     reduce(level, Reduction::Sum, &sums, dy, dbias)
 }
 
+#[cfg(test)]
+mod epilogue_tests;
 #[cfg(test)]
 mod tests;

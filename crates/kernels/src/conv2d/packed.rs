@@ -4,7 +4,7 @@ use super::algorithm::{Algorithm, choose};
 use super::band::Bands;
 use super::lanes::Lanes;
 use super::taps::{Reduce, TapWeights, Taps};
-use super::{Conv2dGeometry, OP, channels_last, direct, few_channels, grouped, winograd};
+use super::{Conv2dGeometry, OP, channels_last, direct, few_channels, gated, grouped, winograd};
 use crate::accuracy::Policy;
 use crate::dwconv;
 use crate::epilogue::Epilogue;
@@ -106,22 +106,7 @@ impl PackedWeights {
         epilogue: &Epilogue<'_>,
         y: &mut [f32],
     ) -> Result<(), KernelError> {
-        let attributes = |g: &Conv2dGeometry| {
-            (
-                g.weight_shape(),
-                g.stride(),
-                g.padding(),
-                g.dilation(),
-                g.groups(),
-            )
-        };
-        if attributes(g) != attributes(&self.geometry) {
-            return Err(self.mismatch(g));
-        }
-        check_len(OP, "x", x.len(), g.x_len())?;
-        check_len(OP, "y", y.len(), g.y_len())?;
-        let channels = g.out_channels();
-        epilogue.check(OP, y.len() / channels, channels, channels)?;
+        self.check(g, x, epilogue, y)?;
         match (&self.form, self.input) {
             (Form::Panels(weights), input) if self.algorithm == Algorithm::FewChannels => {
                 let bands = Bands::new(g, input).ok_or_else(|| self.mismatch(g))?;
@@ -129,6 +114,34 @@ impl PackedWeights {
             }
             (_, Layout::Nhwc) => self.forward_nhwc(g, x, epilogue, y),
             (_, Layout::Nchw) => self.forward_nhwc(g, &channels_last(g, x)?, epilogue, y),
+        }
+    }
+
+    /// As [`forward`](Self::forward), of `x` times a number per image and channel, `gate` `[N, C]`:
+    /// the gate of a channel attention costs no pass over the image where a convolution follows it.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward), and if the gate has another length.
+    pub fn forward_gated(
+        &self,
+        g: &Conv2dGeometry,
+        x: &[f32],
+        gate: &[f32],
+        epilogue: &Epilogue<'_>,
+        y: &mut [f32],
+    ) -> Result<(), KernelError> {
+        self.check(g, x, epilogue, y)?;
+        check_len(OP, "gate", gate.len(), g.batch() * g.in_channels())?;
+        match &self.form {
+            Form::Panels(weights)
+                if self.algorithm == Algorithm::Pointwise && gated::suits_weights(g) =>
+            {
+                gated::forward(self.level, g, weights, (x, gate), epilogue, y)
+            }
+            _ => {
+                let x = gated::inputs(self.level, g, self.input, x, gate)?;
+                self.forward(g, &x, epilogue, y)
+            }
         }
     }
 
@@ -169,6 +182,32 @@ impl PackedWeights {
                 grouped::forward(self.level, &lanes, weights, x, epilogue, y)
             }
         }
+    }
+
+    /// Checks that the weights serve the geometry, and all lengths.
+    fn check(
+        &self,
+        g: &Conv2dGeometry,
+        x: &[f32],
+        epilogue: &Epilogue<'_>,
+        y: &[f32],
+    ) -> Result<(), KernelError> {
+        let attributes = |g: &Conv2dGeometry| {
+            (
+                g.weight_shape(),
+                g.stride(),
+                g.padding(),
+                g.dilation(),
+                g.groups(),
+            )
+        };
+        if attributes(g) != attributes(&self.geometry) {
+            return Err(self.mismatch(g));
+        }
+        check_len(OP, "x", x.len(), g.x_len())?;
+        check_len(OP, "y", y.len(), g.y_len())?;
+        let channels = g.out_channels();
+        epilogue.check(OP, y.len() / channels, channels, channels)
     }
 
     fn mismatch(&self, g: &Conv2dGeometry) -> KernelError {

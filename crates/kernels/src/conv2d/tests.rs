@@ -1,5 +1,4 @@
 use super::*;
-use crate::epilogue::Activation;
 use crate::testing::{Random, assert_close, on_threads};
 use crate::view::{View, ViewMut};
 use proptest::prelude::*;
@@ -308,32 +307,6 @@ test_each_level! {
                 let inside = (1..=h).contains(&row) && (1..=w).contains(&column);
                 let source = inside.then(|| x[((row - 1) * w + column - 1) * c + channel]);
                 assert_eq!(got, source.unwrap_or(0.0), "tap {tap}, element {i}");
-            }
-        }
-    }
-}
-
-test_each_level! {
-    fn the_epilogue_adds_and_clips(level: Level) {
-        for (g, layout) in [
-            (square(1, 8, 9, 35, 3, 1, 1), Layout::Nhwc),
-            (square(1, 8, 9, 35, 1, 1, 1), Layout::Nhwc),
-            (square(2, 4, 7, 12, 3, 2, 2), Layout::Nhwc),
-            (square(1, 3, 19, 35, 3, 2, 1), Layout::Nchw),
-        ] {
-            let p = Problem::new(g, Random::integers);
-            let mut random = Random::new(6);
-            let (bias, residual) = (random.integers(g.out_channels()), random.integers(g.y_len()));
-            let epilogue = Epilogue::NONE
-                .bias(Some(&bias))
-                .residual(&residual)
-                .activation(Activation::Relu);
-            let mut y = vec![f32::NAN; g.y_len()];
-            let packed = PackedWeights::new(strict(level), &g, layout, &p.weight).unwrap();
-            packed.forward(&g, &p.x, &epilogue, &mut y).unwrap();
-            for (i, sum) in exact_forward(&p, layout)[0].iter().enumerate() {
-                let expected = *sum as f32 + bias[i % g.out_channels()] + residual[i];
-                assert_eq!(y[i], expected.max(0.0), "element {i} of {g:?}");
             }
         }
     }

@@ -140,7 +140,7 @@ proptest! {
         let (bias, residual) = (random.integers(g.out_channels()), random.integers(g.y_len()));
         let epilogue = Epilogue::NONE
             .bias(Some(&bias))
-            .residual(&residual)
+            .residual(Some(&residual))
             .activation(Activation::Relu);
         let [exact, ..] = p.exact(false);
         let expected: Vec<f32> = exact

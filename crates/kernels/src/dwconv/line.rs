@@ -4,7 +4,8 @@
 //! not fill a vector, go one by one.
 
 use super::axis::{Axis, Run};
-use crate::epilogue::{Activation, Epilogue};
+use crate::elementwise::assign;
+use crate::epilogue::Epilogue;
 use striate_simd::Simd;
 
 /// A pass over lines of an output.
@@ -51,6 +52,9 @@ impl Lines<'_> {
                 for c in (0..self.channels).step_by(S::LANES) {
                     self.channels_of_run(s, &sources, run, c, &mut out);
                 }
+            }
+            if let Some(function) = self.epilogue.activation.late() {
+                assign(s, function, out.line);
             }
         }
     }
@@ -154,15 +158,16 @@ impl Lines<'_> {
     ) {
         let width = S::LANES.min(self.channels - c);
         let at = (run.first + i * run.step) * self.channels + c;
+        if let Some(scale) = self.epilogue.scale {
+            sum = s.mul(sum, s.load_partial(&scale[c..][..width]));
+        }
         if let Some(bias) = self.epilogue.bias {
             sum = s.add(sum, s.load_partial(&bias[c..][..width]));
         }
         if let Some(residual) = self.epilogue.residual {
             sum = s.add(sum, s.load_partial(&residual[out.at + at..][..width]));
         }
-        if self.epilogue.activation == Activation::Relu {
-            sum = s.max(s.splat(0.0), sum);
-        }
+        sum = s.max(s.splat(self.epilogue.activation.floor()), sum);
         s.store_partial(sum, &mut out.line[at..][..width]);
     }
 }

@@ -19,6 +19,7 @@ mod tests;
 
 pub use binary::{Binary, BinaryGeometry};
 pub use unary::{Saved, Unary};
+pub(crate) use unary_f32::assign;
 
 use crate::error::{KernelError, check_len};
 use crate::nest::LoopNest;

@@ -10,6 +10,12 @@ pub(super) fn unary(level: Level, op: Unary, x: Option<&[f32]>, y: &mut [f32]) -
     dispatch!(level, s => value(s, op, x, y))
 }
 
+/// `y = op(y)`, for a caller that has a vector in hand; nothing is done if `op` has no vector form.
+#[inline(always)]
+pub(crate) fn assign<S: Simd>(s: S, op: Unary, y: &mut [f32]) {
+    value(s, op, None, y);
+}
+
 /// `dx = dy * op'(saved)`, or `dx = dx * op'(saved)` without `dy`; false, and nothing done, if `op` has no vector form.
 pub(super) fn unary_backward(
     level: Level,
@@ -21,8 +27,17 @@ pub(super) fn unary_backward(
     dispatch!(level, s => gradient(s, op, saved, dy, dx))
 }
 
-#[inline(always)]
+/// Compiled once for a level, for all that use it.
+#[inline(never)]
 fn value<S: Simd>(s: S, op: Unary, x: Option<&[f32]>, y: &mut [f32]) -> bool {
+    s.vectorize(
+        #[inline(always)]
+        || vector_value(s, op, x, y),
+    )
+}
+
+#[inline(always)]
+fn vector_value<S: Simd>(s: S, op: Unary, x: Option<&[f32]>, y: &mut [f32]) -> bool {
     macro_rules! each {
         (|$x:ident| $value:expr) => {{
             update(

@@ -2,16 +2,21 @@
 
 use super::microkernel::Sums;
 use crate::disjoint::TileMut;
-use crate::epilogue::{Activation, Epilogue};
+use crate::elementwise::{Unary, assign};
+use crate::epilogue::Epilogue;
 use std::ops::Range;
 use striate_simd::Simd;
 
 /// How the sums of one panel are stored: the part of an [`Epilogue`] that concerns its columns.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Store<'a> {
+    scale: Option<&'a [f32]>,
     bias: Option<&'a [f32]>,
     residual: Option<Residual<'a>>,
-    activation: Activation,
+    /// What a sum is at least. The maximum with it keeps NaN.
+    floor: f32,
+    /// What is applied to the sums once they are stored.
+    late: Option<Unary>,
     /// Whether the old contents are added.
     add: bool,
 }
@@ -38,9 +43,11 @@ impl<'a> Store<'a> {
             stride: row_len,
         };
         Self {
+            scale: epilogue.scale.map(|scale| &scale[columns.clone()]),
             bias: epilogue.bias.map(|bias| &bias[columns.clone()]),
             residual: epilogue.residual.map(residual),
-            activation: epilogue.activation,
+            floor: epilogue.activation.floor(),
+            late: epilogue.activation.late(),
             add,
         }
     }
@@ -55,38 +62,22 @@ impl<'a> Store<'a> {
         rows: [usize; MR],
     ) {
         let width = NV * S::LANES;
-        if out.row_len() != width || self.residual.is_some() || self.add {
+        let simple = self.residual.is_none() && self.late.is_none() && !self.add;
+        if out.row_len() != width || !simple {
             // A copy, so that the sums themselves need no place in memory.
             let copy = *acc;
             return self.run_any(s, copy.as_flattened(), out, &rows);
         }
-        let bias: [S::F32; NV] = std::array::from_fn(
-            #[inline(always)]
-            |j| {
-                self.bias.map_or(
-                    s.splat(0.0),
-                    #[inline(always)]
-                    |bias| s.load(&bias[j * S::LANES..]),
-                )
-            },
-        );
-        let floor = self.floor(s);
+        let scale = vectors::<S, NV>(s, self.scale, 1.0);
+        let bias = vectors::<S, NV>(s, self.bias, 0.0);
+        let floor = s.splat(self.floor);
         for i in 0..MR {
             let row = &mut out.row(rows[i])[..width];
             for j in 0..NV {
-                let sum = s.max(floor, s.add(acc[i][j], bias[j]));
+                let sum = s.max(floor, s.mul_add(acc[i][j], scale[j], bias[j]));
                 s.store(sum, &mut row[j * S::LANES..]);
             }
         }
-    }
-
-    /// What a sum is at least. The maximum with it keeps NaN.
-    #[inline(always)]
-    fn floor<S: Simd>(&self, s: S) -> S::F32 {
-        s.splat(match self.activation {
-            Activation::None => f32::NEG_INFINITY,
-            Activation::Relu => 0.0,
-        })
     }
 
     /// As [`run`](Self::run), with any steps and for the last columns, once for all tiles of a level.
@@ -96,7 +87,11 @@ impl<'a> Store<'a> {
             #[inline(always)]
             || {
                 for (acc, &row) in acc.chunks_exact(acc.len() / rows.len()).zip(rows) {
-                    self.run_row(s, acc, row, out.row(row));
+                    let out = out.row(row);
+                    self.run_row(s, acc, row, out);
+                    if let Some(function) = self.late {
+                        assign(s, function, out);
+                    }
                 }
             },
         );
@@ -110,13 +105,31 @@ impl<'a> Store<'a> {
         );
         for (j, (&sum, out)) in acc.iter().zip(out.chunks_mut(S::LANES)).enumerate() {
             let mut sum = sum;
+            if let Some(scale) = self.scale {
+                sum = s.mul(sum, s.load_partial(&scale[j * S::LANES..]));
+            }
             for term in [self.bias, residual].into_iter().flatten() {
                 sum = s.add(sum, s.load_partial(&term[j * S::LANES..]));
             }
             if self.add {
                 sum = s.add(sum, s.load_partial(out));
             }
-            s.store_partial(s.max(self.floor(s), sum), out);
+            s.store_partial(s.max(s.splat(self.floor), sum), out);
         }
     }
+}
+
+/// The numbers of `NV` vectors of channels; `default` for all, if there are none.
+#[inline(always)]
+fn vectors<S: Simd, const NV: usize>(s: S, numbers: Option<&[f32]>, default: f32) -> [S::F32; NV] {
+    std::array::from_fn(
+        #[inline(always)]
+        |j| {
+            numbers.map_or(
+                s.splat(default),
+                #[inline(always)]
+                |numbers| s.load(&numbers[j * S::LANES..]),
+            )
+        },
+    )
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::epilogue::Activation;
-use crate::testing::{Random, assert_close, on_threads};
+use crate::testing::{Random, assert_close, on_threads, to_f64};
 use proptest::prelude::*;
 use striate_simd::test_each_level;
 
@@ -141,15 +141,13 @@ test_each_level! {
         reference::multiply(a, b, Write::Replace, view).unwrap();
         for use_residual in [false, true] {
             for activation in [Activation::None, Activation::Relu] {
-                let mut epilogue = Epilogue::NONE.bias(Some(&bias)).activation(activation);
-                if use_residual {
-                    epilogue = epilogue.residual(&residual);
-                }
-                let mut expected = product.clone();
-                epilogue.apply(n, &mut expected);
+                let residual = use_residual.then_some(&residual[..]);
+                let epilogue = Epilogue::NONE.bias(Some(&bias)).residual(residual).activation(activation);
+                let (mut expected, mut magnitudes) = (to_f64(&product), vec![0.0; m * n]);
+                epilogue.apply(n, [&mut expected, &mut magnitudes]);
                 let mut c = vec![f32::NAN; m * n];
                 packed.multiply(a, &epilogue, MatrixMut::new(&mut c, m, n).unwrap()).unwrap();
-                assert_eq!(c, expected);
+                assert_eq!(to_f64(&c), expected);
             }
         }
     }

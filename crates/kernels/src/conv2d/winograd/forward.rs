@@ -8,7 +8,7 @@ use super::planes::{Gather, Scatter, Scratch, Side};
 use super::tiles::{Pixels, Tiles};
 use crate::conv2d::taps::{TapWeights, Taps};
 use crate::disjoint::DisjointMut;
-use crate::epilogue::{Activation, Epilogue};
+use crate::epilogue::Epilogue;
 use crate::error::KernelError;
 use crate::gemm::block::{Batch, Block};
 use crate::gemm::store::Store;
@@ -69,7 +69,7 @@ pub(in crate::conv2d) fn run(
     epilogue: &Epilogue<'_>,
     y: &mut [f32],
 ) -> Result<(), KernelError> {
-    let zeros = Buffer::zeroed(taps.k_len().max(taps.out_channels))?;
+    let zeros = Buffer::zeroed(taps.k_len())?;
     for tiles in Tiles::of(taps, size.outputs()) {
         let pass = Forward {
             level,
@@ -160,12 +160,7 @@ impl Forward<'_> {
             width,
             channels,
             pixel: taps.out_channels,
-            bias: self.epilogue.bias.unwrap_or(self.pixels.zeros),
-            residual: self.epilogue.residual,
-            floor: match self.epilogue.activation {
-                Activation::None => f32::NEG_INFINITY,
-                Activation::Relu => 0.0,
-            },
+            epilogue: self.epilogue,
         };
         parallel::try_for_each(per_part.tasks(), |part| {
             let part = per_part.range(part);

@@ -11,6 +11,8 @@ use super::Size;
 use super::tiles::{Pixels, Tile, Tiles};
 use super::transform::{Four, Transform, Two};
 use crate::disjoint::TileMut;
+use crate::elementwise::assign;
+use crate::epilogue::Epilogue;
 use crate::error::KernelError;
 use crate::lanes::{load, load_partial, map_all};
 use std::ops::Range;
@@ -200,12 +202,7 @@ pub(super) struct Scatter<'a> {
     pub(super) channels: Range<usize>,
     /// Channels of a pixel.
     pub(super) pixel: usize,
-    /// What is added to each channel of a pixel.
-    pub(super) bias: &'a [f32],
-    /// What is added to each element of the output.
-    pub(super) residual: Option<&'a [f32]>,
-    /// What an output is at least. The maximum with it keeps NaN.
-    pub(super) floor: f32,
+    pub(super) epilogue: &'a Epilogue<'a>,
 }
 
 impl Scatter<'_> {
@@ -298,6 +295,10 @@ impl Scatter<'_> {
             let sums = map(s, load_partial(s, &from, c, len));
             self.store(s, sums, &mut row, c, len - c);
         }
+        if let Some(function) = self.epilogue.activation.late() {
+            let step = self.tiles.step[1] * self.pixel;
+            (0..row.count).for_each(|j| assign(s, function, &mut row.out[j * step..][..len]));
+        }
     }
 
     /// Stores `lanes` channels of the pixels of a row.
@@ -311,16 +312,19 @@ impl Scatter<'_> {
         lanes: usize,
     ) {
         let step = self.tiles.step[1] * self.pixel;
-        let bias = load_lanes(s, &self.bias[row.channel + c..], lanes);
+        let Epilogue { scale, bias, .. } = self.epilogue;
+        let scale = per_channel(s, *scale, 1.0, row.channel + c, lanes);
+        let bias = per_channel(s, *bias, 0.0, row.channel + c, lanes);
+        let floor = s.splat(self.epilogue.activation.floor());
         for j in 0..M {
             if j < row.count {
                 let place = j * step + c;
-                let mut sum = s.add(sums[j], bias);
-                if let Some(residual) = self.residual {
+                let mut sum = s.mul_add(sums[j], scale, bias);
+                if let Some(residual) = self.epilogue.residual {
                     let residual = load_lanes(s, &residual[row.number + place..], lanes);
                     sum = s.add(sum, residual);
                 }
-                sum = s.max(s.splat(self.floor), sum);
+                sum = s.max(floor, sum);
                 let out = &mut row.out[place..];
                 if lanes == S::LANES {
                     s.store(sum, out);
@@ -330,6 +334,22 @@ impl Scatter<'_> {
             }
         }
     }
+}
+
+/// The numbers of `lanes` channels from number `at` on; `default` for all, if there are none.
+#[inline(always)]
+fn per_channel<S: Simd>(
+    s: S,
+    numbers: Option<&[f32]>,
+    default: f32,
+    at: usize,
+    lanes: usize,
+) -> S::F32 {
+    numbers.map_or(
+        s.splat(default),
+        #[inline(always)]
+        |numbers| load_lanes(s, &numbers[at..], lanes),
+    )
 }
 
 /// The first `lanes` elements of `x`.

@@ -291,30 +291,6 @@ test_each_level! {
 }
 
 test_each_level! {
-    fn the_epilogue_adds_and_clips(level: Level) {
-        for (g, algorithm) in [
-            (square(2, 8, 9, 35, 3, 1, 1), Algorithm::Winograd2x2),
-            (square(1, 4, 7, 34, 3, 1, 2), Algorithm::Winograd2x2),
-            (square(2, 8, 9, 35, 3, 1, 1), Algorithm::Winograd4x4),
-        ] {
-            let p = Problem::new(g, Random::integers);
-            let mut random = Random::new(6);
-            let (bias, residual) = (random.integers(g.out_channels()), random.integers(g.y_len()));
-            let sums = forward(level, algorithm, &p, &Epilogue::NONE);
-            let epilogue = Epilogue::NONE.bias(Some(&bias));
-            let with_bias = forward(level, algorithm, &p, &epilogue);
-            let epilogue = epilogue.residual(&residual).activation(Activation::Relu);
-            let with_all = forward(level, algorithm, &p, &epilogue);
-            for (i, sum) in sums.iter().enumerate() {
-                let sum = sum + bias[i % g.out_channels()];
-                assert_eq!(with_bias[i], sum, "element {i} of {g:?}");
-                assert_eq!(with_all[i], (sum + residual[i]).max(0.0), "element {i} of {g:?}");
-            }
-        }
-    }
-}
-
-test_each_level! {
     fn not_a_number_stays_in_its_tiles(level: Level) {
         let g = square(1, 16, 16, 20, 3, 1, 1);
         for (algorithm, bad) in [(Algorithm::Winograd4x4, f32::NAN), (Algorithm::Winograd2x2, f32::INFINITY)] {

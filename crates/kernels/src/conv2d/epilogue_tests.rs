@@ -1,0 +1,147 @@
+//! Every implementation applies every epilogue, gated or not.
+
+use super::tests::{Problem, square};
+use super::*;
+use crate::epilogue::Activation;
+use crate::testing::{Random, to_f64, worst_error};
+use proptest::prelude::*;
+use proptest::sample::select;
+
+/// Convolutions such that every algorithm accepts some, with tails in every direction.
+fn geometries() -> [Conv2dGeometry; 9] {
+    let strided = |groups| {
+        let (c, o) = (groups * 8, groups * 5);
+        Conv2dGeometry::new(
+            2,
+            c,
+            [9, 8],
+            o,
+            [3, 2],
+            [2, 1],
+            [2, 0, 1, 1],
+            [1, 2],
+            groups,
+        )
+        .unwrap()
+    };
+    [
+        square(2, 5, 9, 37, 1, 1, 1),
+        square(2, 9, 3, 70, 1, 1, 1),
+        square(2, 16, 7, 35, 3, 1, 1),
+        square(1, 12, 6, 34, 3, 1, 2),
+        square(2, 3, 11, 21, 3, 2, 1),
+        square(2, 21, 6, 21, 3, 1, 21),
+        square(1, 24, 7, 24, 3, 1, 6),
+        strided(1),
+        strided(3),
+    ]
+}
+
+fn activations() -> impl Strategy<Value = Activation> {
+    select(vec![
+        Activation::None,
+        Activation::Relu,
+        Activation::Relu6,
+        Activation::LeakyRelu { slope: 0.1 },
+        Activation::Sigmoid,
+        Activation::Tanh,
+        Activation::Silu,
+        Activation::Gelu,
+        Activation::Mish,
+        Activation::HardSwish,
+        Activation::HardSigmoid,
+        Activation::Softplus,
+    ])
+}
+
+/// Compares with the steps applied to the sums of the same implementation without an epilogue.
+fn check(
+    packed: &PackedWeights,
+    g: &Conv2dGeometry,
+    [x, gated_x]: [&[f32]; 2],
+    gate: &[f32],
+    epilogue: &Epilogue<'_>,
+) {
+    let mut sums = vec![f32::NAN; g.y_len()];
+    packed
+        .forward(g, gated_x, &Epilogue::NONE, &mut sums)
+        .unwrap();
+    let mut y = vec![f32::NAN; g.y_len()];
+    packed.forward_gated(g, x, gate, epilogue, &mut y).unwrap();
+    let mut exact = to_f64(&sums);
+    let mut magnitudes: Vec<f64> = exact.iter().map(|sum| sum.abs()).collect();
+    epilogue.apply(g.out_channels(), [&mut exact, &mut magnitudes]);
+    let worst = worst_error(&y, &exact, |i| magnitudes[i] + exact[i].abs());
+    let (name, level) = (packed.algorithm().family(), packed.level());
+    assert!(
+        worst < 4.0,
+        "{name} on {level}, {epilogue:?}: off by {worst} units for {g:?}"
+    );
+    packed.forward(g, gated_x, epilogue, &mut sums).unwrap();
+    assert_eq!(
+        sums, y,
+        "{name} on {level}: a gate of powers of two is exact for {g:?}"
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn every_implementation_applies_every_epilogue(
+        [scaled, biased, added] in any::<[bool; 3]>(),
+        activation in activations(),
+        g in select(geometries().to_vec()),
+        layout in select(vec![Layout::Nhwc, Layout::Nchw]),
+    ) {
+        let p = Problem::new(g, Random::normals);
+        let mut random = Random::new(6);
+        let [scale, bias] = [g.out_channels(); 2].map(|len| random.normals(len));
+        let residual = random.normals(g.y_len());
+        // Powers of two, so that multiplying the weights or the input by them gives the same bits.
+        let gates = g.batch() * g.in_channels();
+        let gate: Vec<f32> = (0..gates).map(|_| [0.5, 1.0, -2.0][random.below(3)]).collect();
+        let (c, pixels) = (g.in_channels(), g.in_size()[0] * g.in_size()[1]);
+        let gated_x: Vec<f32> = p.x.iter().enumerate().map(|(i, x)| x * match layout {
+            Layout::Nhwc => gate[i / (c * pixels) * c + i % c],
+            Layout::Nchw => gate[i / pixels],
+        }).collect();
+        let epilogue = Epilogue::NONE
+            .scale(scaled.then_some(&scale))
+            .bias(biased.then_some(&bias))
+            .residual(added.then_some(&residual))
+            .activation(activation);
+        for level in Level::available() {
+            for &algorithm in implementations().iter().filter(|a| a.accepts(&g, layout, level)) {
+                let packed = PackedWeights::with_algorithm(level, &g, layout, &p.weight, algorithm);
+                check(&packed.unwrap(), &g, [&p.x, &gated_x], &gate, &epilogue);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_implementation_is_tested() {
+    for &algorithm in implementations() {
+        for level in Level::available() {
+            let accepts = |g| algorithm.accepts(g, Layout::Nhwc, level);
+            let tested = geometries().iter().any(accepts);
+            // One lane has no groups to spread over it.
+            assert!(tested || level.lanes() == 1, "{algorithm:?} on {level}");
+        }
+    }
+}
+
+#[test]
+fn a_gate_of_another_length_is_refused() {
+    let g = square(2, 5, 9, 37, 1, 1, 1);
+    let p = Problem::new(g, Random::normals);
+    let level = Level::selected().unwrap();
+    let packed = PackedWeights::new(level, &g, Layout::Nhwc, &p.weight).unwrap();
+    let mut y = vec![0.0; g.y_len()];
+    assert!(
+        packed
+            .forward_gated(&g, &p.x, &[1.0; 5], &Epilogue::NONE, &mut y)
+            .is_err()
+    );
+}
