@@ -1,0 +1,160 @@
+"""Runs convolutions through several engines, turn by turn, and appends what it measures to a file for report.py.
+
+    driver.py [--peers striate,torch] [--threads 1,2] [--modes fwd,fwdbwd] [--cases substring,=name]
+              [--rounds 3] [--seconds 0.1] [--out results/conv.jsonl]
+
+Every engine has a process of its own. A case is loaded by all of them; then, round by round, each runs it for some time. The row
+of an engine has the median of the rounds' medians. Before and after each turn the machine's multiply-add rate is measured; a turn
+at a time when the machine was not ours is taken again.
+"""
+
+import argparse
+import dataclasses
+import json
+import math
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import machine
+from case import DATA, HERE, Case, cases
+from engines import ENGINES, Worker
+
+REFERENCE = "torch"
+# A turn counts as quiet at this share of the best multiply-add rate, and while others use at most this much of a processor.
+QUIET_SHARE = 0.9
+QUIET_OTHERS = 0.25
+ATTEMPTS = 4
+# An engine's threads may wait for more work before they sleep.
+SETTLING_SECONDS = 0.05
+
+
+def main() -> None:
+    options = arguments()
+    if not all(Path(case.onnx).exists() for case in cases()):
+        subprocess.run([sys.executable, HERE / "export.py"], check=True)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    with options.out.open("a") as out:
+        for threads in options.threads:
+            peak = machine.Peak(threads)
+            workers: dict[str, Worker] = {}
+            head = {"run": machine.describe(), "threads": threads, "rounds": options.rounds, "seconds": options.seconds, "fresh_memory": options.fresh_memory}
+            print(json.dumps(head), file=out, flush=True)
+            for case, mode in selected(options):
+                rows = compare(case, mode, threads, workers, peak, options)
+                for row in rows:
+                    print(json.dumps(row), file=out, flush=True)
+                print(line(rows), flush=True)
+            for worker in workers.values():
+                worker.kill()
+
+
+def arguments() -> argparse.Namespace:
+    def words(text: str) -> list[str]:
+        return text.split(",")
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--peers", type=words, default=list(ENGINES), help="engines, from " + ", ".join(ENGINES))
+    parser.add_argument("--threads", type=lambda text: [int(n) for n in words(text)], default=[1, 2])
+    parser.add_argument("--modes", type=words, default=["fwd", "fwdbwd"])
+    parser.add_argument("--cases", type=words, default=[""], help="parts of names, or =name")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=0.1, help="of a turn")
+    parser.add_argument("--fresh-memory", action="store_true", help="let malloc give memory back between runs")
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "conv.jsonl")
+    return parser.parse_args()
+
+
+def selected(options: argparse.Namespace) -> list[tuple[Case, str]]:
+    def wanted(case: Case) -> bool:
+        return any(word[1:] == case.id if word.startswith("=") else word in case.id for word in options.cases)
+
+    return [
+        (case, mode)
+        for mode in options.modes
+        for case in cases()
+        if wanted(case) and (mode == "fwd" or case.train)
+    ]
+
+
+def compare(case: Case, mode: str, threads: int, workers: dict[str, Worker], peak: machine.Peak, options) -> list[dict]:
+    """The rows of a case, one for each engine."""
+    rows = {}
+    for engine in options.peers:
+        if mode == "fwdbwd" and not ENGINES[engine].trains:
+            continue
+        if engine not in workers or not workers[engine].alive:
+            workers[engine] = Worker(engine, threads, options.fresh_memory)
+        answer = workers[engine].ask(do="load", case=dataclasses.asdict(case), mode=mode)
+        rows[engine] = {"case": case.id, "mode": mode, "threads": threads, "engine": engine, **answer}
+    running = [engine for engine, row in rows.items() if "error" not in row]
+    turns = {engine: [] for engine in running}
+    for turn in range(options.rounds):
+        first = turn % max(len(running), 1)
+        for engine in running[first:] + running[:first]:
+            turns[engine].append(quiet_turn(workers[engine], peak, options.seconds))
+    for engine in running:
+        rows[engine].update(summary(turns[engine]))
+        if "error" not in rows[engine]:
+            rows[engine].update(workers[engine].ask(do="output"), peak_gflops=peak.best)
+    reference = rows.get(REFERENCE, {}).get("digests")
+    for row in rows.values():
+        digests = row.pop("digests", None)
+        if reference and digests:
+            row["difference"] = difference(digests, reference)
+    return list(rows.values())
+
+
+def quiet_turn(worker: Worker, peak: machine.Peak, seconds: float) -> dict:
+    """What a worker measures in a turn; of several attempts, the one at the quietest time."""
+    best = None
+    for _ in range(ATTEMPTS):
+        share = peak.share()
+        start, busy, own = time.monotonic(), machine.busy_seconds(), worker.cpu_seconds()
+        turn = worker.ask(do="measure", seconds=seconds)
+        if "error" in turn:
+            return turn
+        others = (machine.busy_seconds() - busy) - (worker.cpu_seconds() - own)
+        turn["others"] = max(0.0, others / (time.monotonic() - start))
+        time.sleep(SETTLING_SECONDS)
+        turn["share"] = min(share, peak.share())
+        if best is None or turn["share"] - turn["others"] > best["share"] - best["others"]:
+            best = turn
+        if best["share"] >= QUIET_SHARE and best["others"] <= QUIET_OTHERS:
+            break
+    return best
+
+
+def summary(turns: list[dict]) -> dict:
+    failed = [turn["error"] for turn in turns if "error" in turn]
+    if failed:
+        return {"error": failed[0]}
+    medians = [statistics.median(turn["times_ms"]) for turn in turns]
+    return {
+        "ms": statistics.median(medians),
+        "rounds_ms": medians,
+        "min_ms": min(min(turn["times_ms"]) for turn in turns),
+        "share": min(turn["share"] for turn in turns),
+        "others": max(turn["others"] for turn in turns),
+    }
+
+
+def difference(digests: list[list[float]], reference: list[list[float]]) -> float:
+    """The greatest relative distance of two digests' parts."""
+    if len(digests) != len(reference):
+        return math.inf
+    return max(math.dist(a, b) / (math.hypot(*b) or 1.0) for a, b in zip(digests, reference))
+
+
+def line(rows: list[dict]) -> str:
+    def cell(row: dict) -> str:
+        return f"{row['engine']} {row['ms']:.3f}" if "ms" in row else f"{row['engine']} ({row['error'][:40]})"
+
+    head = rows[0]
+    return f"{head['case']:26} {head['mode']:6} {head['threads']}  " + "  ".join(map(cell, rows))
+
+
+if __name__ == "__main__":
+    main()
