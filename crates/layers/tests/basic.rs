@@ -189,6 +189,21 @@ fn loading_is_all_or_nothing_when_strict() -> Result<()> {
 }
 
 #[test]
+fn what_kernels_made_of_old_weights_is_not_used_for_new_ones() -> Result<()> {
+    let build = |seed| Conv2dConfig::new(12, 12, 3).build(&VarBuilder::seeded(seed));
+    let (conv, other) = (build(0)?, build(1)?);
+    let x = Tensor::randn([1, 12, 9, 9], &mut Philox::new(2))?;
+    let run = |layer: &Conv2d| layer.forward(&x)?.to_vec::<f32>();
+    let (old, expected) = (run(&conv)?, run(&other)?);
+    load_state_dict(&conv, &state_dict(&other), Loading::Strict)?;
+    assert_eq!(run(&conv)?, expected);
+    load_state_dict(&other, &state_dict(&build(0)?), Loading::Strict)?;
+    assert_eq!(run(&other)?, old);
+    assert_eq!(run(&conv)?, expected, "weights were shared");
+    Ok(())
+}
+
+#[test]
 fn linear_and_pointwise_weights_are_interchangeable() -> Result<()> {
     let vb = VarBuilder::seeded(0);
     let linear = LinearConfig::new(6, 4).build(&vb)?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytemuck::Pod;
 use striate_simd::Buffer;
 
-use crate::storage::Storage;
+use crate::storage::{Memory, Storage};
 
 /// The type of a tensor's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -57,22 +57,25 @@ impl fmt::Display for DType {
 }
 
 pub(crate) mod sealed {
-    use super::{Buffer, Storage};
+    use std::sync::Arc;
+
+    use super::{Buffer, Element, Storage};
+    use crate::storage::Memory;
 
     /// How an element type finds its variant of [`Storage`].
     pub trait InStorage: Sized {
-        /// The elements, if the storage holds this type.
-        fn buffer(storage: &Storage) -> Option<&Buffer<Self>>
+        /// The memory, if the storage holds this type.
+        fn memory(storage: &Storage) -> Option<&Memory<Self>>
         where
-            Self: bytemuck::Pod;
-        /// The shared buffer, if the storage holds this type.
-        fn shared_mut(storage: &mut Storage) -> Option<&mut super::Arc<Buffer<Self>>>
+            Self: Element;
+        /// The shared memory, if the storage holds this type.
+        fn shared_mut(storage: &mut Storage) -> Option<&mut Arc<Memory<Self>>>
         where
-            Self: bytemuck::Pod;
+            Self: Element;
         /// A storage around a buffer.
         fn wrap(buffer: Buffer<Self>) -> Storage
         where
-            Self: bytemuck::Pod;
+            Self: Element;
     }
 }
 
@@ -93,22 +96,22 @@ pub trait Element:
 macro_rules! element {
     ($type:ty, $variant:ident) => {
         impl sealed::InStorage for $type {
-            fn buffer(storage: &Storage) -> Option<&Buffer<Self>> {
+            fn memory(storage: &Storage) -> Option<&Memory<Self>> {
                 match storage {
-                    Storage::$variant(buffer) => Some(buffer),
+                    Storage::$variant(memory) => Some(memory),
                     _ => None,
                 }
             }
 
-            fn shared_mut(storage: &mut Storage) -> Option<&mut Arc<Buffer<Self>>> {
+            fn shared_mut(storage: &mut Storage) -> Option<&mut Arc<Memory<Self>>> {
                 match storage {
-                    Storage::$variant(buffer) => Some(buffer),
+                    Storage::$variant(memory) => Some(memory),
                     _ => None,
                 }
             }
 
             fn wrap(buffer: Buffer<Self>) -> Storage {
-                Storage::$variant(Arc::new(buffer))
+                Storage::$variant(Arc::new(Memory::new(buffer)))
             }
         }
 

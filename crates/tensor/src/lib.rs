@@ -49,6 +49,7 @@ mod layout;
 mod level;
 mod nest;
 mod ops;
+mod packs;
 pub mod random;
 mod shape;
 mod storage;

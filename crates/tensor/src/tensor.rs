@@ -6,6 +6,7 @@ use striate_simd::Buffer;
 
 use crate::autograd::node::{LeafId, Origin};
 use crate::layout::Layout;
+use crate::packs::Packed;
 use crate::storage::Storage;
 use crate::{DType, Element, Error, Result, Shape};
 
@@ -195,6 +196,21 @@ impl Tensor {
         } else {
             &all[layout.offset()..][..layout.span()]
         })
+    }
+
+    /// The elements packed for `key`, as they were kept, or by `pack` if they have to be.
+    ///
+    /// # Errors
+    /// Those of `pack`; the tensor is not F32.
+    pub(crate) fn packed<P: Packed>(
+        &self,
+        key: &P::Key,
+        pack: impl FnOnce() -> Result<P>,
+    ) -> Result<Arc<P>> {
+        match self.data.storage.packs::<f32>() {
+            Some(packs) => packs.get(self.layout(), key, pack),
+            None => Err(Error::dtype("packed", self.dtype(), DType::F32.name())),
+        }
     }
 
     /// The elements in row-major order, if that is how they lie in memory and `T` is their type.

@@ -23,6 +23,11 @@ const TASK: usize = 3_000_000;
 /// Copies of the weight gradient at most.
 const COPIES: usize = 16;
 
+/// The panels that suit the lines of the output.
+pub(super) fn panels(level: Level, g: &Conv2dGeometry) -> Panels {
+    Panels::choose(level, g.out_size()[1], g.out_channels())
+}
+
 /// Arranges the weights as the rows of a right operand.
 pub(super) fn pack(
     level: Level,
@@ -30,7 +35,7 @@ pub(super) fn pack(
     weight: &[f32],
 ) -> Result<TapWeights, KernelError> {
     let k_len = g.in_channels() * g.taps();
-    let panels = Panels::choose(level, g.out_size()[1], g.out_channels());
+    let panels = panels(level, g);
     let columns = Matrix::new(weight, g.out_channels(), k_len)?.transposed();
     Ok(TapWeights {
         data: pack_b(columns, &panels)?,

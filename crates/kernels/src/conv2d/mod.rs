@@ -17,6 +17,7 @@
 //!   reaches all taps of the kernels that see it.
 
 mod algorithm;
+mod arrangement;
 pub(crate) mod backward_input;
 mod backward_weight;
 mod band;
@@ -34,6 +35,7 @@ mod taps;
 mod winograd;
 
 pub use algorithm::{Algorithm, choose, implementations};
+pub use arrangement::Arrangement;
 
 pub use geometry::Conv2dGeometry;
 pub(crate) use geometry::check_attributes;

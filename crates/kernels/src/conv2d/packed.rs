@@ -1,6 +1,7 @@
 //! Weights in the order the kernels read them.
 
 use super::algorithm::{Algorithm, choose};
+use super::arrangement::{Arrangement, Attributes};
 use super::band::Bands;
 use super::lanes::Lanes;
 use super::taps::{Reduce, TapWeights, Taps};
@@ -20,10 +21,7 @@ use striate_simd::{Buffer, Level};
 /// and the image size may differ from those they were packed for, where they were tuned.
 #[derive(Debug)]
 pub struct PackedWeights {
-    level: Level,
-    geometry: Conv2dGeometry,
-    input: Layout,
-    algorithm: Algorithm,
+    arrangement: Arrangement,
     form: Form,
 }
 
@@ -40,7 +38,7 @@ enum Form {
 
 impl PackedWeights {
     /// Packs `weight`, dense `[out_channels, in_channels / groups, kernel_h, kernel_w]`, for inputs
-    /// of layout `input`.
+    /// of layout `input`, in the arrangement that is [chosen](Arrangement::choose).
     ///
     /// # Errors
     /// If the slice has another length or memory runs out.
@@ -86,10 +84,7 @@ impl PackedWeights {
             }
         };
         Ok(Self {
-            level,
-            geometry: *g,
-            input,
-            algorithm,
+            arrangement: Arrangement::of(level, g, input, algorithm),
             form,
         })
     }
@@ -107,10 +102,10 @@ impl PackedWeights {
         y: &mut [f32],
     ) -> Result<(), KernelError> {
         self.check(g, x, epilogue, y)?;
-        match (&self.form, self.input) {
-            (Form::Panels(weights), input) if self.algorithm == Algorithm::FewChannels => {
+        match (&self.form, self.input()) {
+            (Form::Panels(weights), input) if self.algorithm() == Algorithm::FewChannels => {
                 let bands = Bands::new(g, input).ok_or_else(|| self.mismatch(g))?;
-                few_channels::forward(self.level, g, &bands, weights, x, epilogue, y)
+                few_channels::forward(self.level(), g, &bands, weights, x, epilogue, y)
             }
             (_, Layout::Nhwc) => self.forward_nhwc(g, x, epilogue, y),
             (_, Layout::Nchw) => self.forward_nhwc(g, &channels_last(g, x)?, epilogue, y),
@@ -134,12 +129,12 @@ impl PackedWeights {
         check_len(OP, "gate", gate.len(), g.batch() * g.in_channels())?;
         match &self.form {
             Form::Panels(weights)
-                if self.algorithm == Algorithm::Pointwise && gated::suits_weights(g) =>
+                if self.algorithm() == Algorithm::Pointwise && gated::suits_weights(g) =>
             {
-                gated::forward(self.level, g, weights, (x, gate), epilogue, y)
+                gated::forward(self.level(), g, weights, (x, gate), epilogue, y)
             }
             _ => {
-                let x = gated::inputs(self.level, g, self.input, x, gate)?;
+                let x = gated::inputs(self.level(), g, self.input(), x, gate)?;
                 self.forward(g, &x, epilogue, y)
             }
         }
@@ -154,10 +149,10 @@ impl PackedWeights {
     ) -> Result<(), KernelError> {
         match &self.form {
             Form::Depthwise(weights) => {
-                dwconv::forward(self.level, g, x, weights, epilogue, y);
+                dwconv::forward(self.level(), g, x, weights, epilogue, y);
                 Ok(())
             }
-            Form::Panels(weights) if self.algorithm == Algorithm::Pointwise => {
+            Form::Panels(weights) if self.algorithm() == Algorithm::Pointwise => {
                 let product = Product {
                     rows: y.len() / g.out_channels(),
                     k_len: g.in_channels(),
@@ -166,20 +161,20 @@ impl PackedWeights {
                     b: &weights.data,
                     panels: &weights.panels,
                 };
-                product.run(self.level, epilogue, Write::Replace, y, g.out_channels());
+                product.run(self.level(), epilogue, Write::Replace, y, g.out_channels());
                 Ok(())
             }
             Form::Panels(weights) => {
                 let taps = Taps::forward(g).flattened();
-                match self.algorithm.tile() {
-                    Some(size) => winograd::run(self.level, size, &taps, weights, x, epilogue, y),
-                    None => direct::run(self.level, &taps, weights, x, epilogue, y),
+                match self.algorithm().tile() {
+                    Some(size) => winograd::run(self.level(), size, &taps, weights, x, epilogue, y),
+                    None => direct::run(self.level(), &taps, weights, x, epilogue, y),
                 }
             }
             Form::Lanes(weights) => {
                 let taps = Taps::forward(g);
-                let lanes = Lanes::new(self.level, &taps).ok_or_else(|| self.mismatch(g))?;
-                grouped::forward(self.level, &lanes, weights, x, epilogue, y)
+                let lanes = Lanes::new(self.level(), &taps).ok_or_else(|| self.mismatch(g))?;
+                grouped::forward(self.level(), &lanes, weights, x, epilogue, y)
             }
         }
     }
@@ -192,16 +187,7 @@ impl PackedWeights {
         epilogue: &Epilogue<'_>,
         y: &[f32],
     ) -> Result<(), KernelError> {
-        let attributes = |g: &Conv2dGeometry| {
-            (
-                g.weight_shape(),
-                g.stride(),
-                g.padding(),
-                g.dilation(),
-                g.groups(),
-            )
-        };
-        if attributes(g) != attributes(&self.geometry) {
+        if Attributes::of(g) != self.arrangement.attributes {
             return Err(self.mismatch(g));
         }
         check_len(OP, "x", x.len(), g.x_len())?;
@@ -211,22 +197,36 @@ impl PackedWeights {
     }
 
     fn mismatch(&self, g: &Conv2dGeometry) -> KernelError {
-        let rule = format!("the weights were packed for {:?}", self.geometry);
+        let made_for = &self.arrangement.attributes;
+        let rule = format!("the weights were packed for {made_for:?}");
         GeometryError::new(OP, "geometry", format!("{g:?}"), rule).into()
     }
 
-    /// The level the weights were packed for.
+    /// What they were packed for.
+    pub fn arrangement(&self) -> &Arrangement {
+        &self.arrangement
+    }
+
+    /// The level they were packed for.
     pub fn level(&self) -> Level {
-        self.level
+        self.arrangement.level
     }
 
     /// The layout of the input they were packed for.
     pub fn input(&self) -> Layout {
-        self.input
+        self.arrangement.input
     }
 
     /// The algorithm they were packed for.
     pub fn algorithm(&self) -> Algorithm {
-        self.algorithm
+        self.arrangement.algorithm
+    }
+
+    #[cfg(test)]
+    pub(super) fn elements(&self) -> &[f32] {
+        match &self.form {
+            Form::Panels(weights) => &weights.data,
+            Form::Depthwise(weights) | Form::Lanes(weights) => weights,
+        }
     }
 }

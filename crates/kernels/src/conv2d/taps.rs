@@ -137,6 +137,13 @@ pub(super) enum Reduce {
 const SQUARE: usize = 16;
 
 impl TapWeights {
+    /// The panels that suit the pixels of `taps`.
+    pub(super) fn panels(level: Level, taps: &Taps) -> Panels {
+        let columns = taps.columns();
+        let rows = Bands::new(taps, columns).map_or(taps.pixels(), |_| taps.grid[1]);
+        Panels::choose(level, rows, columns)
+    }
+
     /// Arranges the weights for `taps` on `level`.
     pub(super) fn pack(
         level: Level,
@@ -144,10 +151,8 @@ impl TapWeights {
         reduce: Reduce,
         weight: &[f32],
     ) -> Result<Self, KernelError> {
-        let (k_len, columns) = (taps.k_len(), taps.columns());
-        let rows = Bands::new(taps, columns).map_or(taps.pixels(), |_| taps.grid[1]);
-        let panels = Panels::choose(level, rows, columns);
-        let rows = taps.taps.len() * k_len;
+        let panels = Self::panels(level, taps);
+        let rows = taps.taps.len() * taps.k_len();
         let group_len = panels.padded_columns() * rows;
         let mut data = Buffer::recycled(taps.groups * group_len)?;
         let pieces = DisjointMut::new(&mut data);

@@ -329,6 +329,26 @@ test_each_level! {
 }
 
 test_each_level! {
+    fn weights_of_equal_arrangements_are_packed_alike(level: Level) {
+        for (channels, outputs, groups) in [(40, 70, 1), (6, 35, 1), (64, 64, 2), (24, 24, 6)] {
+            let mut seen: Vec<PackedWeights> = Vec::new();
+            for size in [1, 2, 3, 5, 8, 13, 21, 34] {
+                let g = square(1 + size % 3, channels, size, outputs, 3, 1, groups);
+                let weight = Random::new(8).normals(g.weight_len());
+                let packed = PackedWeights::new(level, &g, Layout::Nhwc, &weight).unwrap();
+                let arrangement = Arrangement::choose(level, &g, Layout::Nhwc);
+                assert_eq!(*packed.arrangement(), arrangement);
+                match seen.iter().find(|other| *other.arrangement() == arrangement) {
+                    Some(same) => assert!(same.elements() == packed.elements(), "{g:?}"),
+                    None => seen.push(packed),
+                }
+            }
+            assert!(seen.len() < 8, "one for each size: {channels} channels");
+        }
+    }
+}
+
+test_each_level! {
     fn gradients_are_adjoint_to_the_convolution(level: Level) {
         let dot = |a: &[f32], b: &[f32]| -> f64 {
             a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()

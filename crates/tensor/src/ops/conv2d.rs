@@ -1,10 +1,12 @@
 //! 2-D convolution.
 
-use striate_kernels::conv2d::{self, Conv2dGeometry, reference};
+use striate_kernels::conv2d::{self, Arrangement, Conv2dGeometry, PackedWeights, reference};
 use striate_kernels::epilogue::Epilogue;
 use striate_simd::Buffer;
 
-use super::spatial::{Padding, Pair, filled_by, format_for, format_of, in_format, view};
+use super::spatial::{
+    Padding, Pair, filled_by, format_for, format_of, image_layout, in_format, view,
+};
 use super::{check_float, check_same_dtype};
 use crate::autograd::{Description, VariadicFunction, apply_variadic};
 use crate::level::current_policy;
@@ -186,28 +188,21 @@ impl VariadicFunction for Conv2d {
         let g = self.geometry(x, weight, bias)?;
         let bias = bias.map(Tensor::contiguous).transpose()?;
         if x.dtype() == DType::F32 {
-            let weight = weight.contiguous()?;
             let bias = bias.as_ref().map(Tensor::memory).transpose()?;
-            let run = match format_of(x) {
-                MemoryFormat::RowMajor => conv2d::forward_nchw,
-                MemoryFormat::ChannelsLast => conv2d::forward,
-            };
+            let (policy, layout) = (current_policy()?, image_layout(format_of(x)));
+            let arrangement = Arrangement::choose(policy, &g, layout);
+            let packed = weight.packed(&arrangement, || {
+                let weight = weight.contiguous()?;
+                Ok(PackedWeights::new(policy, &g, layout, weight.memory()?)?)
+            })?;
             let mut y = Buffer::recycled(g.y_len())?;
-            let epilogue = Epilogue::NONE.bias(bias);
-            run(
-                current_policy()?,
-                &g,
-                x.memory()?,
-                weight.memory()?,
-                &epilogue,
-                &mut y,
-            )?;
+            packed.forward(&g, x.memory()?, &Epilogue::NONE.bias(bias), &mut y)?;
             return Ok((
                 image(y, g.y_shape())?,
                 Saved {
                     geometry: g,
                     x: x.clone(),
-                    weight,
+                    weight: weight.clone(),
                 },
             ));
         }
@@ -259,7 +254,7 @@ fn fast_gradient(
     match input {
         0 => {
             let mut dx = Buffer::recycled(g.x_len())?;
-            conv2d::backward_input(policy, g, dy, weight.memory()?, &mut dx)?;
+            conv2d::backward_input(policy, g, dy, weight.contiguous()?.memory()?, &mut dx)?;
             image(dx, g.x_shape())
         }
         1 => {

@@ -98,7 +98,10 @@ impl VariadicFunction for Linear {
 fn affine(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let shape = [x.shape()[0], weight.shape()[0]];
     let mut y = Buffer::recycled(Layout::row_major(OP, &shape)?.numel())?;
-    let packed = PackedB::new(current_level()?, matrix(weight)?.transposed())?;
+    let level = current_level()?;
+    let packed = weight.packed(&level, || {
+        Ok(PackedB::new(level, matrix(weight)?.transposed())?)
+    })?;
     let bias = bias.map(Tensor::contiguous).transpose()?;
     let bias = bias.as_ref().map(Tensor::memory).transpose()?;
     let product = MatrixMut::new(&mut y, shape[0], shape[1])?;

@@ -1,4 +1,5 @@
-use striate_layers::{Visitor, state_dict};
+use striate_layers::{Conv2d, Conv2dConfig, Module, VarBuilder, Visitor, state_dict};
+use striate_tensor::Philox;
 
 use super::*;
 
@@ -303,4 +304,24 @@ fn impossible_settings_are_errors() {
         let message = Optimizer::new(&model(), config).unwrap_err().to_string();
         assert!(message.starts_with(field), "{message}");
     }
+}
+
+#[test]
+fn a_step_is_seen_by_the_next_convolution() -> Result<()> {
+    let conv = Conv2dConfig::new(12, 12, 3).build(&VarBuilder::seeded(0))?;
+    let mut optimizer = Optimizer::new(&conv, OptimizerConfig::Sgd(SgdConfig::default()))?;
+    let x = Tensor::randn([1, 12, 9, 9], &mut Philox::new(1))?;
+    for _ in 0..3 {
+        let grads = conv.forward(&x)?.square()?.sum_all()?.backward()?;
+        optimizer.step(&grads, 1e-3)?;
+        let copy = Conv2dConfig::new(12, 12, 3).build(&VarBuilder::seeded(9))?;
+        let values = conv.weight().tensor().to_vec::<f32>()?;
+        copy.weight().update(|w| w.copy_from_slice(&values))?;
+        if let (Some(to), Some(from)) = (copy.bias(), conv.bias()) {
+            to.set(&from.tensor())?;
+        }
+        let run = |conv: &Conv2d| conv.forward(&x)?.to_vec::<f32>();
+        assert_eq!(run(&conv)?, run(&copy)?);
+    }
+    Ok(())
 }

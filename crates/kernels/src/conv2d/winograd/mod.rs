@@ -31,7 +31,7 @@ mod transform;
 pub(super) use backward_weight::backward_weight;
 pub(super) use cost::{Problem, Weights};
 pub(super) use forward::run;
-pub(super) use pack::pack;
+pub(super) use pack::{pack, panels};
 
 /// The size of the tiles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

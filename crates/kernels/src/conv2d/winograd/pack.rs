@@ -9,6 +9,12 @@ use crate::gemm::panels::Panels;
 use crate::parallel;
 use striate_simd::{Buffer, Level};
 
+/// The panels that suit the blocks of tiles.
+pub(in crate::conv2d) fn panels(level: Level, size: Size, taps: &Taps) -> Panels {
+    let rows = super::forward::block_tiles(size, taps);
+    Panels::choose(level, rows, taps.columns())
+}
+
 /// Arranges the points of the weights as [`TapWeights`] with a point in the place of a tap.
 pub(in crate::conv2d) fn pack(
     level: Level,
@@ -17,11 +23,7 @@ pub(in crate::conv2d) fn pack(
     reduce: Reduce,
     weight: &[f32],
 ) -> Result<TapWeights, KernelError> {
-    let panels = Panels::choose(
-        level,
-        super::forward::block_tiles(size, taps),
-        taps.columns(),
-    );
+    let panels = panels(level, size, taps);
     let (rows, tap_rows) = (size.points() * taps.k_len(), taps.taps.len() * taps.k_len());
     let group_len = panels.padded_columns() * rows;
     let mut data = Buffer::recycled(taps.groups * group_len)?;

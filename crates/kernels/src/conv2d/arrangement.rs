@@ -1,0 +1,79 @@
+//! What the order of packed weights depends on.
+
+use super::algorithm::{Algorithm, choose};
+use super::taps::{TapWeights, Taps};
+use super::{Conv2dGeometry, few_channels, winograd};
+use crate::accuracy::Policy;
+use crate::gemm::panels::Panels;
+use crate::geometry::Layout;
+use striate_simd::Level;
+
+/// An order of the weights of a convolution, and all that it depends on: weights of equal arrangements
+/// are packed alike, whatever the batch and the image size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrangement {
+    pub(super) level: Level,
+    pub(super) input: Layout,
+    pub(super) algorithm: Algorithm,
+    pub(super) attributes: Attributes,
+    /// The panels of output channels, if the algorithm computes in panels.
+    panels: Option<Panels>,
+}
+
+/// What geometries that take the same weights have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Attributes {
+    weight_shape: [usize; 4],
+    stride: [usize; 2],
+    padding: [usize; 4],
+    dilation: [usize; 2],
+    groups: usize,
+}
+
+impl Attributes {
+    pub(super) fn of(g: &Conv2dGeometry) -> Self {
+        Self {
+            weight_shape: g.weight_shape(),
+            stride: g.stride(),
+            padding: g.padding(),
+            dilation: g.dilation(),
+            groups: g.groups(),
+        }
+    }
+}
+
+impl Arrangement {
+    /// The arrangement for the fastest computation of `g` on inputs of layout `input`, the weights being
+    /// packed once and used many times. A pure function of its arguments.
+    pub fn choose(policy: impl Into<Policy>, g: &Conv2dGeometry, input: Layout) -> Self {
+        let Policy { level, accuracy } = policy.into();
+        Self::of(level, g, input, choose(g, input, level, accuracy))
+    }
+
+    /// The arrangement for an algorithm that accepts the geometry.
+    pub(super) fn of(
+        level: Level,
+        g: &Conv2dGeometry,
+        input: Layout,
+        algorithm: Algorithm,
+    ) -> Self {
+        let panels = match algorithm {
+            Algorithm::Depthwise | Algorithm::Grouped => None,
+            Algorithm::FewChannels => Some(few_channels::panels(level, g)),
+            _ => {
+                let taps = Taps::forward(g).flattened();
+                Some(match algorithm.tile() {
+                    Some(size) => winograd::panels(level, size, &taps),
+                    None => TapWeights::panels(level, &taps),
+                })
+            }
+        };
+        Self {
+            level,
+            input,
+            algorithm,
+            attributes: Attributes::of(g),
+            panels,
+        }
+    }
+}
