@@ -146,6 +146,8 @@ fn cost(node: &GraphNode) -> (u64, u64) {
     let bias = if node.inputs.len() > 2 { output } else { 0 };
     match node.description.name {
         "conv2d" | "linear" => (output * weight(), bias),
+        // Every input is multiplied with the weights of its channel.
+        "conv_transpose2d" => (count(input(0)) * weight(), bias),
         "matmul" => (output * input(0).last().map_or(0, |&k| k as u64), 0),
         _ if moves_data(node) => (0, 0),
         _ => (

@@ -20,6 +20,12 @@ fn names_and_counts_are_pytorchs() -> Result<()> {
     assert_eq!(names(&conv), ["weight", "bias"]);
     assert_eq!(conv.weight().shape(), [64, 8, 3, 3]);
     assert_eq!(parameter_count(&conv), 4608 + 64);
+    let transposed = ConvTranspose2dConfig::new(64, 32, 4)
+        .groups(8)
+        .build(&(&vb / "up"))?;
+    assert_eq!(names(&transposed), ["weight", "bias"]);
+    assert_eq!(transposed.weight().shape(), [64, 4, 4, 4]);
+    assert_eq!(parameter_count(&transposed), 4096 + 32);
     let norm = BatchNormConfig::new(5).build_2d(&vb)?;
     let expected = [
         "weight",
@@ -230,6 +236,30 @@ fn linear_and_pointwise_weights_are_interchangeable() -> Result<()> {
 }
 
 #[test]
+fn a_transposed_convolution_enlarges_as_pytorchs_does() -> Result<()> {
+    let vb = VarBuilder::seeded(0);
+    let build = |config: ConvTranspose2dConfig| config.build(&(&vb / "up"));
+    let up = build(ConvTranspose2dConfig::new(8, 6, 4).stride(2).padding(1))?;
+    let y = up.forward(&randn(&[2, 8, 5, 7])?)?;
+    assert_eq!(y.shape(), [2, 6, 10, 14]);
+    // The fan that PyTorch counts is the second dimension's: 6 * 4 * 4.
+    let bound = 1.0 / 96f32.sqrt();
+    let weights = up.weight().tensor().to_vec::<f32>()?;
+    assert!(weights.iter().all(|w| w.abs() <= bound));
+    assert!(weights.iter().any(|w| w.abs() > 0.9 * bound));
+    let (net, total) = (summary(&up, &[1, 8, 5, 7])?, 35 * 8 * 96);
+    assert_eq!(net.multiply_adds, total);
+    let odd = ConvTranspose2dConfig::new(8, 8, 3)
+        .stride(2)
+        .padding(1)
+        .output_padding(1)
+        .groups(8);
+    let y = build(odd.bias(false))?.forward(&randn(&[1, 8, 5, 7])?)?;
+    assert_eq!(y.shape(), [1, 8, 10, 14]);
+    Ok(())
+}
+
+#[test]
 fn dropout_acts_in_training_only() -> Result<()> {
     let vb = VarBuilder::seeded(0);
     let x = Tensor::ones([64, 32], DType::F32)?;
@@ -268,6 +298,23 @@ fn what_makes_no_sense_is_refused_with_the_path() -> Result<()> {
             .expect_err("not a convolution")
             .to_string();
         assert!(error.starts_with("layer3.1.conv2: Conv2d"), "{error}");
+    }
+    let bad = [
+        ConvTranspose2dConfig::new(0, 4, 3),
+        ConvTranspose2dConfig::new(4, 6, 3).groups(4),
+        ConvTranspose2dConfig::new(4, 4, 3)
+            .stride(2)
+            .output_padding([0, 2]),
+    ];
+    for config in bad {
+        let error = config
+            .build(&vb)
+            .expect_err("not a transposed convolution")
+            .to_string();
+        assert!(
+            error.starts_with("layer3.1.conv2: ConvTranspose2d"),
+            "{error}"
+        );
     }
     assert!(
         LinearConfig::new(0, 1).build(&vb).is_err() && LinearConfig::new(1, 0).build(&vb).is_err()

@@ -61,7 +61,9 @@ pub use autograd::{
 pub use dtype::{DType, Element};
 pub use error::{Error, Result};
 pub use level::{current_level, with_accuracy, with_level};
-pub use ops::{BatchStats, Conv2dOptions, PadMode, Padding, Pair, PoolOptions};
+pub use ops::{
+    BatchStats, Conv2dOptions, ConvTranspose2dOptions, PadMode, Padding, Pair, PoolOptions,
+};
 pub use random::{Philox, manual_seed, rng_state, set_rng_state};
 pub use shape::Shape;
 pub use striate_kernels::Accuracy;

@@ -1,7 +1,7 @@
 //! Cases of single ops: which function a name stands for, and with which attributes.
 
 use serde_json::Value;
-use striate::{Conv2dOptions, Divisor, PoolOptions, Result, Tensor};
+use striate::{Conv2dOptions, ConvTranspose2dOptions, Divisor, PoolOptions, Result, Tensor};
 use striate_testkit::CaseFile;
 
 use super::{Computed, tensor};
@@ -38,6 +38,15 @@ const OPS: &[Entry] = &[
             .dilation(a.pair("dilation", Some([1; 2]))?)
             .groups(a.count("groups", Some(1))?);
         a.x(0)?.conv2d(a.x(1)?, a.optional(2), options)
+    }),
+    ("conv_transpose2d", |a| {
+        let options = ConvTranspose2dOptions::default()
+            .stride(a.pair("stride", Some([1; 2]))?)
+            .padding(a.pair("padding", Some([0; 2]))?)
+            .output_padding(a.pair("output_padding", Some([0; 2]))?)
+            .dilation(a.pair("dilation", Some([1; 2]))?)
+            .groups(a.count("groups", Some(1))?);
+        a.x(0)?.conv_transpose2d(a.x(1)?, a.optional(2), options)
     }),
     ("cross_entropy", |a| {
         a.x(0)?

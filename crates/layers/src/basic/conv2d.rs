@@ -103,23 +103,11 @@ impl Conv2dConfig {
     }
 
     fn check(&self) -> Result<()> {
-        const LAYER: &str = "Conv2d";
-        at_least_one(LAYER, "in_channels", self.in_channels)?;
-        at_least_one(LAYER, "out_channels", self.out_channels)?;
-        at_least_one(LAYER, "groups", self.groups)?;
-        pair_at_least_one(LAYER, "kernel", self.kernel.0)?;
-        pair_at_least_one(LAYER, "stride", self.stride.0)?;
-        pair_at_least_one(LAYER, "dilation", self.dilation.0)?;
-        for (field, channels) in [
-            ("in_channels", self.in_channels),
-            ("out_channels", self.out_channels),
-        ] {
-            if channels % self.groups != 0 {
-                let rule = format!("it must be a multiple of the {} groups", self.groups);
-                return Err(invalid(LAYER, field, channels, rule));
-            }
-        }
-        Ok(())
+        check_sizes(
+            "Conv2d",
+            [self.in_channels, self.out_channels, self.groups],
+            [self.kernel, self.stride, self.dilation],
+        )
     }
 
     /// Builds the layer: `weight [out, in/groups, kh, kw]` and, with a bias, `bias [out]`.
@@ -146,6 +134,27 @@ impl Conv2dConfig {
                 .groups(self.groups),
         })
     }
+}
+
+/// Checks `[in_channels, out_channels, groups]` and `[kernel, stride, dilation]`.
+pub(super) fn check_sizes(
+    layer: &'static str,
+    [in_channels, out_channels, groups]: [usize; 3],
+    [kernel, stride, dilation]: [Pair; 3],
+) -> Result<()> {
+    at_least_one(layer, "in_channels", in_channels)?;
+    at_least_one(layer, "out_channels", out_channels)?;
+    at_least_one(layer, "groups", groups)?;
+    pair_at_least_one(layer, "kernel", kernel.0)?;
+    pair_at_least_one(layer, "stride", stride.0)?;
+    pair_at_least_one(layer, "dilation", dilation.0)?;
+    for (field, channels) in [("in_channels", in_channels), ("out_channels", out_channels)] {
+        if channels % groups != 0 {
+            let rule = format!("it must be a multiple of the {groups} groups");
+            return Err(invalid(layer, field, channels, rule));
+        }
+    }
+    Ok(())
 }
 
 /// 2-D cross-correlation: `y[n,o] = bias[o] + sum_i w[o,i] * x[n,i]`.

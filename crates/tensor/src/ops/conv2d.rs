@@ -5,7 +5,7 @@ use striate_kernels::epilogue::Epilogue;
 use striate_simd::Buffer;
 
 use super::spatial::{
-    Padding, Pair, filled_by, format_for, format_of, image_layout, in_format, view,
+    Padding, Pair, filled_by, format_for, format_of, image, image_layout, in_format, view,
 };
 use super::{check_float, check_same_dtype};
 use crate::autograd::{Description, VariadicFunction, apply_variadic};
@@ -161,12 +161,6 @@ impl Conv2d {
             _ => Ok(geometry),
         }
     }
-}
-
-/// A new channels-last image from the kernels, in the order that suits its channels.
-fn image(memory: Buffer<f32>, shape: [usize; 4]) -> Result<Tensor> {
-    let image = Tensor::from_buffer(memory, shape, MemoryFormat::ChannelsLast)?;
-    in_format(&image, format_for(shape[1]))
 }
 
 impl VariadicFunction for Conv2d {

@@ -7,6 +7,7 @@ mod binary;
 mod cat;
 mod compare;
 mod conv2d;
+mod conv_transpose2d;
 mod cross_entropy;
 mod dense;
 mod dropout;
@@ -33,6 +34,7 @@ mod unary;
 mod variance;
 
 pub use batch_norm::BatchStats;
+pub use conv_transpose2d::ConvTranspose2dOptions;
 pub use conv2d::Conv2dOptions;
 pub use pad2d::PadMode;
 pub use pool2d::PoolOptions;

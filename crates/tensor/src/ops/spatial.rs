@@ -116,6 +116,12 @@ pub(crate) fn as_image(op: &'static str, x: &Tensor) -> Result<Tensor> {
     in_format(&x, format_of(&x))
 }
 
+/// A new channels-last image from the kernels, in the order that suits its channels.
+pub(crate) fn image(memory: Buffer<f32>, shape: [usize; 4]) -> Result<Tensor> {
+    let image = Tensor::from_buffer(memory, shape, MemoryFormat::ChannelsLast)?;
+    in_format(&image, format_for(shape[1]))
+}
+
 /// The image as kernels of any memory order read it.
 pub(crate) fn view<T: Element>(x: &Tensor) -> Result<View<'_, T>> {
     let strides = [0, 1, 2, 3].map(|d| x.strides().get(d).copied().unwrap_or(0));

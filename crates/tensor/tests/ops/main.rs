@@ -5,6 +5,7 @@ mod classification;
 #[path = "../tensor/common.rs"]
 mod common;
 mod conv2d;
+mod conv_transpose2d;
 mod dropout;
 mod gates;
 mod harness;
