@@ -5,7 +5,9 @@
 mod peak;
 
 use protocol::{Case, Loaded, Mode, Result};
-use striate::layers::{Conv2dConfig, Module, StateDict, VarBuilder, named_parameters};
+use striate::layers::{
+    Conv2dConfig, ConvTranspose2dConfig, Module, StateDict, VarBuilder, named_parameters,
+};
 use striate::{Tensor, no_grad};
 
 fn main() -> Result<()> {
@@ -42,24 +44,44 @@ fn load(case: &Case, mode: Mode) -> Result<Box<dyn Loaded>> {
 }
 
 fn layer(case: &Case) -> Result<Box<dyn Module>> {
-    if case.transposed() {
-        return Err("no transposed convolution".into());
-    }
+    let &Case {
+        ci,
+        co,
+        k,
+        s,
+        p,
+        d,
+        g,
+        ..
+    } = case;
     let mut weights = StateDict::new();
     weights.insert(
         "weight",
         Tensor::from_vec(case.weight(), case.weight_shape())?,
     );
-    weights.insert("bias", Tensor::from_vec(case.bias(), [case.co])?);
-    let config = Conv2dConfig::new(case.ci, case.co, case.k);
-    let config = config
-        .stride(case.s)
-        .padding(case.p)
-        .dilation(case.d)
-        .groups(case.g);
-    Ok(Box::new(
-        config.build(&VarBuilder::from_state_dict(weights))?,
-    ))
+    weights.insert("bias", Tensor::from_vec(case.bias(), [co])?);
+    let weights = VarBuilder::from_state_dict(weights);
+    Ok(if case.transposed() {
+        let config = ConvTranspose2dConfig::new(ci, co, k);
+        Box::new(
+            config
+                .stride(s)
+                .padding(p)
+                .dilation(d)
+                .groups(g)
+                .build(&weights)?,
+        )
+    } else {
+        let config = Conv2dConfig::new(ci, co, k);
+        Box::new(
+            config
+                .stride(s)
+                .padding(p)
+                .dilation(d)
+                .groups(g)
+                .build(&weights)?,
+        )
+    })
 }
 
 struct Forward {
