@@ -8,6 +8,7 @@
 use std::any::Any;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use striate_kernels::conv_transpose2d;
 use striate_kernels::conv2d::{Arrangement, PackedWeights};
 use striate_kernels::gemm::PackedB;
 use striate_simd::Level;
@@ -33,6 +34,15 @@ impl Packed for PackedWeights {
 
     fn key(&self) -> Arrangement {
         *self.arrangement()
+    }
+}
+
+/// The weights of a transposed convolution, dense `[C, O/groups, KH, KW]` in the logical order.
+impl Packed for conv_transpose2d::PackedWeights {
+    type Key = conv_transpose2d::Arrangement;
+
+    fn key(&self) -> conv_transpose2d::Arrangement {
+        self.arrangement().clone()
     }
 }
 

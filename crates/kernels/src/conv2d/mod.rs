@@ -7,8 +7,10 @@
 //! # Accuracy
 //!
 //! Convolutions of three by three taps with stride 1 may be computed by Winograd's algorithms, in tiles
-//! of 4 x 4 or 2 x 2 outputs, when that is predicted to be faster. They differ from the others in two
-//! ways, and [`Accuracy::Strict`] rules them out:
+//! of 4 x 4 or 2 x 2 outputs, when that is predicted to be faster; likewise gradients of strided
+//! convolutions, of which a stride leaves two by two or three by three taps for each remainder of a
+//! coordinate, as it does of a kernel of 4 x 4 with stride 2. These algorithms differ from the others in
+//! two ways, and [`Accuracy::Strict`](crate::Accuracy::Strict) rules them out:
 //!
 //! - The rounding error of an output is bounded not by the magnitudes of its own terms but by the largest
 //!   in its tile: an output beside much larger ones has their error.
@@ -26,10 +28,12 @@ mod direct;
 mod few_channels;
 mod gated;
 mod geometry;
+pub(crate) mod gradient_weights;
 mod grouped;
 mod lanes;
 mod packed;
 mod padded;
+mod phase;
 pub mod reference;
 mod taps;
 mod winograd;
@@ -41,7 +45,7 @@ pub use geometry::Conv2dGeometry;
 pub(crate) use geometry::check_attributes;
 pub use packed::PackedWeights;
 
-use crate::accuracy::{Accuracy, Policy};
+use crate::accuracy::Policy;
 use crate::dwconv;
 use crate::epilogue::Epilogue;
 use crate::error::{KernelError, check_len};
@@ -52,7 +56,7 @@ use algorithm::choose_for;
 use band::Bands;
 use lanes::Lanes;
 use striate_simd::{Buffer, Level};
-use taps::Taps;
+use taps::{Reduce, Taps};
 use winograd::Weights;
 
 const OP: &str = "conv2d";
@@ -176,12 +180,24 @@ fn weight_gradient(
     if let Some(lanes) = Lanes::new(level, &taps) {
         return grouped::backward_weight(level, &lanes, x, dy, dweight);
     }
-    let tile = winograd::Problem::forward(g).and_then(|p| p.choose(level, Weights::Fresh));
-    match tile {
-        Some(size) if accuracy == Accuracy::Fast => {
-            winograd::backward_weight(level, size, &taps, x, dy, dweight)
+    let tile = |taps: &Taps| phase::tile(policy, taps, Weights::Fresh);
+    if let Some(size) = tile(&taps) {
+        return winograd::backward_weight(level, size, (&taps, Reduce::Inputs), x, dy, dweight);
+    }
+    // A stride leaves a sum of the same shape for each remainder, as in the gradient of the input.
+    let phases = backward_input::phases(g);
+    let sizes: Option<Vec<_>> = phases
+        .iter()
+        .map(|taps| tile(taps).filter(|_| taps.pixels() > 0))
+        .collect();
+    match sizes {
+        Some(sizes) => {
+            for (taps, size) in phases.iter().zip(sizes) {
+                winograd::backward_weight(level, size, (taps, Reduce::Outputs), dy, x, dweight)?;
+            }
+            Ok(())
         }
-        _ => backward_weight::run(level, g, x, dy, dweight),
+        None => backward_weight::run(level, g, x, dy, dweight),
     }
 }
 

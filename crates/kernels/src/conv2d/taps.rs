@@ -200,6 +200,32 @@ impl TapWeights {
             }
         });
     }
+
+    /// As [`unpack`](Self::unpack), for a sum over output channels: writes to the places of the taps alone.
+    pub(super) fn unpack_by_outputs(
+        taps: &Taps,
+        panels: &Panels,
+        data: &[f32],
+        weight: &mut [f32],
+    ) {
+        let (k_len, columns) = (taps.k_len(), taps.columns());
+        let kernel = weight.len() / (taps.groups * k_len * columns);
+        let rows = taps.taps.len() * k_len;
+        let group_len = panels.padded_columns() * rows;
+        parallel::for_each_chunk(weight, columns * kernel, |output, weight| {
+            let (group, k) = (output / k_len, output % k_len);
+            for panel in (0..panels.count()).map(|index| panels.panel(index)) {
+                let packed = &data[group * group_len..][panels.packed_range(&panel, rows)];
+                let width = packed.len() / rows;
+                let weight = &mut weight[panel.columns.start * kernel..];
+                for (t, tap) in taps.taps.iter().enumerate() {
+                    let row = &packed[(t * k_len + k) * width..][..panel.columns.len()];
+                    let places = weight[tap.index..].iter_mut().step_by(kernel);
+                    places.zip(row).for_each(|(to, from)| *to = *from);
+                }
+            }
+        });
+    }
 }
 
 /// Arranges one panel of one group of dense weights as `[tap][k][columns of the panel]`, with zeros

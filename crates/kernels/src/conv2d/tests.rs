@@ -1,4 +1,5 @@
 use super::*;
+use crate::accuracy::Accuracy;
 use crate::testing::{Random, assert_close, on_threads};
 use crate::view::{View, ViewMut};
 use proptest::prelude::*;

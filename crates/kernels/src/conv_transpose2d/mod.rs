@@ -21,11 +21,14 @@ mod geometry;
 mod packed;
 pub mod reference;
 
-pub use crate::conv2d::backward_input::Method as Algorithm;
+pub use crate::conv2d::gradient_weights::{
+    GradientArrangement as Arrangement, Method as Algorithm,
+};
 pub use geometry::ConvTranspose2dGeometry;
 pub use packed::PackedWeights;
 
 use crate::accuracy::{Accuracy, Policy};
+use crate::conv2d::gradient_weights::METHODS;
 use crate::conv2d::{self, backward_input as data_gradient};
 use crate::epilogue::Epilogue;
 use crate::error::{KernelError, check_len};
@@ -36,17 +39,23 @@ const OP: &str = "conv_transpose2d";
 
 /// The implementations of the forward pass, best first.
 pub fn implementations() -> &'static [Algorithm] {
-    &data_gradient::METHODS
+    &METHODS
 }
 
 /// The implementation that computes the forward pass with weights that are packed once and used many
 /// times. A pure function of its arguments.
 pub fn choose(g: &ConvTranspose2dGeometry, level: Level, accuracy: Accuracy) -> Algorithm {
-    Algorithm::choose_kept(Policy { level, accuracy }, g.adjoint())
+    arrangement(Policy { level, accuracy }, g).algorithm()
+}
+
+/// The order of the weights for the fastest forward pass, if they are packed once and used many times. A
+/// pure function of its arguments.
+pub fn arrangement(policy: impl Into<Policy>, g: &ConvTranspose2dGeometry) -> Arrangement {
+    Arrangement::choose(policy.into(), g.adjoint())
 }
 
 /// The name of the kernel that computes a transposed convolution with an algorithm, such as
-/// `f32-conv_transpose2d-phases-4x4s2-avx512`.
+/// `f32-conv_transpose2d-winograd-4x4s2-avx512`.
 pub fn name(algorithm: Algorithm, g: &ConvTranspose2dGeometry, level: Level) -> String {
     let attributes = g.adjoint().attributes();
     format!("f32-{OP}-{}-{attributes}-{level}", algorithm.family())

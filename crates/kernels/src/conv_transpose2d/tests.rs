@@ -263,17 +263,33 @@ test_each_level! {
         }
     }
 
-    fn three_by_three_with_stride_one_is_tiled(level: Level) {
-        let g = square(2, [64, 64, 1], 24, [3, 1, 1, 0]);
-        let algorithm = choose(&g, level, Accuracy::Fast);
-        assert_eq!(algorithm, Algorithm::Winograd4x4);
-        assert_eq!(name(algorithm, &g, level), format!("f32-conv_transpose2d-winograd4x4-3x3s1-{level}"));
-        assert_eq!(choose(&g, level, Accuracy::Strict), Algorithm::Phases);
-        let p = Problem::new(g, Random::normals);
-        let ([y, ..], [exact, ..], [magnitudes, ..]) = (p.computed(level), p.exact(false), p.exact(true));
-        let most = magnitudes.iter().fold(0.0, |most: f64, &m| most.max(m));
-        for (y, exact) in y.iter().zip(&exact) {
-            assert!((f64::from(*y) - exact).abs() <= 40.0 * 2_f64.powi(-24) * most);
+    fn many_channels_are_tiled(level: Level) {
+        for (kernel, stride) in [(3, 1), (4, 2), (6, 2)] {
+            let g = square(1, [64, 64, 1], 24, [kernel, stride, 1, 0]);
+            let algorithm = choose(&g, level, Accuracy::Fast);
+            assert_eq!(algorithm, Algorithm::Winograd);
+            let expected = format!("f32-conv_transpose2d-winograd-{kernel}x{kernel}s{stride}-{level}");
+            assert_eq!(name(algorithm, &g, level), expected);
+            assert_eq!(choose(&g, level, Accuracy::Strict), Algorithm::Direct);
+            let p = Problem::new(g, Random::normals);
+            let (computed, exact, magnitudes) = (p.computed(level), p.exact(false), p.exact(true));
+            let (mut y, bias) = (vec![f32::NAN; g.y_len()], &p.weight[..g.out_channels()]);
+            let epilogue = Epilogue::NONE
+                .bias(Some(bias))
+                .residual(Some(&p.dy))
+                .activation(Activation::Relu);
+            forward(level, &g, &p.x, &p.weight, &epilogue, &mut y).unwrap();
+            for (i, &sum) in computed[0].iter().enumerate() {
+                let expected = sum + bias[i % g.out_channels()] + p.dy[i];
+                assert_eq!(y[i], expected.max(0.0), "element {i} of {g:?}");
+            }
+            for which in 0..3 {
+                let most = magnitudes[which].iter().fold(0.0, |most: f64, &m| most.max(m));
+                for (&got, exact) in computed[which].iter().zip(&exact[which]) {
+                    let error = (f64::from(got) - exact).abs() * f64::from(1 << 24);
+                    assert!(error <= 40.0 * most, "result {which} of {g:?} on {level}: {got} is not {exact}");
+                }
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! Transposed 2-D convolution.
 
-use striate_kernels::conv_transpose2d::{self, ConvTranspose2dGeometry, reference};
+use striate_kernels::conv_transpose2d::{self, ConvTranspose2dGeometry, PackedWeights, reference};
 use striate_kernels::epilogue::Epilogue;
 use striate_simd::Buffer;
 
@@ -192,24 +192,27 @@ impl VariadicFunction for ConvTranspose2d {
         };
         let g = self.geometry(x, weight, rest.first())?;
         let bias = rest.first().map(Tensor::contiguous).transpose()?;
-        let saved = |weight: Tensor| Saved {
+        let saved = || Saved {
             geometry: g,
             x: x.clone(),
-            weight,
+            weight: weight.clone(),
         };
         if x.dtype() == DType::F32 {
-            let weight = weight.contiguous()?;
+            let policy = current_policy()?;
+            let packed = weight.packed(&conv_transpose2d::arrangement(policy, &g), || {
+                let weight = weight.contiguous()?;
+                Ok(PackedWeights::new(policy, &g, weight.memory()?)?)
+            })?;
             let epilogue = Epilogue::NONE.bias(bias.as_ref().map(Tensor::memory).transpose()?);
-            let (policy, mut y) = (current_policy()?, Buffer::recycled(g.y_len())?);
-            let (x, w) = (x.memory()?, weight.memory()?);
-            conv_transpose2d::forward(policy, &g, x, w, &epilogue, &mut y)?;
-            return Ok((image(y, g.y_shape())?, saved(weight)));
+            let mut y = Buffer::recycled(g.y_len())?;
+            packed.forward(&g, x.memory()?, &epilogue, &mut y)?;
+            return Ok((image(y, g.y_shape())?, saved()));
         }
         let y = filled_by::<f64>(g.y_shape(), format_for(g.out_channels()), |y| {
             let bias = bias.as_ref().map(Tensor::memory).transpose()?;
             Ok(reference::forward(&g, &view(x)?, &view(weight)?, bias, y)?)
         })?;
-        Ok((y, saved(weight.clone())))
+        Ok((y, saved()))
     }
 
     fn backward(
@@ -237,7 +240,8 @@ fn fast_gradient(saved: &Saved, dy: &Tensor, input: usize) -> Result<Tensor> {
     match input {
         0 => {
             let mut dx = Buffer::recycled(g.x_len())?;
-            conv_transpose2d::backward_input(policy, g, dy, saved.weight.memory()?, &mut dx)?;
+            let weight = saved.weight.contiguous()?;
+            conv_transpose2d::backward_input(policy, g, dy, weight.memory()?, &mut dx)?;
             image(dx, g.x_shape())
         }
         1 => {

@@ -13,7 +13,7 @@ use super::tiles::{Pixels, Tiles};
 use crate::conv2d::OP;
 use crate::conv2d::backward_weight::{Block, Run};
 use crate::conv2d::copies::add_in_pairs;
-use crate::conv2d::taps::{TapWeights, Taps};
+use crate::conv2d::taps::{Reduce, TapWeights, Taps};
 use crate::disjoint::DisjointMut;
 use crate::error::KernelError;
 use crate::gemm::panels::Panels;
@@ -34,18 +34,20 @@ const TASKS: usize = 8;
 /// Multiply-adds that are worth a task.
 const TASK: usize = 3_000_000;
 
-/// Computes `dweight` from `x` and `dy`, both channels-last.
+/// Computes the gradient of the weights of some taps, whose sum runs over one index of the dense
+/// weights, from its input and the gradient of its output, both channels-last. Without pixels all of
+/// `dweight` is cleared.
 pub(in crate::conv2d) fn backward_weight(
     level: Level,
     size: Size,
-    taps: &Taps,
+    (taps, reduce): (&Taps, Reduce),
     x: &[f32],
     dy: &[f32],
     dweight: &mut [f32],
 ) -> Result<(), KernelError> {
     let panels = Panels::choose(level, taps.k_len(), taps.columns());
     let zeros = Buffer::zeroed(taps.k_len().max(taps.columns()))?;
-    let sets: Vec<Tiles> = Tiles::of(taps, size.outputs()).collect();
+    let sets: Vec<Tiles> = Tiles::of(taps, size).collect();
     let tiles: usize = sets.iter().map(Tiles::len).sum();
     if tiles == 0 {
         dweight.fill(0.0);
@@ -63,7 +65,7 @@ pub(in crate::conv2d) fn backward_weight(
         taps,
         panels,
         x: pixels(x, taps.in_size, taps.in_channels),
-        dy: pixels(dy, taps.grid, taps.out_channels),
+        dy: pixels(dy, taps.out_size, taps.out_channels),
     };
     let copy_len = taps.groups * pass.group_len();
     let chunks = pass.chunks(tiles);
@@ -71,7 +73,7 @@ pub(in crate::conv2d) fn backward_weight(
     let mut copies = Buffer::recycled(element_count(OP, "copies of dweight", &[count, copy_len])?)?;
     pass.accumulate(&sets, chunks, &mut copies)?;
     add_in_pairs(&mut copies, copy_len);
-    pass.finish(&copies, dweight)
+    pass.finish(&copies, reduce, dweight)
 }
 
 struct Pass<'a> {
@@ -252,9 +254,15 @@ impl Pass<'_> {
     }
 
     /// The gradients of the weights from those of their points.
-    fn finish(&self, copies: &[f32], dweight: &mut [f32]) -> Result<(), KernelError> {
+    fn finish(
+        &self,
+        copies: &[f32],
+        reduce: Reduce,
+        dweight: &mut [f32],
+    ) -> Result<(), KernelError> {
         let (taps, panels) = (self.taps, &self.panels);
-        let (rows, tap_rows) = (self.size.points() * taps.k_len(), 9 * taps.k_len());
+        let [rows, tap_rows] =
+            [self.size.points(), taps.taps.len()].map(|lines| lines * taps.k_len());
         let by_group = panels.padded_columns() * tap_rows;
         let mut by_tap = Buffer::recycled(taps.groups * by_group)?;
         let pieces = DisjointMut::new(&mut by_tap);
@@ -269,7 +277,10 @@ impl Pass<'_> {
             Ok::<_, KernelError>(())
         })?;
         drop(pieces);
-        TapWeights::unpack(taps, panels, &by_tap, dweight);
+        match reduce {
+            Reduce::Inputs => TapWeights::unpack(taps, panels, &by_tap, dweight),
+            Reduce::Outputs => TapWeights::unpack_by_outputs(taps, panels, &by_tap, dweight),
+        }
         Ok(())
     }
 }

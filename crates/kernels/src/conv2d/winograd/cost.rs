@@ -6,7 +6,9 @@
 
 use super::Size;
 use super::forward::{SECOND_LEVEL, block_of};
+use super::tiles::tap_distance;
 use crate::conv2d::Conv2dGeometry;
+use crate::conv2d::taps::Taps;
 use striate_simd::Level;
 
 /// Products run at this part of the rate of a direct convolution, whose sums stay in registers longer.
@@ -40,9 +42,11 @@ pub(crate) enum Weights {
     Fresh,
 }
 
-/// What the time of a convolution of three by three taps depends on.
+/// What the time of a convolution of few taps depends on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::conv2d) struct Problem {
+    /// Taps along either axis.
+    side: usize,
     batch: usize,
     /// Output pixels.
     size: [usize; 2],
@@ -54,26 +58,35 @@ pub(in crate::conv2d) struct Problem {
 }
 
 impl Problem {
-    /// The forward pass, and the gradient of the weights, if tiles can compute them.
+    /// The forward pass of a convolution, and the gradient of its weights, if tiles can compute them.
     pub(in crate::conv2d) fn forward(g: &Conv2dGeometry) -> Option<Self> {
-        (g.kernel() == [3, 3] && g.stride() == [1, 1]).then(|| Self {
-            batch: g.batch(),
-            size: g.out_size(),
-            dilation: g.dilation(),
-            groups: g.groups(),
-            inputs: g.group_in_channels(),
-            outputs: g.group_out_channels(),
-        })
+        (g.kernel() == [3, 3]).then(|| Self::of(&Taps::forward(g)))?
     }
 
-    /// The gradient of the input, if tiles can compute it.
-    pub(in crate::conv2d) fn backward(g: &Conv2dGeometry) -> Option<Self> {
-        let forward = Self::forward(g)?;
-        Some(Self {
-            size: g.in_size(),
-            inputs: forward.outputs,
-            outputs: forward.inputs,
-            ..forward
+    /// The sums over some taps, if tiles can compute them.
+    pub(in crate::conv2d) fn of(taps: &Taps) -> Option<Self> {
+        let side = match taps.taps.len() {
+            4 => 2,
+            9 => 3,
+            _ => return None,
+        };
+        let dilation = tap_distance(taps, side);
+        let first = taps.taps[0].offset;
+        let regular = taps.taps.iter().enumerate().all(|(at, tap)| {
+            let steps = [at / side, at % side];
+            (0..2).all(|axis| {
+                first[axis].checked_add_unsigned(steps[axis] * dilation[axis])
+                    == Some(tap.offset[axis])
+            })
+        });
+        (regular && taps.stride == [1, 1]).then(|| Self {
+            side,
+            batch: taps.batch,
+            size: taps.grid,
+            dilation,
+            groups: taps.groups,
+            inputs: taps.k_len(),
+            outputs: taps.columns(),
         })
     }
 
@@ -83,13 +96,26 @@ impl Problem {
             return None;
         }
         let cost = |size| self.tiled(level, size, weights);
-        let (four, two) = (cost(Size::Four), cost(Size::Two));
-        let (best, size) = if four <= two {
-            (four, Size::Four)
+        let [large, small] = self.sizes();
+        let size = if cost(large) <= cost(small) {
+            large
         } else {
-            (two, Size::Two)
+            small
         };
-        (best * MARGIN < self.direct(level, weights)).then_some(size)
+        (cost(size) * MARGIN < self.direct(level, weights)).then_some(size)
+    }
+
+    /// The tiles that can compute it.
+    fn sizes(&self) -> [Size; 2] {
+        if self.side == 2 {
+            [Size::Five, Size::Three]
+        } else {
+            [Size::Four, Size::Two]
+        }
+    }
+
+    fn taps(&self) -> f64 {
+        (self.side * self.side) as f64
     }
 
     fn pairs(&self) -> f64 {
@@ -104,7 +130,7 @@ impl Problem {
     fn direct(&self, level: Level, weights: Weights) -> f64 {
         let pixels = self.batch as f64 * self.size[0] as f64 * self.size[1] as f64;
         let pack = if weights == Weights::Fresh { PACK } else { 0.0 };
-        9.0 * self.pairs() * (pixels * self.padded_outputs(level) + pack)
+        self.taps() * self.pairs() * (pixels * self.padded_outputs(level) + pack)
     }
 
     fn tiled(&self, level: Level, size: Size, weights: Weights) -> f64 {
@@ -132,12 +158,14 @@ impl Problem {
         // Each line of a transform is read and written, some ten cycles a vector.
         let lines = match size {
             Size::Two => 12.0,
+            Size::Three => 13.0,
             Size::Four => 22.0,
+            Size::Five => 23.0,
         };
         let transform = tiles * lines * 10.0 * (self.groups * (self.inputs + self.outputs)) as f64;
         let pack = match weights {
             Weights::Kept => 0.0,
-            Weights::Fresh => 9.0 * self.pairs() * PACK + kept * arrival,
+            Weights::Fresh => self.taps() * self.pairs() * PACK + kept * arrival,
         };
         phases * (product + transform) + pack
     }
@@ -193,6 +221,31 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_stride_leaves_few_taps() {
+        let problem = |kernel: usize, stride: usize| {
+            let pad = (kernel - 1) / 2;
+            let g = Conv2dGeometry::new(
+                1,
+                64,
+                [56; 2],
+                64,
+                [kernel; 2],
+                [stride; 2],
+                [pad; 4],
+                [1; 2],
+                1,
+            );
+            let phases = crate::conv2d::backward_input::phases(&g.unwrap());
+            let sides = phases.iter().map(|taps| Some(Problem::of(taps)?.side));
+            sides.collect::<Vec<_>>()
+        };
+        assert_eq!(problem(4, 2), [Some(2); 4]);
+        assert_eq!(problem(6, 2), [Some(3); 4]);
+        assert_eq!(problem(3, 1), [Some(3)]);
+        assert_eq!(problem(3, 2).iter().flatten().collect::<Vec<_>>(), [&2]);
     }
 
     #[test]

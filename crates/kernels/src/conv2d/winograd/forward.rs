@@ -46,7 +46,7 @@ pub(super) fn block_of(size: Size, inputs: usize, outputs: usize) -> usize {
 
 /// Tiles of a block.
 pub(super) fn block_tiles(size: Size, taps: &Taps) -> usize {
-    let tiles = Tiles::of(taps, size.outputs())
+    let tiles = Tiles::of(taps, size)
         .map(|tiles| tiles.len())
         .max()
         .unwrap_or(1);
@@ -70,7 +70,7 @@ pub(in crate::conv2d) fn run(
     y: &mut [f32],
 ) -> Result<(), KernelError> {
     let zeros = Buffer::zeroed(taps.k_len())?;
-    for tiles in Tiles::of(taps, size.outputs()) {
+    for tiles in Tiles::of(taps, size) {
         let pass = Forward {
             level,
             size,
@@ -223,12 +223,13 @@ impl Forward<'_> {
     ) -> crate::disjoint::TileMut<'y, f32> {
         let (first, last) = (self.tiles.tile(tiles.start), self.tiles.tile(tiles.end - 1));
         let [rows, columns] = self.tiles.outputs(&last);
-        let [down, across] = self.tiles.step;
-        let line = first.image * self.taps.out_size[0] + first.first[0];
+        let [down, across] = self.tiles.out_step;
+        let [[top, left], [_, right]] = [&first, &last].map(|tile| self.tiles.output(tile));
+        let line = first.image * self.taps.out_size[0] + top;
         let channels = self.taps.out_channels;
         y.tile(
             line..line + (rows - 1) * down + 1,
-            first.first[1] * channels..(last.first[1] + (columns - 1) * across + 1) * channels,
+            left * channels..(right + (columns - 1) * across + 1) * channels,
         )
     }
 }

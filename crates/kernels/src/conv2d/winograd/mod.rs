@@ -1,16 +1,18 @@
-//! Convolutions of three by three taps with fewer multiplications (Winograd).
+//! Convolutions of three by three or two by two taps with fewer multiplications (Winograd).
 //!
-//! The output is cut into tiles of `M x M` pixels. A tile depends on `N x N` inputs, `N = M + 2`, which
-//! are transformed to `N x N` points; there a sum over input channels is all that is left to do, so that
-//! the convolution becomes `N * N` matrix products, tiles times channels, and a transform back:
-//! `9 M^2 / N^2` times fewer multiplications, 4 for `M = 4` and 2.25 for `M = 2`.
+//! The output is cut into tiles of `M x M` pixels. A tile of `R x R` taps depends on `N x N` inputs,
+//! `N = M + R - 1`, which are transformed to `N x N` points; there a sum over input channels is all that
+//! is left to do, so that the convolution becomes `N * N` matrix products, tiles times channels, and a
+//! transform back: `R^2 M^2 / N^2` times fewer multiplications. With 6 x 6 points that is 4 for three
+//! by three taps and 2.8 for two by two, with 4 x 4 points 2.25 for both. Two by two taps are what a
+//! kernel of 4 x 4 with stride 2 leaves for each remainder of the coordinates of its data gradient.
 //!
 //! # Rounding
 //!
 //! With `u = 2^-24` and `S` the largest sum of the magnitudes of the terms of an output among those of its
-//! tile, errors stay below `40 u S` for `M = 4` and `8 u S` for `M = 2` on numbers as networks have them.
+//! tile, errors stay below `40 u S` for `N = 6` and `8 u S` for `N = 4` on numbers as networks have them.
 //! That holds for any numbers if `S` is the sum an output would have if all its inputs were as large as the
-//! largest that the tile reads of their channel. The transforms of `M = 2` are sums, halves at most: it is
+//! largest that the tile reads of their channel. The transforms of `N = 4` are sums, halves at most: it is
 //! exact on small integers. Products are summed over the channels in one order, and tiles do not depend
 //! on each other, so that neither the blocks nor the threads change a bit.
 //!
@@ -36,10 +38,14 @@ pub(super) use pack::{pack, panels};
 /// The size of the tiles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Size {
-    /// 2 x 2 outputs.
+    /// 2 x 2 outputs of 3 x 3 taps, with 4 x 4 points.
     Two,
-    /// 4 x 4 outputs.
+    /// 3 x 3 outputs of 2 x 2 taps, with 4 x 4 points.
+    Three,
+    /// 4 x 4 outputs of 3 x 3 taps, with 6 x 6 points.
     Four,
+    /// 5 x 5 outputs of 2 x 2 taps, with 6 x 6 points.
+    Five,
 }
 
 impl Size {
@@ -47,13 +53,23 @@ impl Size {
     fn outputs(self) -> usize {
         match self {
             Self::Two => 2,
+            Self::Three => 3,
             Self::Four => 4,
+            Self::Five => 5,
+        }
+    }
+
+    /// Taps along either axis.
+    fn taps(self) -> usize {
+        match self {
+            Self::Two | Self::Four => 3,
+            Self::Three | Self::Five => 2,
         }
     }
 
     /// Points of a tile.
     fn points(self) -> usize {
-        let side = self.outputs() + 2;
+        let side = self.outputs() + self.taps() - 1;
         side * side
     }
 }

@@ -8,8 +8,8 @@
 )]
 
 use super::Size;
-use super::tiles::{Pixels, Tile, Tiles};
-use super::transform::{Four, Transform, Two};
+use super::tiles::{Pixels, Tiles};
+use super::transform::{FourPoints, Points, SixPoints, Transform};
 use crate::disjoint::TileMut;
 use crate::elementwise::assign;
 use crate::epilogue::Epilogue;
@@ -127,10 +127,12 @@ impl Gather<'_> {
     ) {
         let scratch = &mut scratch.0[..];
         dispatch!(level, s => match (self.size, self.side) {
-            (Size::Two, Side::Inputs) => self.tiles::<_, 4, 4>(s, #[inline(always)] |s, v| Two::input(s, v), tiles, scratch, out),
-            (Size::Two, Side::Gradients) => self.tiles::<_, 2, 4>(s, #[inline(always)] |s, v| Two::gradient(s, v), tiles, scratch, out),
-            (Size::Four, Side::Inputs) => self.tiles::<_, 6, 6>(s, #[inline(always)] |s, v| Four::input(s, v), tiles, scratch, out),
-            (Size::Four, Side::Gradients) => self.tiles::<_, 4, 6>(s, #[inline(always)] |s, v| Four::gradient(s, v), tiles, scratch, out),
+            (Size::Two | Size::Three, Side::Inputs) => self.tiles::<_, 4, 4>(s, #[inline(always)] |s, v| FourPoints::input(s, v), tiles, scratch, out),
+            (Size::Four | Size::Five, Side::Inputs) => self.tiles::<_, 6, 6>(s, #[inline(always)] |s, v| SixPoints::input(s, v), tiles, scratch, out),
+            (Size::Two, Side::Gradients) => self.tiles::<_, 2, 4>(s, #[inline(always)] |s, v| FourPoints::gradient(s, v), tiles, scratch, out),
+            (Size::Three, Side::Gradients) => self.tiles::<_, 3, 4>(s, #[inline(always)] |s, v| FourPoints::gradient(s, v), tiles, scratch, out),
+            (Size::Four, Side::Gradients) => self.tiles::<_, 4, 6>(s, #[inline(always)] |s, v| SixPoints::gradient(s, v), tiles, scratch, out),
+            (Size::Five, Side::Gradients) => self.tiles::<_, 5, 6>(s, #[inline(always)] |s, v| SixPoints::gradient(s, v), tiles, scratch, out),
         });
     }
 
@@ -147,11 +149,13 @@ impl Gather<'_> {
             let tile = self.tiles.tile(index);
             // What only outputs outside the image would see must not reach the others.
             let outputs = self.tiles.outputs(&tile);
-            let ([y, x], limit) = match self.side {
-                Side::Inputs => (self.tiles.input(&tile), outputs.map(|n| n + 2)),
-                Side::Gradients => (tile.first, outputs),
+            let ([y, x], [down, across], limit) = match self.side {
+                Side::Inputs => {
+                    let limit = outputs.map(|n| n + self.size.taps() - 1);
+                    (self.tiles.input(&tile), self.tiles.step, limit)
+                }
+                Side::Gradients => (self.tiles.output(&tile), self.tiles.out_step, outputs),
             };
-            let [down, across] = self.tiles.step;
             for block in blocks(self.channels.len()) {
                 let channels = self.channels.start + block.start..self.channels.start + block.end;
                 let to = at * self.width + block.start..at * self.width + block.end;
@@ -218,8 +222,10 @@ impl Scatter<'_> {
     ) {
         let scratch = &mut scratch.0[..];
         dispatch!(level, s => match self.size {
-            Size::Two => self.line::<_, 4, 2>(s, #[inline(always)] |s, v| Two::output(s, v), tiles, first, scratch, out),
-            Size::Four => self.line::<_, 6, 4>(s, #[inline(always)] |s, v| Four::output(s, v), tiles, first, scratch, out),
+            Size::Two => self.line::<_, 4, 2>(s, #[inline(always)] |s, v| FourPoints::output(s, v), tiles, first, scratch, out),
+            Size::Three => self.line::<_, 4, 3>(s, #[inline(always)] |s, v| FourPoints::output(s, v), tiles, first, scratch, out),
+            Size::Four => self.line::<_, 6, 4>(s, #[inline(always)] |s, v| SixPoints::output(s, v), tiles, first, scratch, out),
+            Size::Five => self.line::<_, 6, 5>(s, #[inline(always)] |s, v| SixPoints::output(s, v), tiles, first, scratch, out),
         });
     }
 
@@ -233,10 +239,11 @@ impl Scatter<'_> {
         scratch: &mut [f32],
         out: &mut TileMut<'_, f32>,
     ) {
-        let left = self.tiles.tile(tiles.start).first[1];
+        let left = self.tiles.output(&self.tiles.tile(tiles.start))[1];
         for (at, index) in tiles.enumerate() {
             let tile = self.tiles.tile(index);
             let [rows, count] = self.tiles.outputs(&tile);
+            let place = self.tiles.output(&tile);
             for block in blocks(self.channels.len()) {
                 let points = (first + at) * self.width + block.start;
                 columns::<S, N, M>(
@@ -253,12 +260,11 @@ impl Scatter<'_> {
                         if i >= rows {
                             return;
                         }
-                        let line = i * self.tiles.step[0];
+                        let line = i * self.tiles.out_step[0];
                         let channel = self.channels.start + block.start;
                         let row = Row {
-                            out: &mut out.row(line)
-                                [(tile.first[1] - left) * self.pixel + channel..],
-                            number: self.number(&tile, line) * self.pixel + channel,
+                            out: &mut out.row(line)[(place[1] - left) * self.pixel + channel..],
+                            number: self.number(tile.image, place, line) * self.pixel + channel,
                             channel,
                             count,
                         };
@@ -269,11 +275,11 @@ impl Scatter<'_> {
         }
     }
 
-    /// The place of a pixel of a tile's first column among all pixels of the output.
+    /// The place of the pixel `line` lines below `[y, x]` among all pixels of the output.
     #[inline(always)]
-    fn number(&self, tile: &Tile, line: usize) -> usize {
+    fn number(&self, image: usize, [y, x]: [usize; 2], line: usize) -> usize {
         let [h, w] = self.tiles.out_size;
-        (tile.image * h + tile.first[0] + line) * w + tile.first[1]
+        (image * h + y + line) * w + x
     }
 
     #[inline(always)]
@@ -296,7 +302,7 @@ impl Scatter<'_> {
             self.store(s, sums, &mut row, c, len - c);
         }
         if let Some(function) = self.epilogue.activation.late() {
-            let step = self.tiles.step[1] * self.pixel;
+            let step = self.tiles.out_step[1] * self.pixel;
             (0..row.count).for_each(|j| assign(s, function, &mut row.out[j * step..][..len]));
         }
     }
@@ -311,7 +317,7 @@ impl Scatter<'_> {
         c: usize,
         lanes: usize,
     ) {
-        let step = self.tiles.step[1] * self.pixel;
+        let step = self.tiles.out_step[1] * self.pixel;
         let Epilogue { scale, bias, .. } = self.epilogue;
         let scale = per_channel(s, *scale, 1.0, row.channel + c, lanes);
         let bias = per_channel(s, *bias, 0.0, row.channel + c, lanes);
@@ -376,7 +382,7 @@ struct Row<'a> {
 
 // ---- weights
 
-/// The points of a panel of weights: nine lines of `from`, one for each tap, become one line of `to`
+/// The points of a panel of weights: the lines of `from`, one for each tap, become one line of `to`
 /// for each point.
 pub(super) fn transform_weights(
     level: Level,
@@ -387,12 +393,14 @@ pub(super) fn transform_weights(
 ) {
     let scratch = &mut scratch.0[..];
     dispatch!(level, s => match size {
-        Size::Two => square::<_, 3, 4>(s, #[inline(always)] |s, v| Two::filter(s, v), from, to, scratch),
-        Size::Four => square::<_, 3, 6>(s, #[inline(always)] |s, v| Four::filter(s, v), from, to, scratch),
+        Size::Two => square::<_, 3, 4>(s, #[inline(always)] |s, v| FourPoints::filter(s, v), from, to, scratch),
+        Size::Three => square::<_, 2, 4>(s, #[inline(always)] |s, v| FourPoints::filter(s, v), from, to, scratch),
+        Size::Four => square::<_, 3, 6>(s, #[inline(always)] |s, v| SixPoints::filter(s, v), from, to, scratch),
+        Size::Five => square::<_, 2, 6>(s, #[inline(always)] |s, v| SixPoints::filter(s, v), from, to, scratch),
     });
 }
 
-/// The gradients of nine taps from those of the points, lines as in [`transform_weights`].
+/// The gradients of the taps from those of the points, lines as in [`transform_weights`].
 pub(super) fn transform_weight_gradients(
     level: Level,
     size: Size,
@@ -402,8 +410,10 @@ pub(super) fn transform_weight_gradients(
 ) {
     let scratch = &mut scratch.0[..];
     dispatch!(level, s => match size {
-        Size::Two => square::<_, 4, 3>(s, #[inline(always)] |s, v| Two::filter_gradient(s, v), from, to, scratch),
-        Size::Four => square::<_, 6, 3>(s, #[inline(always)] |s, v| Four::filter_gradient(s, v), from, to, scratch),
+        Size::Two => square::<_, 4, 3>(s, #[inline(always)] |s, v| FourPoints::filter_gradient(s, v), from, to, scratch),
+        Size::Three => square::<_, 4, 2>(s, #[inline(always)] |s, v| FourPoints::filter_gradient(s, v), from, to, scratch),
+        Size::Four => square::<_, 6, 3>(s, #[inline(always)] |s, v| SixPoints::filter_gradient(s, v), from, to, scratch),
+        Size::Five => square::<_, 6, 2>(s, #[inline(always)] |s, v| SixPoints::filter_gradient(s, v), from, to, scratch),
     });
 }
 

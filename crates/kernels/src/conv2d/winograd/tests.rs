@@ -1,7 +1,7 @@
 use super::tiles::{Pixels, Tiles};
-use super::{Size, backward_weight};
-use crate::conv2d::backward_input::{GradientWeights, Method, phases};
-use crate::conv2d::taps::Taps;
+use super::{Size, backward_weight, cost, pack, run};
+use crate::conv2d::backward_input::phases;
+use crate::conv2d::taps::{Reduce, Taps};
 use crate::conv2d::tests::{
     Problem, exact_backward_input, exact_backward_weight, exact_forward, square,
 };
@@ -28,20 +28,26 @@ fn forward(level: Level, algorithm: Algorithm, p: &Problem, epilogue: &Epilogue<
     y
 }
 
-fn input_gradient(level: Level, algorithm: Algorithm, p: &Problem) -> Vec<f32> {
+fn input_gradient(level: Level, size: Size, p: &Problem) -> Vec<f32> {
     let mut dx = vec![f32::NAN; p.g.x_len()];
-    let method = match algorithm {
-        Algorithm::Winograd4x4 => Method::Winograd4x4,
-        _ => Method::Winograd2x2,
-    };
-    let weights = GradientWeights::pack(level, &p.g, method, &p.weight).unwrap();
-    weights.run(&p.g, &p.dy, &Epilogue::NONE, &mut dx).unwrap();
+    for taps in &phases(&p.g) {
+        let weights = pack(level, size, taps, Reduce::Outputs, &p.weight).unwrap();
+        run(level, size, taps, &weights, &p.dy, &Epilogue::NONE, &mut dx).unwrap();
+    }
     dx
 }
 
 fn weight_gradient(level: Level, algorithm: Algorithm, p: &Problem) -> Vec<f32> {
     let (mut dw, taps) = (vec![f32::NAN; p.g.weight_len()], Taps::forward(&p.g));
-    backward_weight(level, size_of(algorithm), &taps, &p.x, &p.dy, &mut dw).unwrap();
+    backward_weight(
+        level,
+        size_of(algorithm),
+        (&taps, Reduce::Inputs),
+        &p.x,
+        &p.dy,
+        &mut dw,
+    )
+    .unwrap();
     dw
 }
 
@@ -73,7 +79,8 @@ fn largest_in_tile(
 }
 
 /// For each output of `taps` the sum of magnitudes it had if all that it sees was as large as the largest
-/// input of its channel in the tile. `weights(o, k)` is the sum of the magnitudes of a kernel.
+/// input of its channel in the tile, NaN for outputs of other taps. `weights(o, k)` is the sum of the
+/// magnitudes of a kernel.
 fn worst_magnitudes(
     size: Size,
     taps: &Taps,
@@ -87,12 +94,15 @@ fn worst_magnitudes(
         channels: taps.in_channels,
         zeros: &zeros,
     };
-    let mut scale = vec![f64::NAN; taps.pixels() * taps.out_channels];
-    for tiles in Tiles::of(taps, size.outputs()) {
+    let out_pixels = taps.batch * taps.out_size[0] * taps.out_size[1];
+    let mut scale = vec![f64::NAN; out_pixels * taps.out_channels];
+    for tiles in Tiles::of(taps, size) {
         for tile in (0..tiles.len()).map(|index| tiles.tile(index)) {
             let ([y, x], [rows, columns]) = (tiles.input(&tile), tiles.outputs(&tile));
             let mut largest = vec![0.0_f64; taps.in_channels];
-            for (i, j) in (0..rows + 2).flat_map(|i| (0..columns + 2).map(move |j| (i, j))) {
+            for (i, j) in (0..rows + size.taps() - 1)
+                .flat_map(|i| (0..columns + size.taps() - 1).map(move |j| (i, j)))
+            {
                 let place = [
                     y.wrapping_add(i * tiles.step[0]),
                     x.wrapping_add(j * tiles.step[1]),
@@ -122,17 +132,23 @@ fn worst_magnitudes(
     scale
 }
 
-/// The sums of the magnitudes of the kernels, `[out][in / groups]`.
-fn kernel_magnitudes(p: &Problem) -> Vec<f64> {
-    let sum = |kernel: &[f32]| kernel.iter().map(|&w| f64::from(w).abs()).sum();
-    p.weight.chunks(9).map(sum).collect()
+/// The sums of the magnitudes of some taps of the kernels, `[out][in / groups]`.
+fn kernel_magnitudes(p: &Problem, taps: &Taps) -> Vec<f64> {
+    let magnitude = |kernel: &[f32], index: usize| f64::from(kernel[index]).abs();
+    let sum = |kernel| {
+        taps.taps
+            .iter()
+            .map(|tap| magnitude(kernel, tap.index))
+            .sum()
+    };
+    p.weight.chunks(p.g.taps()).map(sum).collect()
 }
 
 /// The bound of an error in units of rounding.
-fn bound(algorithm: Algorithm) -> f64 {
-    match size_of(algorithm) {
-        Size::Two => 8.0,
-        Size::Four => 40.0,
+fn bound(size: Size) -> f64 {
+    match size {
+        Size::Two | Size::Three => 8.0,
+        Size::Four | Size::Five => 40.0,
     }
 }
 
@@ -151,11 +167,10 @@ fn check(place: &str, got: &[f32], exact: &[f64], scale: &[f64], bound: f64) {
 /// Checks all passes against a bound that holds for any numbers in any tile.
 fn check_all_passes(level: Level, algorithm: Algorithm, p: &Problem) {
     let (g, size) = (&p.g, size_of(algorithm));
-    let bound = bound(algorithm);
+    let bound = bound(size);
     let place = |what| format!("{what} of {algorithm:?} on {level} for {g:?}");
-    let kernels = kernel_magnitudes(p);
-    let [inputs, outputs] = [g.group_in_channels(), g.group_out_channels()];
-
+    let kernels = kernel_magnitudes(p, &Taps::forward(g));
+    let inputs = g.group_in_channels();
     let scale = worst_magnitudes(size, &Taps::forward(g), &p.x, |o, k| {
         kernels[o * inputs + k]
     });
@@ -168,23 +183,34 @@ fn check_all_passes(level: Level, algorithm: Algorithm, p: &Problem) {
         bound,
     );
 
-    let dx = input_gradient(level, algorithm, p);
-    for taps in &phases(g) {
-        let scale = worst_magnitudes(size, taps, &p.dy, |i, k| {
-            kernels[(i / inputs * outputs + k) * inputs + i % inputs]
-        });
-        check(
-            &place("dx"),
-            &dx,
-            &exact_backward_input(p)[0],
-            &scale,
-            bound,
-        );
-    }
+    check_input_gradient(level, size, p);
 
     let dw = weight_gradient(level, algorithm, p);
     let exact = exact_backward_weight(p, Layout::Nhwc);
     check(&place("dw"), &dw, &exact[0], &channel_norms(p), bound);
+}
+
+/// Checks the gradient of the input against such a bound.
+fn check_input_gradient(level: Level, size: Size, p: &Problem) {
+    let [inputs, outputs] = [p.g.group_in_channels(), p.g.group_out_channels()];
+    let (dx, exact) = (input_gradient(level, size, p), exact_backward_input(p));
+    let mut reached = 0;
+    for taps in &phases(&p.g) {
+        let kernels = kernel_magnitudes(p, taps);
+        let scale = worst_magnitudes(size, taps, &p.dy, |i, k| {
+            kernels[(i / inputs * outputs + k) * inputs + i % inputs]
+        });
+        for (i, scale) in scale
+            .iter()
+            .enumerate()
+            .filter(|(_, scale)| !scale.is_nan())
+        {
+            let place = format!("element {i} of dx of {size:?} on {level} for {:?}", p.g);
+            check(&place, &dx[i..=i], &exact[0][i..=i], &[*scale], bound(size));
+            reached += 1;
+        }
+    }
+    assert_eq!(reached, dx.len(), "{:?}", p.g);
 }
 
 /// For each weight the product of the norms of its input channel and of its output channel's gradient,
@@ -203,7 +229,8 @@ fn channel_norms(p: &Problem) -> Vec<f64> {
     );
     let [_, k_len, ..] = p.g.weight_shape();
     let norm = |i: usize| {
-        let (output, input) = (i / 9 / k_len, i / 9 % k_len);
+        let kernel = i / p.g.taps();
+        let (output, input) = (kernel / k_len, kernel % k_len);
         dy[output] * x[output / p.g.group_out_channels() * k_len + input]
     };
     (0..p.g.weight_len()).map(norm).collect()
@@ -255,6 +282,68 @@ proptest! {
     }
 }
 
+/// Kernels of which a stride leaves `side` by `side` taps for every remainder.
+fn strided_geometries() -> impl Strategy<Value = (usize, Conv2dGeometry)> {
+    let channels = || select(vec![1, 3, 8, 16, 17, 33, 65]);
+    let pair = |range: std::ops::Range<usize>| [range.clone(), range];
+    (
+        2_usize..4,
+        select(vec![1, 1, 2, 0]),
+        pair(2..17),
+        pair(1..4),
+        [0_usize..5, 0..5, 0..5, 0..5],
+        pair(1..4),
+        select(vec![1, 1, 2]),
+        (channels(), channels()),
+    )
+        .prop_filter_map(
+            "a possible convolution",
+            |(side, n, size, stride, pad, dilation, groups, (i, o))| {
+                let kernel = stride.map(|stride| stride * side);
+                let (inputs, outputs) = (groups * i, groups * o);
+                let g = Conv2dGeometry::new(
+                    n, inputs, size, outputs, kernel, stride, pad, dilation, groups,
+                )
+                .ok()?;
+                // A factor in common with the dilation leaves more taps for fewer remainders.
+                let possible = phases(&g).iter().all(|taps| {
+                    taps.taps.len() == side * side && cost::Problem::of(taps).is_some()
+                });
+                possible.then_some((side, g))
+            },
+        )
+}
+
+/// The gradient of the weights, remainder by remainder.
+fn weight_gradient_by_phases(level: Level, size: Size, p: &Problem) -> Vec<f32> {
+    let mut dw = vec![f32::NAN; p.g.weight_len()];
+    for taps in &phases(&p.g) {
+        backward_weight(level, size, (taps, Reduce::Outputs), &p.dy, &p.x, &mut dw).unwrap();
+    }
+    dw
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn gradients_of_strided_convolutions_agree_with_double_precision((side, g) in strided_geometries()) {
+        let p = Problem::new(g, Random::normals);
+        let sizes = if side == 2 { [Size::Three, Size::Five] } else { [Size::Two, Size::Four] };
+        for level in Level::available() {
+            for size in sizes {
+                check_input_gradient(level, size, &p);
+                if phases(&g).iter().all(|taps| taps.pixels() > 0) {
+                    let dw = weight_gradient_by_phases(level, size, &p);
+                    let exact = exact_backward_weight(&p, Layout::Nhwc);
+                    let place = format!("dw of {size:?} on {level} for {g:?}");
+                    check(&place, &dw, &exact[0], &channel_norms(&p), bound(size));
+                }
+            }
+        }
+    }
+}
+
 test_each_level! {
     fn real_layers_stay_within_the_largest_sums_of_their_tiles(level: Level) {
         for g in [square(1, 64, 28, 64, 3, 1, 1), square(5, 130, 7, 70, 3, 1, 1), square(1, 512, 8, 32, 3, 1, 1)] {
@@ -264,11 +353,11 @@ test_each_level! {
                 let images = |what, shape, got: &[f32], exact: [Vec<f64>; 2]| {
                     let scale = largest_in_tile(size_of(algorithm), &g, shape, &exact[1]);
                     let place = format!("{what} of {algorithm:?} on {level} for {g:?}");
-                    check(&place, got, &exact[0], &scale, bound(algorithm));
+                    check(&place, got, &exact[0], &scale, bound(size_of(algorithm)));
                 };
                 let y = forward(level, algorithm, &p, &Epilogue::NONE);
                 images("y", g.y_shape(), &y, exact_forward(&p, Layout::Nhwc));
-                let dx = input_gradient(level, algorithm, &p);
+                let dx = input_gradient(level, size_of(algorithm), &p);
                 images("dx", g.x_shape(), &dx, exact_backward_input(&p));
             }
         }
@@ -284,9 +373,16 @@ test_each_level! {
                 assert!(got.iter().zip(&exact[0]).all(|(&a, &b)| f64::from(a) == b), "{g:?}");
             };
             same(&forward(level, algorithm, &p, &Epilogue::NONE), exact_forward(&p, Layout::Nhwc));
-            same(&input_gradient(level, algorithm, &p), exact_backward_input(&p));
+            same(&input_gradient(level, size_of(algorithm), &p), exact_backward_input(&p));
             same(&weight_gradient(level, algorithm, &p), exact_backward_weight(&p, Layout::Nhwc));
         }
+        let g = square(2, 19, 10, 37, 4, 2, 1);
+        let p = Problem::new(g, Random::integers);
+        let same = |got: &[f32], exact: [Vec<f64>; 2]| {
+            assert!(got.iter().zip(&exact[0]).all(|(&a, &b)| f64::from(a) == b), "{g:?}");
+        };
+        same(&input_gradient(level, Size::Three, &p), exact_backward_input(&p));
+        same(&weight_gradient_by_phases(level, Size::Three, &p), exact_backward_weight(&p, Layout::Nhwc));
     }
 }
 
@@ -321,7 +417,7 @@ test_each_level! {
             for algorithm in ALGORITHMS {
                 let results = on_threads(|| [
                     forward(level, algorithm, &p, &Epilogue::NONE),
-                    input_gradient(level, algorithm, &p),
+                    input_gradient(level, size_of(algorithm), &p),
                     weight_gradient(level, algorithm, &p),
                 ]);
                 assert!(results.windows(2).all(|pair| pair[0] == pair[1]), "{g:?}");

@@ -1,5 +1,6 @@
 //! The tiles that an output is cut into, and the pixels they read.
 
+use super::Size;
 use crate::conv2d::taps::Taps;
 use std::ops::Range;
 
@@ -13,33 +14,41 @@ pub(super) struct Tiles {
     count: [usize; 2],
     /// Outputs of a tile along either axis.
     side: usize,
-    /// Pixels between neighbours.
+    /// Pixels between neighbours, in the input and in the grid of outputs.
     pub(super) step: [usize; 2],
-    /// The first output pixel.
+    /// The first pixel of the grid.
     start: [usize; 2],
+    /// Pixels of the grid.
+    grid: [usize; 2],
+    /// The first input pixel of a tile, relative to its first pixel of the grid.
+    offset: [isize; 2],
+    /// Where the grid begins in an output image.
+    out_start: [usize; 2],
+    /// Output pixels between neighbours.
+    pub(super) out_step: [usize; 2],
     /// Pixels of an output image.
     pub(super) out_size: [usize; 2],
-    /// The first input pixel of the first tile, relative to its first output.
-    offset: [isize; 2],
 }
 
 impl Tiles {
-    /// The tiles of `side` outputs a side, one set for each remainder by the dilation.
-    pub(super) fn of(taps: &Taps, side: usize) -> impl Iterator<Item = Self> {
-        let (batch, out_size, step) = (taps.batch, taps.grid, tap_distance(taps));
-        let offset = taps.taps[0].offset;
+    /// The tiles, one set for each remainder by the dilation.
+    pub(super) fn of(taps: &Taps, size: Size) -> impl Iterator<Item = Self> {
+        let (side, step) = (size.outputs(), tap_distance(taps, size.taps()));
         (0..step[0] * step[1]).filter_map(move |phase| {
             let start = [phase / step[1], phase % step[1]];
-            let pixels = |axis: usize| out_size[axis].saturating_sub(start[axis]);
+            let pixels = |axis: usize| taps.grid[axis].saturating_sub(start[axis]);
             let count = [0, 1].map(|axis| pixels(axis).div_ceil(step[axis] * side));
             let tiles = Self {
-                batch,
+                batch: taps.batch,
                 count,
                 side,
                 step,
                 start,
-                out_size,
-                offset,
+                grid: taps.grid,
+                offset: taps.taps[0].offset,
+                out_start: taps.out_start,
+                out_step: [0, 1].map(|axis| step[axis] * taps.out_step[axis]),
+                out_size: taps.out_size,
             };
             (tiles.len() > 0).then_some(tiles)
         })
@@ -65,10 +74,17 @@ impl Tiles {
         [0, 1].map(|axis| tile.first[axis].wrapping_add_signed(self.offset[axis]))
     }
 
+    /// The first output pixel of a tile.
+    pub(super) fn output(&self, tile: &Tile) -> [usize; 2] {
+        [0, 1].map(|axis| {
+            self.out_start[axis] + tile.first[axis] * (self.out_step[axis] / self.step[axis])
+        })
+    }
+
     /// Outputs of a tile that exist, down and across.
     pub(super) fn outputs(&self, tile: &Tile) -> [usize; 2] {
         [0, 1].map(|axis| {
-            let pixels = self.out_size[axis] - tile.first[axis];
+            let pixels = self.grid[axis] - tile.first[axis];
             pixels.div_ceil(self.step[axis]).min(self.side)
         })
     }
@@ -85,11 +101,11 @@ impl Tiles {
     }
 }
 
-/// Pixels between neighbouring taps of a kernel of three by three.
-fn tap_distance(taps: &Taps) -> [usize; 2] {
+/// Pixels between neighbouring taps of a kernel of `side` by `side`.
+pub(super) fn tap_distance(taps: &Taps, side: usize) -> [usize; 2] {
     let offset = |tap: usize, axis: usize| taps.taps[tap].offset[axis];
     [
-        offset(3, 0).abs_diff(offset(0, 0)),
+        offset(side, 0).abs_diff(offset(0, 0)),
         offset(1, 1).abs_diff(offset(0, 1)),
     ]
 }
@@ -98,7 +114,7 @@ fn tap_distance(taps: &Taps) -> [usize; 2] {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tile {
     pub(super) image: usize,
-    /// Its first output pixel.
+    /// Its first pixel of the grid.
     pub(super) first: [usize; 2],
 }
 

@@ -1,24 +1,31 @@
 //! The one-dimensional transforms; applied along both axes they are the two-dimensional ones.
 //!
-//! A tile of `M` outputs of a kernel of three taps is the product of two polynomials, taken at
-//! `N = M + 2` points of which the last is infinity. With the matrices `A^T`, `G` and `B^T` of the points,
+//! A tile of `M` outputs of a kernel of `R` taps is the product of two polynomials, taken at
+//! `N = M + R - 1` points of which the last is infinity. With the matrices `A^T`, `G` and `B^T` of the
+//! points,
 //!
 //! ```text
 //! y = A^T ((G g) * (B^T d))
 //! ```
 //!
-//! (Lavin and Gray, arXiv:1509.09308). The other two transforms are transposes, for the gradient of
-//! the weights: `dg = G^T ((A dy) * (B^T d))`.
+//! (Lavin and Gray, arXiv:1509.09308). `B^T` depends on the points alone: the same points serve more
+//! outputs of fewer taps. The other two transforms are transposes, for the gradient of the weights:
+//! `dg = G^T ((A dy) * (B^T d))`.
 
 use striate_simd::Simd;
 
-/// The transforms of one size of tile: `M` outputs, `N` points.
-pub(super) trait Transform<const M: usize, const N: usize> {
+/// A set of `N` points.
+pub(super) trait Points<const N: usize> {
     /// `B^T d`
     fn input<S: Simd>(s: S, d: [S::F32; N]) -> [S::F32; N];
+}
 
+/// The transforms of tiles of `M` outputs of `R` taps at `N` points.
+pub(super) trait Transform<const R: usize, const M: usize, const N: usize>:
+    Points<N>
+{
     /// `G g`
-    fn filter<S: Simd>(s: S, g: [S::F32; 3]) -> [S::F32; N];
+    fn filter<S: Simd>(s: S, g: [S::F32; R]) -> [S::F32; N];
 
     /// `A^T m`
     fn output<S: Simd>(s: S, m: [S::F32; N]) -> [S::F32; M];
@@ -27,15 +34,15 @@ pub(super) trait Transform<const M: usize, const N: usize> {
     fn gradient<S: Simd>(s: S, y: [S::F32; M]) -> [S::F32; N];
 
     /// `G^T u`
-    fn filter_gradient<S: Simd>(s: S, u: [S::F32; N]) -> [S::F32; 3];
+    fn filter_gradient<S: Simd>(s: S, u: [S::F32; N]) -> [S::F32; R];
 }
 
-/// Two outputs, with the points 0, 1, -1: small integers stay exact.
-pub(super) struct Two;
+/// The points 0, 1, -1: small integers stay exact.
+pub(super) struct FourPoints;
 
-/// Four outputs, with the points 0, `1/sqrt 2`, `-1/sqrt 2`, `sqrt 2`, `-sqrt 2`: of the symmetric
-/// choices the one with the smallest rounding error.
-pub(super) struct Four;
+/// The points 0, `1/sqrt 2`, `-1/sqrt 2`, `sqrt 2`, `-sqrt 2`: of the symmetric choices the one with
+/// the smallest rounding error.
+pub(super) struct SixPoints;
 
 /// `c * x + y`
 #[inline(always)]
@@ -49,7 +56,7 @@ fn times<S: Simd>(s: S, c: f32, x: S::F32) -> S::F32 {
     s.mul(s.splat(c), x)
 }
 
-impl Transform<2, 4> for Two {
+impl Points<4> for FourPoints {
     #[inline(always)]
     fn input<S: Simd>(s: S, d: [S::F32; 4]) -> [S::F32; 4] {
         [
@@ -59,7 +66,9 @@ impl Transform<2, 4> for Two {
             s.sub(d[3], d[1]),
         ]
     }
+}
 
+impl Transform<3, 2, 4> for FourPoints {
     #[inline(always)]
     fn filter<S: Simd>(s: S, g: [S::F32; 3]) -> [S::F32; 4] {
         let ends = s.add(g[0], g[2]);
@@ -92,11 +101,42 @@ impl Transform<2, 4> for Two {
     }
 }
 
+impl Transform<2, 3, 4> for FourPoints {
+    #[inline(always)]
+    fn filter<S: Simd>(s: S, g: [S::F32; 2]) -> [S::F32; 4] {
+        [
+            g[0],
+            times(s, 0.5, s.add(g[0], g[1])),
+            times(s, 0.5, s.sub(g[0], g[1])),
+            g[1],
+        ]
+    }
+
+    #[inline(always)]
+    fn output<S: Simd>(s: S, m: [S::F32; 4]) -> [S::F32; 3] {
+        let even = s.add(m[1], m[2]);
+        [s.add(m[0], even), s.sub(m[1], m[2]), s.add(even, m[3])]
+    }
+
+    #[inline(always)]
+    fn gradient<S: Simd>(s: S, y: [S::F32; 3]) -> [S::F32; 4] {
+        let even = s.add(y[0], y[2]);
+        [y[0], s.add(even, y[1]), s.sub(even, y[1]), y[2]]
+    }
+
+    #[inline(always)]
+    fn filter_gradient<S: Simd>(s: S, u: [S::F32; 4]) -> [S::F32; 2] {
+        let even = times(s, 0.5, s.add(u[1], u[2]));
+        let odd = times(s, 0.5, s.sub(u[1], u[2]));
+        [s.add(u[0], even), s.add(odd, u[3])]
+    }
+}
+
 /// The points `+-A` and `+-B`.
 const A: f32 = std::f32::consts::FRAC_1_SQRT_2;
 const B: f32 = std::f32::consts::SQRT_2;
 
-impl Transform<4, 6> for Four {
+impl Points<6> for SixPoints {
     #[inline(always)]
     fn input<S: Simd>(s: S, d: [S::F32; 6]) -> [S::F32; 6] {
         let (even_a, odd_a) = (scaled(s, -2.0, d[2], d[4]), scaled(s, -2.0, d[1], d[3]));
@@ -110,7 +150,9 @@ impl Transform<4, 6> for Four {
             s.add(scaled(s, -2.5, d[3], d[1]), d[5]),
         ]
     }
+}
 
+impl Transform<3, 4, 6> for SixPoints {
     #[inline(always)]
     fn filter<S: Simd>(s: S, g: [S::F32; 3]) -> [S::F32; 6] {
         let even_a = scaled(s, -1.0 / 3.0, g[2], times(s, -2.0 / 3.0, g[0]));
@@ -163,6 +205,60 @@ impl Transform<4, 6> for Four {
     }
 }
 
+impl Transform<2, 5, 6> for SixPoints {
+    #[inline(always)]
+    fn filter<S: Simd>(s: S, g: [S::F32; 2]) -> [S::F32; 6] {
+        let even_a = times(s, -2.0 / 3.0, g[0]);
+        let even_b = times(s, 1.0 / 6.0, g[0]);
+        [
+            g[0],
+            scaled(s, -2.0 / 3.0 * A, g[1], even_a),
+            scaled(s, 2.0 / 3.0 * A, g[1], even_a),
+            scaled(s, B / 6.0, g[1], even_b),
+            scaled(s, -B / 6.0, g[1], even_b),
+            g[1],
+        ]
+    }
+
+    #[inline(always)]
+    fn output<S: Simd>(s: S, m: [S::F32; 6]) -> [S::F32; 5] {
+        let (even_a, odd_a) = (s.add(m[1], m[2]), s.sub(m[1], m[2]));
+        let (even_b, odd_b) = (s.add(m[3], m[4]), s.sub(m[3], m[4]));
+        [
+            s.add(s.add(m[0], even_a), even_b),
+            scaled(s, A, odd_a, times(s, B, odd_b)),
+            scaled(s, 0.5, even_a, times(s, 2.0, even_b)),
+            scaled(s, 0.5 * A, odd_a, times(s, 2.0 * B, odd_b)),
+            scaled(s, 0.25, even_a, scaled(s, 4.0, even_b, m[5])),
+        ]
+    }
+
+    #[inline(always)]
+    fn gradient<S: Simd>(s: S, y: [S::F32; 5]) -> [S::F32; 6] {
+        let even_a = scaled(s, 0.25, y[4], scaled(s, 0.5, y[2], y[0]));
+        let even_b = scaled(s, 4.0, y[4], scaled(s, 2.0, y[2], y[0]));
+        let (odd_a, odd_b) = (scaled(s, 0.5, y[3], y[1]), scaled(s, 2.0, y[3], y[1]));
+        [
+            y[0],
+            scaled(s, A, odd_a, even_a),
+            scaled(s, -A, odd_a, even_a),
+            scaled(s, B, odd_b, even_b),
+            scaled(s, -B, odd_b, even_b),
+            y[4],
+        ]
+    }
+
+    #[inline(always)]
+    fn filter_gradient<S: Simd>(s: S, u: [S::F32; 6]) -> [S::F32; 2] {
+        let (even_a, odd_a) = (s.add(u[1], u[2]), s.sub(u[1], u[2]));
+        let (even_b, odd_b) = (s.add(u[3], u[4]), s.sub(u[3], u[4]));
+        [
+            scaled(s, -2.0 / 3.0, even_a, scaled(s, 1.0 / 6.0, even_b, u[0])),
+            scaled(s, -2.0 / 3.0 * A, odd_a, scaled(s, B / 6.0, odd_b, u[5])),
+        ]
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,12 +268,16 @@ mod tests {
     /// The largest difference between a correlation and the transforms, and between inner products
     /// and their transposes.
     #[inline(always)]
-    fn worst<S: Simd, W: Transform<M, N>, const M: usize, const N: usize>(s: S) -> f32 {
+    fn worst<S, W, const R: usize, const M: usize, const N: usize>(s: S) -> f32
+    where
+        S: Simd,
+        W: Transform<R, M, N>,
+    {
         let mut random = Random::new(3);
         let mut worst = 0.0_f32;
         for _ in 0..20 {
             let mut draw = |n| random.floats(n);
-            let (d, g, dy) = (draw(N), draw(3), draw(M));
+            let (d, g, dy) = (draw(N), draw(R), draw(M));
             let splat = |x: &[f32], i: usize| s.splat(x[i]);
             let lane = |v: S::F32| s.max_lane(v);
             let v = W::input(s, std::array::from_fn(|i| splat(&d, i)));
@@ -186,10 +286,10 @@ mod tests {
             let y = W::output(s, std::array::from_fn(|i| s.mul(v[i], u[i])));
             let dg = W::filter_gradient(s, std::array::from_fn(|i| s.mul(v[i], z[i])));
             for m in 0..M {
-                let expected: f32 = (0..3).map(|k| d[m + k] * g[k]).sum();
+                let expected: f32 = (0..R).map(|k| d[m + k] * g[k]).sum();
                 worst = worst.max((lane(y[m]) - expected).abs());
             }
-            for k in 0..3 {
+            for k in 0..R {
                 let expected: f32 = (0..M).map(|m| d[m + k] * dy[m]).sum();
                 worst = worst.max((lane(dg[k]) - expected).abs());
             }
@@ -199,9 +299,16 @@ mod tests {
 
     test_each_level! {
         fn a_transformed_product_is_a_correlation(level: Level) {
-            let two = dispatch!(level, s => worst::<_, Two, 2, 4>(s));
-            let four = dispatch!(level, s => worst::<_, Four, 4, 6>(s));
-            assert!(two < 1e-6 && four < 4e-6, "{two:e} and {four:e}");
+            let of_four_points = [
+                dispatch!(level, s => worst::<_, FourPoints, 3, 2, 4>(s)),
+                dispatch!(level, s => worst::<_, FourPoints, 2, 3, 4>(s)),
+            ];
+            let of_six_points = [
+                dispatch!(level, s => worst::<_, SixPoints, 3, 4, 6>(s)),
+                dispatch!(level, s => worst::<_, SixPoints, 2, 5, 6>(s)),
+            ];
+            assert!(of_four_points.iter().all(|&worst| worst < 1e-6), "{of_four_points:?}");
+            assert!(of_six_points.iter().all(|&worst| worst < 4e-6), "{of_six_points:?}");
         }
     }
 }
