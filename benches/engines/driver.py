@@ -45,7 +45,7 @@ def main() -> None:
             for case, mode in selected(options):
                 rows = compare(case, mode, threads, workers, peak, options)
                 for row in rows:
-                    print(json.dumps(row), file=out, flush=True)
+                    print(json.dumps(rounded(row)), file=out, flush=True)
                 print(line(rows), flush=True)
             for worker in workers.values():
                 worker.kill()
@@ -146,6 +146,18 @@ def difference(digests: list[list[float]], reference: list[list[float]]) -> floa
     if len(digests) != len(reference):
         return math.inf
     return max(math.dist(a, b) / (math.hypot(*b) or 1.0) for a, b in zip(digests, reference))
+
+
+def rounded(value):
+    """Five digits of every number."""
+    match value:
+        case float():
+            return float(f"{value:.5g}")
+        case list():
+            return [rounded(each) for each in value]
+        case dict():
+            return {key: rounded(each) for key, each in value.items()}
+    return value
 
 
 def line(rows: list[dict]) -> str:

@@ -47,7 +47,7 @@ def describe() -> dict:
         "cpu": cpu_model(),
         "processors": len(os.sched_getaffinity(0)),
         "system": f"{platform.system()} {platform.release()}",
-        "commit": output("git", "-C", str(HERE), "rev-parse", "--short=12", "HEAD"),
+        "commit": output("git", "-C", str(HERE), "describe", "--always", "--dirty", "--abbrev=12"),
         "versions": {**{name: installed(name) for name in PACKAGES}, **crates()},
     }
 
