@@ -1,11 +1,12 @@
-//! Convolution of small groups and its weight gradient, on channels spread over [`Lanes`].
+//! Convolution of small groups and its weight gradient, on [`Lanes`].
 
 use super::copies::add_in_pairs;
-use super::lanes::{Lanes, Ring, Run, Strip};
+use super::lanes::{Lanes, Strip};
+use super::ring::Ring;
 use crate::disjoint::{DisjointMut, TileMut};
 use crate::epilogue::Epilogue;
 use crate::error::KernelError;
-use crate::gemm::microkernel::{accumulate_lanes, accumulate_window, zero};
+use crate::gemm::microkernel::{Sums, Terms, accumulate_lanes, accumulate_terms, zero};
 use crate::gemm::store::Store;
 use crate::gemm::tile::{TileKernel, heights, run_tile};
 use crate::parallel::{self, Cut};
@@ -28,7 +29,8 @@ pub(super) fn forward(
     y: &mut [f32],
 ) -> Result<(), KernelError> {
     let taps = plan.taps;
-    let strips = plan.tile_strips(level);
+    let (strips, layouts, turns) = (plan.tile_strips(level), plan.layouts(), plan.turns());
+    let terms: Vec<_> = strips.iter().map(|strip| plan.terms(strip)).collect();
     let bands = Bands::new(plan);
     // Blocks are innermost: neighbours share the lines of cache of an input pixel.
     let units = bands.count * plan.blocks();
@@ -46,7 +48,7 @@ pub(super) fn forward(
             let store = Store::new(epilogue, false, out_rows.start, &columns, taps.out_channels);
             let first_row = out_rows.start;
             let mut out = y.tile(out_rows, columns);
-            for strip in &strips {
+            for (strip, terms) in strips.iter().zip(&terms) {
                 let kernel = Forward {
                     plan,
                     image,
@@ -54,17 +56,20 @@ pub(super) fn forward(
                     strip,
                     ring: Ring::new(
                         plan,
+                        &layouts,
                         bands.image(x, image),
                         block,
                         &strip.columns,
                         &mut ring,
                     ),
+                    terms,
+                    turns: &turns,
                     weights: &weights[block * plan.block_len()..][..plan.block_len()],
                     store,
                     first_row,
                     out: &mut out,
                 };
-                run_tile(level, strip.height, 1, kernel);
+                run_tile(level, strip.height, plan.wheel, kernel);
             }
         }
         Ok(())
@@ -81,7 +86,7 @@ struct Bands {
 impl Bands {
     fn new(plan: &Lanes<'_>) -> Self {
         let taps = plan.taps;
-        let bands = taps.grid[0].div_ceil(ROWS);
+        let bands = taps.grid[0].div_ceil(ROWS).max(1);
         let rows = Cut::every(taps.grid[0], taps.grid[0].div_ceil(bands));
         Self {
             count: taps.batch * rows.tasks(),
@@ -110,6 +115,9 @@ struct Forward<'a, 'o, 'y> {
     rows: Range<usize>,
     strip: &'a Strip,
     ring: Ring<'a, 'o>,
+    /// The terms of a pixel, for each row of the ring that may come first.
+    terms: &'a [Terms],
+    turns: &'a [f32],
     weights: &'a [f32],
     store: Store<'a>,
     /// The output pixel that is row 0 of the output tile.
@@ -118,49 +126,51 @@ struct Forward<'a, 'o, 'y> {
 }
 
 impl TileKernel for Forward<'_, '_, '_> {
-    const VECTORS: usize = 1;
-
     #[inline(always)]
     fn run<S: Simd, const MR: usize, const NV: usize>(mut self, s: S) {
-        let (taps, k_len) = (self.plan.taps, self.plan.taps.k_len());
-        let pixel_step = taps.stride[1] * self.plan.pixel_len();
-        let pixels = std::array::from_fn(
-            #[inline(always)]
-            |i| i * pixel_step,
-        );
+        let (plan, taps) = (self.plan, self.plan.taps);
+        let pixel_step = taps.stride[1] * plan.pixel_len();
         for y in self.rows {
-            self.ring.advance(s, y);
+            let terms = &self.terms[self.ring.advance(s, y)];
             for x in (0..self.strip.columns.len()).step_by(MR) {
-                let mut acc = [s.splat(0.0); MR];
-                for run in &self.plan.runs {
-                    let weights = &self.weights[run.tap * k_len * S::LANES..];
-                    let inputs = self.ring.at(x, run);
-                    match (run.count, taps.stride[1]) {
-                        (3, 1) => {
-                            accumulate_window::<S, MR, 1>(s, &mut acc, inputs, k_len, weights);
-                        }
-                        (3, 2) => {
-                            accumulate_window::<S, MR, 2>(s, &mut acc, inputs, k_len, weights);
-                        }
-                        _ => {
-                            let terms = run.count * k_len;
-                            accumulate_lanes(s, &mut acc, inputs, pixels, S::LANES, terms, weights);
-                        }
-                    }
-                }
-                let first = taps.out_pixel([self.image, y, self.strip.columns.start + x]);
+                let mut acc = zero::<S, MR, NV>(s);
+                let inputs = &self.ring.rows()[x * pixel_step..];
+                accumulate_terms(s, &mut acc, inputs, pixel_step, terms, self.weights);
+                let mut next = taps.out_pixel([self.image, y, self.strip.columns.start + x]);
+                next -= self.first_row;
                 let rows = std::array::from_fn(
                     #[inline(always)]
-                    |i| first + i * taps.out_step[1] - self.first_row,
+                    |_| {
+                        let row = next;
+                        next += taps.out_step[1];
+                        row
+                    },
                 );
-                let mut sums = zero::<S, MR, NV>(s);
-                for i in 0..MR {
-                    sums[i][0] = acc[i];
-                }
+                let sums = turn_back(s, &acc, self.turns);
                 self.store.run(s, &sums, self.out, rows);
             }
         }
     }
+}
+
+/// Turns the sums of every wheel back and adds them up.
+#[inline(always)]
+fn turn_back<S: Simd, const MR: usize, const NV: usize>(
+    s: S,
+    acc: &Sums<S, MR, NV>,
+    turns: &[f32],
+) -> Sums<S, MR, 1> {
+    let mut sums = zero::<S, MR, 1>(s);
+    for i in 0..MR {
+        sums[i][0] = acc[i][0];
+    }
+    for j in 1..NV {
+        let turn = s.bits(s.load(&turns[(j - 1) * S::LANES..]));
+        for i in 0..MR {
+            sums[i][0] = s.add(sums[i][0], s.permute(acc[i][j], turn));
+        }
+    }
+    sums
 }
 
 /// Computes the gradient of dense `[out, in / groups, kernel]` weights from `x` and `dy`.
@@ -173,6 +183,8 @@ pub(super) fn backward_weight(
 ) -> Result<(), KernelError> {
     let taps = plan.taps;
     let strips = plan.strips(1, 0..taps.grid[1]);
+    let (layouts, turns) = (plan.layouts(), plan.turns());
+    let terms: Vec<_> = strips.iter().map(|strip| plan.terms(strip)).collect();
     let widest = strips
         .iter()
         .map(|strip| strip.columns.len())
@@ -195,13 +207,13 @@ pub(super) fn backward_weight(
     parallel::try_for_each(chunks.tasks() * blocks.tasks(), |task| {
         let (chunk, blocks) = (task / blocks.tasks(), blocks.range(task % blocks.tasks()));
         let mut ring = plan.ring(&strips)?;
-        let mut line = Buffer::recycled(widest * level.lanes())?;
+        let mut line = Buffer::recycled(widest * plan.wheel * level.lanes())?;
         let start = chunk * copy_len;
         let out = start + blocks.start * plan.block_len()..start + blocks.end * plan.block_len();
         let mut out = pieces.range(out);
         for (image, rows) in chunks.range(chunk).map(|index| bands.band(index)) {
             for (block, out) in blocks.clone().zip(out.chunks_exact_mut(plan.block_len())) {
-                for strip in &strips {
+                for (strip, terms) in strips.iter().zip(&terms) {
                     let kernel = Backward {
                         plan,
                         block,
@@ -210,16 +222,19 @@ pub(super) fn backward_weight(
                         columns: strip.columns.clone(),
                         ring: Ring::new(
                             plan,
+                            &layouts,
                             bands.image(x, image),
                             block,
                             &strip.columns,
                             &mut ring,
                         ),
+                        terms,
+                        turns: &turns,
                         dy,
                         line: &mut line,
                         out,
                     };
-                    run_tile(level, height, 1, kernel);
+                    run_tile(level, height, plan.wheel, kernel);
                 }
             }
         }
@@ -234,13 +249,12 @@ pub(super) fn backward_weight(
 /// Copies of the weight gradient at most.
 const COPIES: usize = 16;
 
-/// How many terms of a row of taps are summed at a time.
+/// How many vectors of weights are summed at a time, for each turn of the wheel.
 fn gradient_height(level: Level, plan: &Lanes<'_>) -> usize {
-    let terms = |run: &Run| run.count * plan.taps.k_len();
-    let longest = plan.runs.iter().map(terms).max().unwrap_or(1);
+    let terms = plan.taps.taps.len() * plan.sources;
     // Eight multiply-adds are in flight at a time, whether or not there is so much to do.
-    let cost = |height: usize| longest.div_ceil(height) * height.max(8);
-    heights(level.name(), 1)
+    let cost = |height: usize| terms.div_ceil(height) * (height * plan.wheel).max(8);
+    heights(level.name(), plan.wheel)
         .iter()
         .copied()
         .min_by_key(|&height| cost(height))
@@ -255,44 +269,45 @@ struct Backward<'a, 'o> {
     rows: Range<usize>,
     columns: Range<usize>,
     ring: Ring<'a, 'o>,
+    terms: &'a [Terms],
+    turns: &'a [f32],
     dy: &'a [f32],
-    /// Room for a line of `dy`.
+    /// Room for a line of `dy`, turned in every way.
     line: &'o mut [f32],
     out: &'o mut [f32],
 }
 
 impl TileKernel for Backward<'_, '_> {
-    const VECTORS: usize = 1;
-
     #[inline(always)]
     fn run<S: Simd, const MR: usize, const NV: usize>(mut self, s: S) {
-        let (taps, k_len) = (self.plan.taps, self.plan.taps.k_len());
-        let step = taps.stride[1] * self.plan.pixel_len();
-        let outputs = self.plan.outputs(self.block);
+        let (plan, taps) = (self.plan, self.plan.taps);
+        let (step, columns) = (taps.stride[1] * plan.pixel_len(), self.columns.len());
+        let outputs = plan.outputs(self.block);
         for y in self.rows {
-            self.ring.advance(s, y);
+            let terms = self.terms[self.ring.advance(s, y)].as_slice();
             let first = taps.out_pixel([self.image, y, self.columns.start]);
             let pixels = self.dy[first * taps.out_channels..].chunks(taps.out_channels);
-            let line = &mut self.line[..self.columns.len() * S::LANES];
-            for (line, pixel) in line.chunks_exact_mut(S::LANES).zip(pixels) {
-                s.store(s.load_partial(&pixel[outputs.clone()]), line);
+            let line = &mut self.line[..columns * NV * S::LANES];
+            for (line, pixel) in line.chunks_exact_mut(NV * S::LANES).zip(pixels) {
+                let grad = s.load_partial(&pixel[outputs.clone()]);
+                s.store(grad, line);
+                for j in 1..NV {
+                    let turn = s.bits(s.load(&self.turns[(NV - j - 1) * S::LANES..]));
+                    s.store(s.permute(grad, turn), &mut line[j * S::LANES..]);
+                }
             }
-            for run in &self.plan.runs {
-                let terms = run.count * k_len;
-                let inputs = self.ring.at(0, run);
-                let out = &mut self.out[run.tap * k_len * S::LANES..][..terms * S::LANES];
-                for (out, first) in out.chunks_mut(MR * S::LANES).zip((0..terms).step_by(MR)) {
-                    let mut acc = [s.splat(0.0); MR];
-                    // The last sums may be superfluous.
-                    let places = std::array::from_fn(
-                        #[inline(always)]
-                        |i| (first + i).min(terms - 1) * S::LANES,
-                    );
-                    let columns = self.columns.len();
-                    accumulate_lanes(s, &mut acc, inputs, places, step, columns, line);
-                    for (out, sum) in out.chunks_exact_mut(S::LANES).zip(acc) {
-                        s.store(s.add(s.load(out), sum), out);
-                    }
+            let out = self.out.chunks_mut(MR * NV * S::LANES);
+            for (out, terms) in out.zip(terms.chunks(MR)) {
+                let mut acc = zero::<S, MR, NV>(s);
+                // The last sums may be superfluous.
+                let places = std::array::from_fn(
+                    #[inline(always)]
+                    |i| terms[i.min(terms.len() - 1)][0],
+                );
+                let steps = [step, NV * S::LANES];
+                accumulate_lanes(s, &mut acc, self.ring.rows(), places, steps, columns, line);
+                for (out, sum) in out.chunks_exact_mut(S::LANES).zip(acc.as_flattened()) {
+                    s.store(s.add(s.load(out), *sum), out);
                 }
             }
         }

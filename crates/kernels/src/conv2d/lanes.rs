@@ -1,25 +1,32 @@
-//! Channels of small groups, spread over the lanes of vectors.
+//! Channels of small groups on the lanes of vectors.
 //!
-//! With four channels a group, a vector of sixteen output channels needs, for each of the four input
-//! channels of a group, the vector whose lanes repeat that channel of their own group:
+//! The outputs that fill a vector belong to several groups, and each must meet every input channel of
+//! its own group. Lanes are cut into wheels of a few outputs of one group. A vector of inputs has, on
+//! every wheel, as many input channels of the wheel's group; it is multiplied once for each turn of
+//! the wheel, into a sum of its own:
 //!
 //! ```text
-//! output lanes     a0 a1 a2 a3  b0 b1 b2 b3  ...
-//! input channel 0  a0 a0 a0 a0  b0 b0 b0 b0  ...
-//! input channel 1  a1 a1 a1 a1  b1 b1 b1 b1  ...
+//! inputs                 a0     a1     a2     a3    | b0 ...
+//! sum 0 += inputs times  a0<-a0 a1<-a1 a2<-a2 a3<-a3 | b0<-b0 ...
+//! sum 1 += inputs times  a1<-a0 a2<-a1 a3<-a2 a0<-a3 | b1<-b0 ...
 //! ```
 //!
-//! Such vectors are made once per input pixel, and every tap then multiplies whole vectors. They are
-//! kept for the few input rows under the kernel, in a ring that stays in the first-level cache.
+//! Only after the last tap are the sums turned back and added up: the inner loop does nothing but load
+//! and multiply whole vectors. A wheel of four needs no copies of the input channels when groups have
+//! four of them, and a quarter as many as single lanes need when they have more.
+//!
 //! Lanes see the channels of their own group only: what is not a number stays in its group.
 
-use super::taps::{Reduce, Taps};
+use super::ring::Source;
+use super::taps::{Reduce, Tap, Taps};
 use crate::disjoint::DisjointMut;
 use crate::error::KernelError;
+use crate::gemm::microkernel::Terms;
 use crate::gemm::panels::tile_runs;
+use crate::gemm::tile::{MAX_VECTORS, heights};
 use crate::parallel;
 use std::ops::Range;
-use striate_simd::{Buffer, Level, Simd};
+use striate_simd::{Buffer, Level};
 
 /// Elements of the ring that leave room for weights in a first-level cache of 32 KB.
 const RING: usize = 6 << 10;
@@ -27,36 +34,22 @@ const RING: usize = 6 << 10;
 /// Elements of the ring at most: half of a second-level cache of 512 KB.
 const MAX_RING: usize = 1 << 16;
 
-/// Vectors of input channels that a block reads at most.
-const MAX_SOURCES: usize = 4;
+/// Rows of a tile of single vectors at most.
+const MAX_ROWS: usize = 8;
 
-/// A convolution of small groups, cut into blocks of as many groups as fill a vector.
+/// A convolution of small groups, cut into blocks of as many outputs as whole wheels hold in a vector.
 #[derive(Debug)]
 pub(super) struct Lanes<'a> {
     pub(super) taps: &'a Taps,
     lanes: usize,
-    /// Groups of a block.
-    block_groups: usize,
+    /// Outputs of a wheel, all of one group.
+    pub(super) wheel: usize,
+    /// Vectors of inputs of a pixel and block: together their wheels hold all channels of a group.
+    pub(super) sources: usize,
     /// The first row and column that a tap of pixel `[0, 0]` reads.
-    origin: [isize; 2],
+    pub(super) origin: [isize; 2],
     /// Rows and columns between the first and the last tap.
-    span: [usize; 2],
-    /// The taps, a row of neighbours at a time.
-    pub(super) runs: Vec<Run>,
-    /// For each input channel of a group and each lane, the input channel of the block that it
-    /// repeats, as the bits of an integer.
-    sources: Vec<f32>,
-}
-
-/// Taps that are neighbours in a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Run {
-    /// Their row and the first of their columns, counted from the origin.
-    pub(super) row: usize,
-    pub(super) column: usize,
-    /// The first of them, and their number.
-    pub(super) tap: usize,
-    pub(super) count: usize,
+    pub(super) span: [usize; 2],
 }
 
 /// Some columns of the output, a whole number of tiles.
@@ -67,46 +60,23 @@ pub(super) struct Strip {
 }
 
 impl<'a> Lanes<'a> {
-    /// The cut, if a vector holds several groups and the ring is small enough.
+    /// The cut, if groups are narrow enough for it and the ring is small enough. It does not depend on
+    /// the size of images.
     pub(super) fn new(level: Level, taps: &'a Taps) -> Option<Self> {
-        let lanes = level.lanes();
-        if taps.groups == 1 || 2 * taps.columns() > lanes || taps.taps.is_empty() {
-            return None;
-        }
-        let block_groups = lanes / taps.columns();
-        if block_groups * taps.k_len() > MAX_SOURCES * lanes {
-            return None;
-        }
+        let wheel = choose_wheel(level, taps)?;
         let bounds = [0, 1].map(|axis| {
             let offsets = || taps.taps.iter().map(|tap| tap.offset[axis]);
             (offsets().min().unwrap_or(0), offsets().max().unwrap_or(0))
         });
         let origin = bounds.map(|(first, _)| first);
         let span = bounds.map(|(first, last)| last.abs_diff(first) + 1);
-        let mut runs: Vec<Run> = Vec::new();
-        for (at, tap) in taps.taps.iter().enumerate() {
-            let [row, column] = [0, 1].map(|axis| tap.offset[axis].abs_diff(origin[axis]));
-            match runs.last_mut() {
-                Some(run) if run.row == row && run.column + run.count == column => run.count += 1,
-                _ => runs.push(Run {
-                    row,
-                    column,
-                    tap: at,
-                    count: 1,
-                }),
-            }
-        }
-        let (k_len, columns) = (taps.k_len(), taps.columns());
-        let source = |i: usize| f32::from_bits((i % lanes / columns * k_len + i / lanes) as u32);
-        let sources = (0..k_len * lanes).map(source).collect();
         let plan = Self {
             taps,
-            lanes,
-            block_groups,
+            lanes: level.lanes(),
+            wheel,
+            sources: taps.k_len().div_ceil(wheel),
             origin,
             span,
-            runs,
-            sources,
         };
         let smallest = span[0]
             .checked_mul(span[1])?
@@ -114,48 +84,83 @@ impl<'a> Lanes<'a> {
         (smallest <= MAX_RING).then_some(plan)
     }
 
+    /// Outputs of a block.
+    fn block_outputs(&self) -> usize {
+        self.lanes / self.wheel * self.wheel
+    }
+
+    /// The number of places of a group at which blocks begin, again and again in the same order.
+    fn period(&self) -> usize {
+        let (outputs, columns) = (self.block_outputs(), self.taps.columns());
+        (1..columns)
+            .find(|period| period * outputs % columns == 0)
+            .unwrap_or(columns)
+    }
+
     /// The number of blocks.
     pub(super) fn blocks(&self) -> usize {
-        self.taps.groups.div_ceil(self.block_groups)
-    }
-
-    fn groups(&self, block: usize) -> Range<usize> {
-        let first = block * self.block_groups;
-        first..(first + self.block_groups).min(self.taps.groups)
-    }
-
-    /// The input channels of a block.
-    pub(super) fn inputs(&self, block: usize) -> Range<usize> {
-        let groups = self.groups(block);
-        groups.start * self.taps.k_len()..groups.end * self.taps.k_len()
+        self.taps.out_channels.div_ceil(self.block_outputs())
     }
 
     /// The output channels of a block.
     pub(super) fn outputs(&self, block: usize) -> Range<usize> {
-        let groups = self.groups(block);
-        groups.start * self.taps.columns()..groups.end * self.taps.columns()
+        let first = block * self.block_outputs();
+        first..(first + self.block_outputs()).min(self.taps.out_channels)
+    }
+
+    /// The input channels of the groups that a block has outputs of.
+    pub(super) fn inputs(&self, block: usize) -> Range<usize> {
+        let (outputs, columns) = (self.outputs(block), self.taps.columns());
+        let groups = outputs.start / columns..(outputs.end - 1) / columns + 1;
+        groups.start * self.taps.k_len()..groups.end * self.taps.k_len()
     }
 
     /// Elements of an input pixel in the ring.
     pub(super) fn pixel_len(&self) -> usize {
-        self.taps.k_len() * self.lanes
+        self.sources * self.lanes
+    }
+
+    /// Elements of the weights of an input pixel of a block.
+    pub(super) fn tap_len(&self) -> usize {
+        self.pixel_len() * self.wheel
     }
 
     /// Elements of the weights of a block.
     pub(super) fn block_len(&self) -> usize {
-        self.taps.taps.len() * self.pixel_len()
+        self.taps.taps.len() * self.tap_len()
     }
 
     /// Elements of a row of the ring, for a strip of `columns` columns.
-    fn row_len(&self, columns: usize) -> usize {
+    pub(super) fn row_len(&self, columns: usize) -> usize {
         ((columns - 1) * self.taps.stride[1] + self.span[1]) * self.pixel_len()
     }
 
     /// Cuts the columns of the grid into whole tiles of `level`, a few at a time.
     pub(super) fn tile_strips(&self, level: Level) -> Vec<Strip> {
-        let runs = tile_runs(level, self.taps.grid[1], 1);
-        runs.flat_map(|(height, run)| self.strips(height, run))
-            .collect()
+        let columns = self.taps.grid[1];
+        if self.wheel > 1 {
+            let runs = tile_runs(level, columns, self.wheel);
+            return runs
+                .flat_map(|(height, run)| self.strips(height, run))
+                .collect();
+        }
+        // Every row of a tile needs a pointer of its own, of which there are not so many.
+        let heights = || {
+            let heights = heights(level.name(), 1).iter().copied();
+            heights.filter(|&height| height <= MAX_ROWS)
+        };
+        let best = heights().min_by_key(|&height| columns.next_multiple_of(height));
+        let mut first = 0;
+        let mut strips = Vec::new();
+        while first < columns {
+            let fitting = |height: &usize| *height <= columns - first;
+            let height = best.filter(fitting).or_else(|| heights().find(fitting));
+            let height = height.unwrap_or(1);
+            let end = columns - (columns - first) % height;
+            strips.extend(self.strips(height, first..end));
+            first = end;
+        }
+        strips
     }
 
     /// Cuts `columns` into strips of multiples of `height`, whose ring stays in the first-level cache
@@ -186,14 +191,80 @@ impl<'a> Lanes<'a> {
         Ok(Buffer::recycled(self.span[0] * row)?)
     }
 
-    /// Arranges dense `[out, in / groups, kernel]` weights as `[block][tap][channel][lane]`, with
-    /// zeros in the lanes beyond the last group.
+    /// Which input channel each lane of each vector of inputs holds, for every block.
+    pub(super) fn layouts(&self) -> Vec<Vec<Source>> {
+        let columns = self.taps.columns();
+        let source = |block: usize, source: usize| {
+            let (first, inputs) = (self.outputs(block).start, self.inputs(block).start);
+            let channel = |lane: usize| {
+                let k = source * self.wheel + lane % self.wheel;
+                let group = (first + lane) / columns;
+                (k < self.taps.k_len()).then(|| group * self.taps.k_len() + k - inputs)
+            };
+            Source::new((0..self.lanes).map(channel).collect())
+        };
+        let layout = |block| (0..self.sources).map(|s| source(block, s)).collect();
+        (0..self.period().min(self.blocks())).map(layout).collect()
+    }
+
+    /// What the first pixel of a strip multiplies, in the ring and among the weights of a block, vector
+    /// by vector: for each row of the ring that may hold the first row that it reads.
+    pub(super) fn terms(&self, strip: &Strip) -> Vec<Terms> {
+        let row_len = self.row_len(strip.columns.len());
+        let place = |start: usize, tap: &Tap| {
+            let [row, column] = [0, 1].map(|axis| tap.offset[axis].abs_diff(self.origin[axis]));
+            (start + row) % self.span[0] * row_len + column * self.pixel_len()
+        };
+        let first_row = |start| {
+            let taps = self.taps.taps.iter().map(|tap| place(start, tap));
+            let vectors = taps.flat_map(|at| (0..self.sources).map(move |i| at + i * self.lanes));
+            let weights = (0..).step_by(self.wheel * self.lanes);
+            Terms::new(vectors.zip(weights).map(|(a, b)| [a, b]).collect())
+        };
+        (0..self.span[0]).map(first_row).collect()
+    }
+
+    /// For each turn but the first, the lanes that hold a vector's elements turned back, as the bits
+    /// of integers.
+    pub(super) fn turns(&self) -> Vec<f32> {
+        let turn = |i: usize| {
+            let (turn, lane) = (i / self.lanes + 1, i % self.lanes);
+            let place = (lane % self.wheel + self.wheel - turn) % self.wheel;
+            let turned = lane - lane % self.wheel + place;
+            // Lanes behind the last whole wheel stay where they are.
+            let inside = lane < self.block_outputs();
+            f32::from_bits(if inside { turned } else { lane } as u32)
+        };
+        (0..(self.wheel - 1) * self.lanes).map(turn).collect()
+    }
+
+    /// Arranges dense `[out, in / groups, kernel]` weights as `[block][tap][source][turn][lane]`, with
+    /// zeros where lanes have nothing to multiply.
     pub(super) fn pack(&self, reduce: Reduce, weight: &[f32]) -> Result<Buffer<f32>, KernelError> {
-        let mut packed = Buffer::zeroed(self.blocks() * self.block_len())?;
-        parallel::for_each_chunk(&mut packed, self.block_len(), |block, packed| {
+        let mut packed = Buffer::recycled(self.blocks() * self.block_len())?;
+        // The places of one block are those of all that begin at the same place of a group, but for the
+        // last: it may be short.
+        let (columns, period) = (self.taps.columns(), self.period());
+        let whole = self.taps.out_channels / self.block_outputs();
+        let per_output = weight.len() / self.taps.out_channels;
+        let per_group = per_output * columns;
+        let first = |block: usize| block * self.block_outputs() / columns * per_group;
+        let table = |block: usize| {
+            let mut places = vec![usize::MAX; self.block_len()];
             self.for_each_weight(block, weight.len(), reduce, |at, source| {
-                packed[at] = weight[source];
+                places[at] = source - first(block);
             });
+            places
+        };
+        let tables: Vec<_> = (0..period.min(whole)).map(table).collect();
+        let last = (whole < self.blocks()).then(|| table(whole));
+        parallel::for_each_chunk(&mut packed, self.block_len(), |block, packed| {
+            let table = last.as_ref().filter(|_| block == whole);
+            let table = table.unwrap_or_else(|| &tables[block % period]);
+            let weight = &weight[first(block)..];
+            for (packed, &place) in packed.iter_mut().zip(table) {
+                *packed = weight.get(place).copied().unwrap_or(0.0);
+            }
         });
         Ok(packed)
     }
@@ -223,183 +294,52 @@ impl<'a> Lanes<'a> {
         mut f: impl FnMut(usize, usize),
     ) {
         let taps = self.taps;
-        let (k_len, columns) = (taps.k_len(), taps.columns());
+        let (k_len, columns, wheel) = (taps.k_len(), taps.columns(), self.wheel);
         let kernel = len / (taps.groups * k_len * columns);
         for (lane, output) in self.outputs(block).enumerate() {
             let (group, column) = (output / columns, output % columns);
+            let (first, place) = (lane - lane % wheel, lane % wheel);
             for k in 0..k_len {
                 let (outer, inner, inners) = match reduce {
                     Reduce::Inputs => (column, k, k_len),
                     Reduce::Outputs => (k, column, columns),
                 };
                 let dense = (group * k_len * columns + outer * inners + inner) * kernel;
+                let turn = (place + wheel - k % wheel) % wheel;
+                let at = (k / wheel * wheel + turn) * self.lanes + first + k % wheel;
                 for (t, tap) in taps.taps.iter().enumerate() {
-                    f((t * k_len + k) * self.lanes + lane, dense + tap.index);
+                    f(t * self.tap_len() + at, dense + tap.index);
                 }
             }
         }
     }
 }
 
-/// The input rows under the kernel, spread over lanes, for one strip of one block.
-pub(super) struct Ring<'a, 'r> {
-    plan: &'a Lanes<'a>,
-    /// The rows of one image.
-    image: &'a [f32],
-    channels: Range<usize>,
-    /// The first column of the strip in the grid, and the number of columns.
-    first: usize,
-    rows: &'r mut [f32],
-    row_len: usize,
-    /// The first row, counted from the origin, that has not been spread yet.
-    next: usize,
-    /// Where the ring holds the first row that the current row of the grid reads.
-    start: usize,
-}
-
-impl<'a, 'r> Ring<'a, 'r> {
-    pub(super) fn new(
-        plan: &'a Lanes<'a>,
-        image: &'a [f32],
-        block: usize,
-        columns: &Range<usize>,
-        rows: &'r mut [f32],
-    ) -> Self {
-        Self {
-            plan,
-            image,
-            channels: plan.inputs(block),
-            first: columns.start,
-            row_len: plan.row_len(columns.len()),
-            rows,
-            next: 0,
-            start: 0,
-        }
+/// The wheel with which a vector of outputs costs least, if it costs less than without: then each
+/// group is a dense convolution of its own.
+fn choose_wheel(level: Level, taps: &Taps) -> Option<usize> {
+    let (lanes, k_len, columns) = (level.lanes(), taps.k_len(), taps.columns());
+    if taps.groups == 1 || taps.taps.is_empty() || columns > lanes || lanes == 1 {
+        return None;
     }
-
-    /// Brings the rows that row `y` of the grid reads into the ring. `y` never decreases.
-    #[inline(always)]
-    pub(super) fn advance<S: Simd>(&mut self, s: S, y: usize) {
-        let first = y * self.plan.taps.stride[0];
-        let last = first + self.plan.span[0];
-        for row in self.next.max(first)..last {
-            self.spread(s, row);
-        }
-        self.next = last;
-        self.start = first % self.plan.span[0];
-    }
-
-    /// What the taps of a run read, for the pixels from column `x` of the strip on in the row that the
-    /// ring was brought to.
-    #[inline(always)]
-    pub(super) fn at(&self, x: usize, run: &Run) -> &[f32] {
-        let row = self.start + run.row;
-        let row = if row < self.plan.span[0] {
-            row
-        } else {
-            row - self.plan.span[0]
-        };
-        let column = x * self.plan.taps.stride[1] + run.column;
-        &self.rows[row * self.row_len + column * self.plan.pixel_len()..]
-    }
-
-    /// Spreads the row that lies `row` below the origin.
-    #[inline(always)]
-    fn spread<S: Simd>(&mut self, s: S, row: usize) {
-        let taps = self.plan.taps;
-        let ([h, w], k_len) = (taps.in_size, taps.k_len());
-        let start = row % self.plan.span[0] * self.row_len;
-        let out = &mut self.rows[start..start + self.row_len];
-        let y = row.wrapping_add_signed(self.plan.origin[0]);
-        if y >= h {
-            out.fill(0.0);
-            return;
-        }
-        // The columns that lie inside the image.
-        let first = (self.first * taps.stride[1]) as isize + self.plan.origin[1];
-        let columns = self.row_len / self.plan.pixel_len();
-        let left = first.min(0).unsigned_abs().min(columns);
-        let right = (w as isize - first).max(0).unsigned_abs().min(columns);
-        let (out, outside) = out.split_at_mut(right.max(left) * self.plan.pixel_len());
-        let (before, out) = out.split_at_mut(left * self.plan.pixel_len());
-        before.fill(0.0);
-        outside.fill(0.0);
-        if out.is_empty() {
-            return;
-        }
-        let start = (y * w).wrapping_add_signed(first + left as isize) * taps.in_channels;
-        let pixels = Pixels {
-            data: &self.image[start + self.channels.start..],
-            len: taps.in_channels,
-            inputs: self.channels.len(),
-        };
-        pixels.spread(s, k_len, &self.plan.sources, out);
-    }
-}
-
-/// Consecutive pixels of an image, of which the first channels are spread.
-struct Pixels<'a> {
-    data: &'a [f32],
-    /// Elements of a pixel.
-    len: usize,
-    /// Channels to spread.
-    inputs: usize,
-}
-
-impl Pixels<'_> {
-    /// Spreads every pixel to `k_len` vectors. Compiled once for all tiles of a level.
-    #[inline(never)]
-    fn spread<S: Simd>(&self, s: S, k_len: usize, sources: &[f32], out: &mut [f32]) {
-        s.vectorize(
-            #[inline(always)]
-            || match k_len {
-                2 if self.inputs <= S::LANES => self.run::<S, 2>(s, sources, out),
-                3 if self.inputs <= S::LANES => self.run::<S, 3>(s, sources, out),
-                4 if self.inputs <= S::LANES => self.run::<S, 4>(s, sources, out),
-                5 if self.inputs <= S::LANES => self.run::<S, 5>(s, sources, out),
-                6 if self.inputs <= S::LANES => self.run::<S, 6>(s, sources, out),
-                8 if self.inputs <= S::LANES => self.run::<S, 8>(s, sources, out),
-                _ => self.run_any(s, sources, out),
-            },
-        );
-    }
-
-    /// The usual numbers of channels, which fit a vector.
-    #[inline(always)]
-    fn run<S: Simd, const K: usize>(&self, s: S, sources: &[f32], out: &mut [f32]) {
-        let index: [S::I32; K] = std::array::from_fn(
-            #[inline(always)]
-            |k| s.bits(s.load(&sources[k * S::LANES..])),
-        );
-        let pixels = self.data.chunks(self.len);
-        for (pixel, out) in pixels.zip(out.chunks_exact_mut(K * S::LANES)) {
-            let pixel = if self.inputs == S::LANES {
-                s.load(pixel)
-            } else {
-                s.load_partial(&pixel[..self.inputs])
-            };
-            for k in 0..K {
-                s.store(s.permute(pixel, index[k]), &mut out[k * S::LANES..]);
-            }
-        }
-    }
-
-    /// Any number of channels.
-    #[inline(always)]
-    fn run_any<S: Simd>(&self, s: S, sources: &[f32], out: &mut [f32]) {
-        let pixels = self.data.chunks(self.len);
-        for (pixel, out) in pixels.zip(out.chunks_exact_mut(sources.len())) {
-            let vectors = sources.chunks_exact(S::LANES);
-            for (sources, out) in vectors.zip(out.chunks_exact_mut(S::LANES)) {
-                let index = s.bits(s.load(sources));
-                let mut sum = s.splat(0.0);
-                for (v, inputs) in pixel[..self.inputs].chunks(S::LANES).enumerate() {
-                    let here = s.permute(s.load_partial(inputs), index);
-                    let before = s.splat_i32((v * S::LANES) as i32 - 1);
-                    sum = s.select(s.gt_i32(index, before), here, sum);
-                }
-                s.store(sum, out);
-            }
-        }
-    }
+    let terms = taps.taps.len() as f64;
+    // In multiply-adds of a vector, of which two are done in a cycle, as many as loads, but only one
+    // store or permutation.
+    let cost = |wheel: usize| {
+        let tallest = heights(level.name(), wheel).first().copied().unwrap_or(1);
+        let loads = (tallest + wheel) as f64 / (tallest * wheel) as f64;
+        let sources = k_len.div_ceil(wheel) as f64;
+        let sums = terms * sources * wheel as f64 * loads.max(1.0);
+        let turns = 2.0 * (wheel - 1) as f64;
+        let spread = 6.0 * sources * (taps.stride[0] * taps.stride[1]) as f64;
+        let used = (lanes / wheel * wheel) as f64 / lanes as f64;
+        (sums + turns + spread) / used
+    };
+    let (wheel, best) = (1..=MAX_VECTORS)
+        .filter(|wheel| columns % wheel == 0 && !heights(level.name(), *wheel).is_empty())
+        .map(|wheel| (wheel, cost(wheel)))
+        .min_by(|a, b| a.1.total_cmp(&b.1))?;
+    // A dense convolution of one vector of outputs loads an element for each multiply-add.
+    let alone = 1.5 * terms * (k_len * columns.next_multiple_of(lanes)) as f64 / columns as f64;
+    (best < alone).then_some(wheel)
 }

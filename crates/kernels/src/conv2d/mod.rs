@@ -35,6 +35,7 @@ mod packed;
 mod padded;
 mod phase;
 pub mod reference;
+mod ring;
 mod taps;
 mod winograd;
 

@@ -42,7 +42,8 @@ pub(super) struct Band {
 impl<'a> Bands<'a> {
     /// The cut, if copies are worth it: `columns` output channels are computed of each pixel.
     pub(super) fn new(taps: &'a Taps, columns: usize) -> Option<Self> {
-        if taps.taps.len() < 2 || taps.k_len() > CHANNELS || taps.grid[1] < ROW {
+        let few = taps.grid[0] == 0 || taps.grid[1] < ROW;
+        if taps.taps.len() < 2 || taps.k_len() > CHANNELS || few {
             return None;
         }
         let bounds = [0, 1].map(|axis| {

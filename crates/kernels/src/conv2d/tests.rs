@@ -166,7 +166,7 @@ fn geometries() -> impl Strategy<Value = Conv2dGeometry> {
             1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 31, 32, 33, 48, 64, 65,
         ])
     };
-    let small = || select(vec![1, 2, 3, 4, 6]);
+    let small = || select(vec![1, 2, 3, 4, 6, 8, 12, 16]);
     let grouped = (1_usize..5, small(), small()).prop_map(|(g, i, o)| (g, g * i, g * o));
     let dense = (channels(), channels()).prop_map(|(i, o)| (1, i, o));
     let pair = |range: std::ops::Range<usize>| [range.clone(), range];
@@ -366,6 +366,26 @@ test_each_level! {
             for product in products {
                 let error = (product - products[0]).abs() / scale;
                 assert!(error < 1e-5, "{products:?} differ by {error:e} of {scale:e}");
+            }
+        }
+    }
+}
+
+test_each_level! {
+    fn what_is_not_a_number_stays_in_its_group(level: Level) {
+        for (inputs, outputs) in [(4, 4), (3, 3), (12, 12), (4, 8), (8, 4), (6, 4), (5, 2)] {
+            let groups = 7;
+            let g = Conv2dGeometry::new(
+                1, groups * inputs, [6, 9], groups * outputs, [3, 3], [1; 2], [1; 4], [1; 2], groups,
+            )
+            .unwrap();
+            let mut p = Problem::new(g, Random::normals);
+            let mut y = vec![0.0; g.y_len()];
+            p.x.iter_mut().skip(3 * inputs + 1).step_by(groups * inputs).for_each(|x| *x = f32::NAN);
+            forward(strict(level), &g, &p.x, &p.weight, &Epilogue::NONE, &mut y).unwrap();
+            for (i, y) in y.iter().enumerate() {
+                let group = i % (groups * outputs) / outputs;
+                assert_eq!(y.is_nan(), group == 3, "element {i} of {g:?}");
             }
         }
     }

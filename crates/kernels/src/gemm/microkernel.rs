@@ -197,19 +197,76 @@ pub(crate) fn accumulate_indexed<S: Simd, const MR: usize, const NV: usize>(
     *acc = sums;
 }
 
-/// Adds the lane-wise products of `MR` rows of vectors, which start at `offsets` in `a` and advance by
-/// `a_step`, with the vectors of `b`:
-/// `acc[i] += sum over k of a[offsets[i] + k * a_step ..] * b[k * LANES ..]`.
+/// Places in two slices, of one term of a sum each.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    places: Vec<[usize; 2]>,
+    max: [usize; 2],
+}
+
+impl Terms {
+    pub(crate) fn new(places: Vec<[usize; 2]>) -> Self {
+        let max = [0, 1].map(|side| places.iter().map(|place| place[side]).max().unwrap_or(0));
+        Self { places, max }
+    }
+
+    pub(crate) fn as_slice(&self) -> &[[usize; 2]] {
+        &self.places
+    }
+}
+
+/// Adds the lane-wise products of `MR` rows of vectors, `row_stride` apart in `a`, with rows of `NV`
+/// vectors of `b`, at the places that `terms` tells:
+/// `acc[i][j] += sum over terms [p, q] of a[p + i * row_stride ..] * b[q + j * LANES ..]`.
 ///
 /// # Panics
 /// If a slice is too short.
 #[inline(always)]
-pub(crate) fn accumulate_lanes<S: Simd, const MR: usize>(
+pub(crate) fn accumulate_terms<S: Simd, const MR: usize, const NV: usize>(
     s: S,
-    acc: &mut [S::F32; MR],
+    acc: &mut Sums<S, MR, NV>,
+    a: &[f32],
+    row_stride: usize,
+    terms: &Terms,
+    b: &[f32],
+) {
+    let reach = (MR - 1)
+        .saturating_mul(row_stride)
+        .saturating_add(terms.max[0])
+        .saturating_add(S::LANES);
+    assert!(reach <= a.len(), "the rows of the tile are too short");
+    let reach = terms.max[1].saturating_add(NV * S::LANES);
+    assert!(reach <= b.len(), "the panel is too short");
+    let rows: [*const f32; MR] = std::array::from_fn(
+        #[inline(always)]
+        |i| a.as_ptr().wrapping_add(i * row_stride),
+    );
+    let mut sums = *acc;
+    for &[p, q] in &terms.places {
+        let here = rows.map(
+            #[inline(always)]
+            |row| row.wrapping_add(p),
+        );
+        // SAFETY: `a` holds a vector at every place of every row, and `b` a row at every place, as just
+        // checked.
+        unsafe { step_lanes(s, &mut sums, here, b.as_ptr().wrapping_add(q)) };
+    }
+    *acc = sums;
+}
+
+/// Adds the lane-wise products of `MR` rows of vectors, which start at `offsets` in `a` and advance by
+/// `a_step`, with rows of `NV` vectors, which advance by `b_step` in `b`:
+/// `acc[i][j] += sum over k of a[offsets[i] + k * a_step ..] * b[k * b_step + j * LANES ..]`.
+///
+/// # Panics
+/// If a slice is too short.
+#[inline(always)]
+pub(crate) fn accumulate_lanes<S: Simd, const MR: usize, const NV: usize>(
+    s: S,
+    acc: &mut Sums<S, MR, NV>,
     a: &[f32],
     offsets: [usize; MR],
-    a_step: usize,
+    [a_step, b_step]: [usize; 2],
     k_len: usize,
     b: &[f32],
 ) {
@@ -221,91 +278,27 @@ pub(crate) fn accumulate_lanes<S: Simd, const MR: usize>(
     for offset in offsets {
         assert!(offset <= a.len() - reach, "a row of the tile is too short");
     }
-    assert!(b.len() / S::LANES >= k_len, "the panel is too short");
+    let reach = (k_len - 1)
+        .saturating_mul(b_step)
+        .saturating_add(NV * S::LANES);
+    assert!(reach <= b.len(), "the panel is too short");
     let rows: [*const f32; MR] = offsets.map(
         #[inline(always)]
         |offset| a.as_ptr().wrapping_add(offset),
     );
+    let mut b = b.as_ptr();
     let mut sums = *acc;
     for k in 0..k_len {
-        // SAFETY: `b` has `k_len` vectors, as just checked.
-        let b = unsafe { s.load_ptr(b.as_ptr().wrapping_add(k * S::LANES)) };
-        for i in 0..MR {
-            // SAFETY: `a` reaches to the last vector of every row, as just checked.
-            let a = unsafe { s.load_ptr(rows[i].wrapping_add(k * a_step)) };
-            sums[i] = s.mul_add(a, b, sums[i]);
-        }
-    }
-    *acc = sums;
-}
-
-/// Adds the products of three neighbouring taps at `MR` pixels, `STEP` (1 or 2) input pixels apart,
-/// whose `k_len` vectors follow one another in `a`, with the taps' vectors in `b`:
-/// `acc[i] += sum over t, k of a[((i * STEP + t) * k_len + k) * LANES ..] * b[(t * k_len + k) * LANES ..]`.
-/// Each vector of `a` is loaded once for all taps.
-///
-/// # Panics
-/// If a slice is too short.
-#[inline(always)]
-pub(crate) fn accumulate_window<S: Simd, const MR: usize, const STEP: usize>(
-    s: S,
-    acc: &mut [S::F32; MR],
-    a: &[f32],
-    k_len: usize,
-    b: &[f32],
-) {
-    const {
-        assert!(
-            STEP == 1 || STEP == 2,
-            "the window moves by one or two pixels"
+        let here = rows.map(
+            #[inline(always)]
+            |row| row.wrapping_add(k * a_step),
         );
-    };
-    let pixel = k_len * S::LANES;
-    assert!(
-        a.len() >= ((MR - 1) * STEP + 3).saturating_mul(pixel),
-        "the pixels are too few"
-    );
-    assert!(
-        b.len() >= 3_usize.saturating_mul(pixel),
-        "the taps are too few"
-    );
-    let mut sums = *acc;
-    for k in 0..k_len {
-        let (a, b) = (a[k * S::LANES..].as_ptr(), b[k * S::LANES..].as_ptr());
-        // SAFETY: `a` and `b` have `k_len` vectors for three pixels and taps, as just checked.
-        let [b0, b1, b2] = unsafe { load_three(s, b, pixel) };
-        // SAFETY: as before.
-        let [mut a0, mut a1, _] = unsafe { load_three(s, a, pixel) };
-        let mut next = a.wrapping_add((3 - STEP) * pixel);
-        for sum in &mut sums {
-            if STEP == 2 {
-                // SAFETY: `a` has `(MR - 1) * 2 + 3` pixels, of which this is one.
-                a1 = unsafe { s.load_ptr(next) };
-                next = next.wrapping_add(pixel);
-            }
-            // SAFETY: `a` has `(MR - 1) * STEP + 3` pixels, of which this is one.
-            let a2 = unsafe { s.load_ptr(next) };
-            next = next.wrapping_add(pixel);
-            *sum = s.mul_add(a2, b2, s.mul_add(a1, b1, s.mul_add(a0, b0, *sum)));
-            (a0, a1) = if STEP == 2 { (a2, a2) } else { (a1, a2) };
-        }
+        // SAFETY: `a` reaches to the last vector of every row, and `b` to its last row, as just
+        // checked.
+        unsafe { step_lanes(s, &mut sums, here, b) };
+        b = b.wrapping_add(b_step);
     }
     *acc = sums;
-}
-
-/// The vectors at `p`, `p + step` and `p + 2 * step`.
-///
-/// # Safety
-/// - Each of the three is readable for `LANES` elements.
-#[inline(always)]
-unsafe fn load_three<S: Simd>(s: S, p: *const f32, step: usize) -> [S::F32; 3] {
-    [0, 1, 2].map(
-        #[inline(always)]
-        |i| {
-            // SAFETY: the caller grants all three.
-            unsafe { s.load_ptr(p.wrapping_add(i * step)) }
-        },
-    )
 }
 
 /// The loop itself: row `i` advances by `a_step`, `b` by `b_step` elements.
@@ -358,6 +351,34 @@ unsafe fn step<S: Simd, const MR: usize, const NV: usize>(
     for i in 0..MR {
         // SAFETY: the caller grants every element.
         let a = s.splat(unsafe { *a[i] });
+        for j in 0..NV {
+            sums[i][j] = s.mul_add(a, vectors[j], sums[i][j]);
+        }
+    }
+}
+
+/// One step: the lane-wise products of `MR` vectors and a row of `NV` vectors.
+///
+/// # Safety
+/// - Every pointer in `a` is readable for `LANES` elements.
+/// - `b` is readable for `NV * LANES` elements.
+#[inline(always)]
+unsafe fn step_lanes<S: Simd, const MR: usize, const NV: usize>(
+    s: S,
+    sums: &mut Sums<S, MR, NV>,
+    a: [*const f32; MR],
+    b: *const f32,
+) {
+    let vectors: [S::F32; NV] = std::array::from_fn(
+        #[inline(always)]
+        |j| {
+            // SAFETY: the caller grants NV vectors.
+            unsafe { s.load_ptr(b.wrapping_add(j * S::LANES)) }
+        },
+    );
+    for i in 0..MR {
+        // SAFETY: the caller grants every vector.
+        let a = unsafe { s.load_ptr(a[i]) };
         for j in 0..NV {
             sums[i][j] = s.mul_add(a, vectors[j], sums[i][j]);
         }
