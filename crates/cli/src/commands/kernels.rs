@@ -61,13 +61,19 @@ impl Kernels {
 
 /// Every op. The type before the name is what it computes with; `f64` always takes the reference.
 fn list(level: Level, out: &mut Output) -> Result<(), Failure> {
-    let families = conv2d::implementations().iter().map(|a| a.family());
-    let mut listed = vec![Listed {
-        op: "conv2d",
+    let listed = |op, families: Vec<&str>| Listed {
+        op,
         implementations: families
-            .map(|f| format!("f32-conv2d-{f}-*-{level}"))
+            .iter()
+            .map(|f| format!("f32-{op}-{f}-*-{level}"))
             .collect(),
-    }];
+    };
+    let families = conv2d::implementations().iter().map(|a| a.family());
+    let transposed = striate::kernels::conv_transpose2d::implementations().iter();
+    let mut listed = vec![
+        listed("conv2d", families.collect()),
+        listed("conv_transpose2d", transposed.map(|a| a.family()).collect()),
+    ];
     let others = [
         "matmul",
         "linear",

@@ -12,14 +12,16 @@
 //! sum is a convolution with stride 1 over some of the taps, whose outputs lie `stride` apart.
 //! Nothing is multiplied with inserted zeros, and nothing is scattered.
 
-use super::phase::Phase;
+use super::phase::{Phase, PhaseWeights};
 use super::taps::{Reduce, Tap, Taps};
 use super::winograd::Weights;
 use super::{Conv2dGeometry, direct};
 use crate::accuracy::Policy;
+use crate::disjoint::DisjointMut;
 use crate::dwconv;
 use crate::epilogue::Epilogue;
 use crate::error::KernelError;
+use crate::parallel::{self, Cut};
 use striate_simd::Level;
 
 pub(super) fn is_depthwise(g: &Conv2dGeometry) -> bool {
@@ -42,6 +44,11 @@ pub(crate) fn run(
         return Ok(());
     }
     let phases = phases(g);
+    if phases.iter().any(|taps| taps.pixels() > direct::FEW_PIXELS) {
+        let pack = |taps| Phase::choose(policy, taps, Weights::Fresh).pack(level, taps, weight);
+        let weights: Vec<_> = phases.iter().map(pack).collect::<Result<_, _>>()?;
+        return run_phases(level, g, &weights, dy, epilogue, dx);
+    }
     fill_unreached(level, g, &phases, epilogue, dx)?;
     for taps in phases.into_iter().filter(|taps| taps.pixels() > 0) {
         match Phase::choose(policy, &taps, Weights::Fresh) {
@@ -57,8 +64,64 @@ pub(crate) fn run(
     Ok(())
 }
 
+/// Tasks to have if the work is large enough: a remainder alone has too few pixels to be cut well.
+const TASKS: usize = 2;
+
+/// Multiply-adds that are worth a task.
+const TASK: f64 = 3e6;
+
+/// Computes `dx` from the weights of all [`phases`], a band of rows of one image at a time if there are
+/// several.
+pub(super) fn run_phases(
+    level: Level,
+    g: &Conv2dGeometry,
+    weights: &[PhaseWeights],
+    dy: &[f32],
+    epilogue: &Epilogue<'_>,
+    dx: &mut [f32],
+) -> Result<(), KernelError> {
+    let phases = phases(g);
+    fill_unreached(level, g, &phases, epilogue, dx)?;
+    let run = |taps: Taps,
+               weights: &PhaseWeights,
+               dy: &[f32],
+               epilogue: &Epilogue<'_>,
+               dx: &mut [f32]| {
+        if taps.pixels() == 0 {
+            return Ok(());
+        }
+        weights.run(level, taps, dy, epilogue, dx)
+    };
+    if phases.len() < 2 || g.multiply_adds() < TASKS as f64 * TASK {
+        return phases
+            .into_iter()
+            .zip(weights)
+            .try_for_each(|(taps, weights)| run(taps, weights, dy, epilogue, dx));
+    }
+    let ([height, width], step) = (g.in_size(), g.stride()[0]);
+    let steps = height.div_ceil(step);
+    let bands = Cut::every(height, steps.div_ceil(TASKS.div_ceil(g.batch())) * step);
+    let (line, image_len) = (width * g.in_channels(), dy.len() / g.batch());
+    let out = DisjointMut::new(dx);
+    parallel::try_for_each(g.batch() * bands.tasks(), |task| {
+        let (image, rows) = (task / bands.tasks(), bands.range(task % bands.tasks()));
+        let first = (image * height + rows.start) * line;
+        let range = first..first + rows.len() * line;
+        let epilogue = Epilogue {
+            residual: epilogue.residual.map(|residual| &residual[range.clone()]),
+            ..*epilogue
+        };
+        let mut out = out.range(range);
+        let dy = &dy[image * image_len..][..image_len];
+        phases
+            .iter()
+            .zip(weights)
+            .try_for_each(|(taps, weights)| run(taps.band(&rows), weights, dy, &epilogue, &mut out))
+    })
+}
+
 /// Stores what the epilogue makes of an empty sum, if some remainder is reached by no tap.
-pub(super) fn fill_unreached(
+fn fill_unreached(
     level: Level,
     g: &Conv2dGeometry,
     phases: &[Taps],

@@ -61,7 +61,7 @@ pub(super) fn run(
 }
 
 /// The most output pixels for which every panel of weights is arranged just before its only use.
-const FEW_PIXELS: usize = 400;
+pub(super) const FEW_PIXELS: usize = 400;
 
 /// Computes the output pixels of `taps` with dense weights that are used once.
 pub(super) fn run_once(

@@ -1,7 +1,7 @@
 //! Weights in the order that the gradient of the input reads them.
 
 use super::arrangement::Attributes;
-use super::backward_input::{fill_unreached, is_depthwise, phases};
+use super::backward_input::{is_depthwise, phases, run_phases};
 use super::phase::{Phase, PhaseWeights};
 use super::winograd::Weights;
 use super::{Conv2dGeometry, OP};
@@ -151,15 +151,7 @@ impl GradientWeights {
             Form::Depthwise(weights) => {
                 dwconv::backward_input(level, g, dy, weights, epilogue, dx);
             }
-            Form::Phases(weights) => {
-                let phases = phases(g);
-                fill_unreached(level, g, &phases, epilogue, dx)?;
-                for (taps, weights) in phases.into_iter().zip(weights) {
-                    if taps.pixels() > 0 {
-                        weights.run(level, taps, dy, epilogue, dx)?;
-                    }
-                }
-            }
+            Form::Phases(weights) => run_phases(level, g, weights, dy, epilogue, dx)?,
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use crate::disjoint::DisjointMut;
 use crate::error::KernelError;
 use crate::gemm::panels::{Panel, Panels};
 use crate::parallel;
+use std::ops::Range;
 use striate_simd::{Buffer, Level};
 
 /// Output pixels, each the sum of some input pixels at fixed distances, times a matrix per distance.
@@ -87,6 +88,27 @@ impl Taps {
                 (1, [1, pixels], [1, pixels], [1, pixels]);
         }
         self
+    }
+
+    /// The pixels of one image whose outputs lie in `rows`, counted from there, the first of which is a
+    /// multiple of the step.
+    pub(super) fn band(&self, rows: &Range<usize>) -> Self {
+        let step = self.out_step[0];
+        let first = rows.start / step * self.stride[0];
+        let tap = |tap: &Tap| Tap {
+            offset: [tap.offset[0] + first as isize, tap.offset[1]],
+            index: tap.index,
+        };
+        Self {
+            batch: 1,
+            grid: [
+                rows.len().saturating_sub(self.out_start[0]).div_ceil(step),
+                self.grid[1],
+            ],
+            taps: self.taps.iter().map(tap).collect(),
+            out_size: [rows.len(), self.out_size[1]],
+            ..*self
+        }
     }
 
     /// Input channels of a group.
