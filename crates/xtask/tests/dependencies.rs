@@ -45,7 +45,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("striate-cli", &["striate", "striate-testkit"]),
     ("striate-testkit", &[]),
-    ("striate-benches", &["striate-simd", "striate-kernels"]),
+    (
+        "striate-benches",
+        &["striate-simd", "striate-kernels", "striate-tensor"],
+    ),
     ("xtask", &[]),
 ];
 

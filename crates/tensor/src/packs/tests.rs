@@ -1,10 +1,14 @@
 use proptest::prelude::*;
+use striate_kernels::conv_transpose2d::ConvTranspose2dGeometry;
 use striate_kernels::conv2d::{Arrangement, Conv2dGeometry, PackedWeights};
 use striate_kernels::geometry::Layout as ImageLayout;
 use striate_kernels::{Accuracy, Policy};
 
 use super::*;
-use crate::{Conv2dOptions, Error, Philox, Tensor, current_level, no_grad, with_level};
+use crate::{
+    Conv2dOptions, ConvTranspose2dOptions, Error, Philox, Tensor, current_level, no_grad,
+    with_level,
+};
 
 const CHANNELS: usize = 12;
 
@@ -73,6 +77,30 @@ fn a_linear_map_is_packed_once() {
     let packed = kept(&w).unwrap();
     assert_eq!(values(&x.linear(&w, None).unwrap()), values(&first));
     assert!(Arc::ptr_eq(&packed, &kept(&w).unwrap()));
+}
+
+#[test]
+fn a_transposed_convolution_is_packed_once() {
+    let (x, mut w) = (image(9), weight(1));
+    let options = ConvTranspose2dOptions::default().stride(2);
+    let policy = Policy::from(current_level().unwrap());
+    let (shape, both) = ([9; 2], CHANNELS);
+    let g = ConvTranspose2dGeometry::new(
+        1, both, shape, both, [3; 2], [2; 2], [0; 4], [0; 2], [1; 2], 1,
+    );
+    let key = conv_transpose2d::arrangement(policy, &g.unwrap());
+    let kept = |w: &Tensor| {
+        let nothing = || Err(Error::msg("nothing is kept"));
+        w.packed::<conv_transpose2d::PackedWeights>(&key, nothing)
+    };
+    let first = x.conv_transpose2d(&w, None, options).unwrap();
+    let packed = kept(&w).unwrap();
+    let second = x.conv_transpose2d(&w, None, options).unwrap();
+    assert_eq!(values(&first), values(&second));
+    assert!(Arc::ptr_eq(&packed, &kept(&w).unwrap()));
+    w.update_slice(|w: &mut [f32]| w.fill(0.0)).unwrap();
+    let y = x.conv_transpose2d(&w, None, options).unwrap();
+    assert!(values(&y).iter().all(|&y| y == 0.0));
 }
 
 #[test]
