@@ -126,6 +126,11 @@ impl<T> TileMut<'_, T> {
         self.place.rows.len()
     }
 
+    /// The row and the column of the whole where the tile starts.
+    pub(crate) fn start(&self) -> [usize; 2] {
+        [self.place.rows.start, self.place.columns.start]
+    }
+
     /// The number of columns.
     pub fn row_len(&self) -> usize {
         self.place.columns.len()

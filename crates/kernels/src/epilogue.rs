@@ -1,8 +1,11 @@
 //! What happens to a result between the registers and memory.
 
+use crate::disjoint::TileMut;
 use crate::elementwise::Unary;
 use crate::error::{KernelError, check_len};
 use crate::geometry::GeometryError;
+use crate::moments::{Pixels, TileMoments};
+use striate_simd::Level;
 
 /// The last step of an [`Epilogue`]: the functions of the same names in [`Unary`].
 ///
@@ -49,10 +52,11 @@ impl Activation {
         }
     }
 
-    /// The function that is left to apply to results in memory.
-    pub(crate) fn late(self) -> Option<Unary> {
+    /// The function, if there is one.
+    pub fn function(self) -> Option<Unary> {
         Some(match self {
-            Self::None | Self::Relu => return None,
+            Self::None => return None,
+            Self::Relu => Unary::Relu,
             Self::Relu6 => Unary::Relu6,
             Self::LeakyRelu { slope } => Unary::LeakyRelu { slope },
             Self::Sigmoid => Unary::Sigmoid,
@@ -69,6 +73,11 @@ impl Activation {
             },
         })
     }
+
+    /// The function that is left to apply to results in memory.
+    pub(crate) fn late(self) -> Option<Unary> {
+        self.function().filter(|_| self != Self::Relu)
+    }
 }
 
 /// Steps applied while a result is stored, in this order:
@@ -83,6 +92,8 @@ pub struct Epilogue<'a> {
     pub(crate) bias: Option<&'a [f32]>,
     pub(crate) residual: Option<&'a [f32]>,
     pub(crate) activation: Activation,
+    /// Where tiles are handed over once they are stored.
+    pub(crate) moments: Option<&'a TileMoments>,
 }
 
 impl<'a> Epilogue<'a> {
@@ -92,6 +103,7 @@ impl<'a> Epilogue<'a> {
         bias: None,
         residual: None,
         activation: Activation::None,
+        moments: None,
     };
 
     /// Multiplies by a number per channel, if there is one.
@@ -116,6 +128,20 @@ impl<'a> Epilogue<'a> {
     pub fn activation(mut self, activation: Activation) -> Self {
         self.activation = activation;
         self
+    }
+
+    /// Hands over a tile whose rows are pixels and whose columns are channels, which has been stored.
+    pub(crate) fn observe(&self, level: Level, tile: &mut TileMut<'_, f32>) {
+        if let Some(moments) = self.moments {
+            let [at, first] = tile.start();
+            let pixels = Pixels {
+                at,
+                len: tile.row_len(),
+                first: 0,
+                channels: first..first + tile.row_len(),
+            };
+            moments.observe(level, tile, &pixels);
+        }
     }
 
     /// Checks the lengths for an output of `rows` rows of `channels` elements, `stride` apart.

@@ -40,6 +40,7 @@ pub mod gemm;
 pub mod geometry;
 mod lanes;
 mod layout;
+mod moments;
 pub mod nest;
 pub mod norm;
 pub mod optim;

@@ -128,6 +128,7 @@ fn run_panel(
     };
     let mut out = y.tile(out_rows, columns);
     block.run_on_tiles(level, panel.vectors, std::slice::from_ref(pixels), &mut out);
+    epilogue.observe(level, &mut out);
 }
 
 /// Computes the output pixels of `bands`.
@@ -172,6 +173,7 @@ fn run_bands(
                 };
                 let mut out = y.tile(out_rows.clone(), columns);
                 block.run_on_tiles(level, panel.vectors, &lines, &mut out);
+                epilogue.observe(level, &mut out);
             }
         }
         Ok(())

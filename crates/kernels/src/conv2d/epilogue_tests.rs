@@ -3,9 +3,10 @@
 use super::tests::{Problem, square};
 use super::*;
 use crate::epilogue::Activation;
-use crate::testing::{Random, to_f64, worst_error};
+use crate::testing::{Random, on_threads, to_f64, worst_error};
 use proptest::prelude::*;
 use proptest::sample::select;
+use striate_simd::test_each_level;
 
 /// Convolutions such that every algorithm accepts some, with tails in every direction.
 fn geometries() -> [Conv2dGeometry; 9] {
@@ -118,6 +119,74 @@ proptest! {
             }
         }
     }
+}
+
+/// The statistics of an output and those of its elements in double precision.
+fn check_statistics(packed: &PackedWeights, p: &Problem, epilogue: &Epilogue<'_>) {
+    let (g, channels) = (&p.g, p.g.out_channels());
+    let results = on_threads(|| {
+        let mut y = vec![f32::NAN; g.y_len()];
+        let statistics = packed
+            .forward_with_statistics(g, &p.x, epilogue, &mut y)
+            .unwrap();
+        (y, statistics)
+    });
+    let name = format!(
+        "{} on {}, {g:?}",
+        packed.algorithm().family(),
+        packed.level()
+    );
+    assert!(
+        results.iter().all(|r| r == &results[0]),
+        "{name}: threads change bits"
+    );
+    let (y, [mean, variance]) = &results[0];
+    let mut plain = vec![f32::NAN; g.y_len()];
+    packed.forward(g, &p.x, epilogue, &mut plain).unwrap();
+    assert_eq!(y, &plain, "{name}: what is observed is changed");
+    for c in 0..channels {
+        let values: Vec<f64> = y
+            .iter()
+            .skip(c)
+            .step_by(channels)
+            .map(|&y| f64::from(y))
+            .collect();
+        let count = values.len() as f64;
+        let exact_mean = values.iter().sum::<f64>() / count;
+        let exact = values.iter().map(|y| (y - exact_mean).powi(2)).sum::<f64>() / count;
+        let mean_error = (mean[c] - exact_mean).abs() / exact.sqrt();
+        let error = (variance[c] / exact - 1.0).abs();
+        assert!(
+            mean_error < 1e-6 && error < 2e-6,
+            "{name}: {mean_error:e}, {error:e}"
+        );
+    }
+}
+
+test_each_level! {
+    fn statistics_are_accurate_far_from_zero(level: Level) {
+        // A thousand deviations from zero; long enough for several tiles and strips.
+        let bias = vec![1e4; 70];
+        for g in geometries().into_iter().chain([square(2, 64, 30, 70, 1, 1, 1), square(1, 16, 40, 20, 3, 1, 1)]) {
+            let p = Problem::new(g, Random::normals);
+            for &algorithm in implementations().iter().filter(|a| a.accepts(&g, Layout::Nhwc, level)) {
+                let packed = PackedWeights::with_algorithm(level, &g, Layout::Nhwc, &p.weight, algorithm).unwrap();
+                check_statistics(&packed, &p, &Epilogue::NONE);
+                check_statistics(&packed, &p, &Epilogue::NONE.bias(Some(&bias[..g.out_channels()])));
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_has_no_statistics() {
+    let g = Conv2dGeometry::new(0, 5, [4; 2], 9, [1; 2], [1; 2], [0; 4], [1; 2], 1).unwrap();
+    let level = Level::selected().unwrap();
+    let packed = PackedWeights::new(level, &g, Layout::Nhwc, &[1.0; 45]).unwrap();
+    let [mean, variance] = packed
+        .forward_with_statistics(&g, &[], &Epilogue::NONE, &mut [])
+        .unwrap();
+    assert!(mean.len() == 9 && mean.iter().chain(&variance).all(|x| x.is_nan()));
 }
 
 #[test]

@@ -83,6 +83,7 @@ pub(super) fn forward(
                 };
                 let mut out = y.tile(pixels, panel.columns.clone());
                 lines.run_on_tiles(level, panel.vectors, &mut out);
+                epilogue.observe(level, &mut out);
             }
         }
         Ok(())

@@ -71,6 +71,7 @@ pub(super) fn forward(
                 };
                 run_tile(level, strip.height, plan.wheel, kernel);
             }
+            epilogue.observe(level, &mut out);
         }
         Ok(())
     })

@@ -13,6 +13,7 @@ use crate::error::{KernelError, check_len};
 use crate::gemm::Write;
 use crate::gemm::block::Product;
 use crate::geometry::{GeometryError, Layout};
+use crate::moments::TileMoments;
 use striate_simd::{Buffer, Level};
 
 /// The weights of a convolution, arranged once for a level and an input layout, used many times.
@@ -110,6 +111,26 @@ impl PackedWeights {
             (_, Layout::Nhwc) => self.forward_nhwc(g, x, epilogue, y),
             (_, Layout::Nchw) => self.forward_nhwc(g, &channels_last(g, x)?, epilogue, y),
         }
+    }
+
+    /// As [`forward`](Self::forward); also returns the mean and the biased variance of every channel of
+    /// `y`, taken while its tiles are in a near cache. NaN if there are no pixels.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub fn forward_with_statistics(
+        &self,
+        g: &Conv2dGeometry,
+        x: &[f32],
+        epilogue: &Epilogue<'_>,
+        y: &mut [f32],
+    ) -> Result<[Vec<f64>; 2], KernelError> {
+        let moments = TileMoments::default();
+        let mut epilogue = *epilogue;
+        epilogue.moments = Some(&moments);
+        self.forward(g, x, &epilogue, y)?;
+        moments.observe_rest(self.level, y, g.out_channels());
+        Ok(moments.statistics(g.out_channels()))
     }
 
     /// As [`forward`](Self::forward), of `x` times a number per image and channel, `gate` `[N, C]`:

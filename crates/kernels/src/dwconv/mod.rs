@@ -85,6 +85,9 @@ fn gather(
         };
         let first = task * cut.per_task();
         dispatch!(level, s => lines.run(s, first, out));
+        if let Some(moments) = epilogue.moments {
+            moments.observe_rows(level, out, channels, first * columns.out_len());
+        }
     });
 }
 

@@ -56,6 +56,7 @@ impl Product<'_> {
                 };
                 let out = &mut c.tile(rows.clone(), panel.columns.clone());
                 block.run_on_tiles(level, panel.vectors, out);
+                epilogue.observe(level, out);
             }
         });
     }

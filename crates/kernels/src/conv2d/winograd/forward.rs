@@ -158,7 +158,7 @@ impl Forward<'_> {
             points: &sums,
             row_len: count * width,
             width,
-            channels,
+            channels: channels.clone(),
             pixel: taps.out_channels,
             epilogue: self.epilogue,
         };
@@ -170,8 +170,21 @@ impl Forward<'_> {
                 .lines(tiles.start + part.start..tiles.start + part.end)
             {
                 let first = line.start - tiles.start;
+                let at = line.start;
                 let mut out = self.output(line.clone(), y);
                 scatter.run(self.level, line, first, &mut scratch, &mut out);
+                // The pixels of a sub-image lie between those of others.
+                if let Some(moments) = self.epilogue.moments
+                    && self.tiles.step == [1, 1]
+                {
+                    let pixels = crate::moments::Pixels {
+                        at,
+                        len: taps.out_channels,
+                        first: channels.start,
+                        channels: channels.clone(),
+                    };
+                    moments.observe(self.level, &mut out, &pixels);
+                }
             }
             Ok(())
         })
