@@ -65,7 +65,7 @@ pub use init::Init;
 pub use key_map::KeyMap;
 pub use mixed_attention::*;
 pub use module::{
-    Layer, Module, Visitor, evaluating, named_buffers, named_parameters, parameter_count,
+    Fusible, Layer, Module, Visitor, evaluating, named_buffers, named_parameters, parameter_count,
     set_trainable, set_training, to_dtype,
 };
 pub use nearest::nearest;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use striate_tensor::{DType, Result, Tensor};
 
-use crate::{Buffer, Mode, Parameter};
+use crate::{Activation, BatchNorm2d, Buffer, Conv2d, Mode, Parameter};
 
 /// Something with named parameters, buffers, modes and child layers.
 pub trait Layer: Send + Sync + Debug {
@@ -20,6 +20,24 @@ pub trait Module: Layer {
     /// # Errors
     /// The input does not fit; the text names the layer's path, the shapes and the rule.
     fn forward(&self, x: &Tensor) -> Result<Tensor>;
+
+    /// What it is to a [`Sequential`](crate::Sequential), which runs some neighbours in one pass.
+    fn fusible(&self) -> Fusible<'_> {
+        Fusible::No
+    }
+}
+
+/// A layer that may run in one pass with its neighbours: see [`conv_norm_act`](crate::conv_norm_act).
+#[derive(Clone, Copy, Debug)]
+pub enum Fusible<'a> {
+    /// A convolution.
+    Conv2d(&'a Conv2d),
+    /// The batch norm behind it.
+    BatchNorm2d(&'a BatchNorm2d),
+    /// The activation behind that.
+    Activation(Activation),
+    /// Anything else.
+    No,
 }
 
 /// Receives the parts of a [`Layer`].

@@ -1,7 +1,7 @@
 //! The plain layers: names, initial values, training and evaluation, errors.
 
 use striate_layers::*;
-use striate_tensor::{DType, Philox, Result, Tensor, manual_seed};
+use striate_tensor::{DType, Error, Philox, Result, Tensor, manual_seed, no_grad};
 
 fn randn(shape: &[usize]) -> Result<Tensor> {
     Tensor::randn(shape, &mut Philox::new(1))
@@ -75,10 +75,7 @@ fn batch_norm_trains_and_evaluates() -> Result<()> {
         assert!((y - e).abs() < 2e-6, "{y} is not {e}");
     }
     let dict = state_dict(&norm);
-    let buffer = |name: &str| {
-        dict.get(name)
-            .ok_or_else(|| striate_tensor::Error::msg(name))
-    };
+    let buffer = |name: &str| dict.get(name).ok_or_else(|| Error::msg(name));
     assert!((buffer("running_mean")?.to_vec::<f32>()?[0] - 0.233_333).abs() < 1e-6);
     assert!((buffer("running_var")?.to_vec::<f32>()?[0] - 1.133_333).abs() < 1e-6);
     assert_eq!(buffer("num_batches_tracked")?.item::<i64>()?, 1);
@@ -101,6 +98,46 @@ fn batch_norm_trains_and_evaluates() -> Result<()> {
             .and_then(|t| t.item::<i64>().ok()),
         Some(1)
     );
+    Ok(())
+}
+
+#[test]
+fn one_pass_equals_one_layer_after_the_other() -> Result<()> {
+    let vb = VarBuilder::seeded(0);
+    let x = randn(&[3, 9, 5, 6])?;
+    for act in [Activation::Identity, Activation::Relu, Activation::Silu] {
+        let build = || -> Result<_> {
+            let conv = Conv2dConfig::new(9, 12, 3).padding(1).build(&(&vb / 0))?;
+            Ok((conv, BatchNormConfig::new(12).build_2d(&(&vb / 1))?))
+        };
+        let (conv, norm) = build()?;
+        let (fused_conv, fused_norm) = build()?;
+        let fused = Sequential::new()
+            .push(fused_conv)
+            .push(fused_norm)
+            .push(act);
+        for training in [true, false] {
+            set_training(&norm, training);
+            set_training(&fused, training);
+            let apart = act.forward(&norm.forward(&conv.forward(&x)?)?)?;
+            let (values, apart) = (fused.forward(&x)?, apart.to_vec::<f32>()?);
+            let inference = no_grad(|| fused.forward(&x))?;
+            assert!(values.tracks_grad() && !inference.tracks_grad());
+            for y in [values, inference] {
+                for (y, apart) in y.to_vec::<f32>()?.iter().zip(&apart) {
+                    assert!((y - apart).abs() < 1e-5, "{act:?}: {y} is not {apart}");
+                }
+            }
+            // The second pass in training has moved the running statistics once more.
+            let (from, to) = (state_dict(&fused), &norm);
+            for (name, buffer) in named_buffers(to) {
+                let fused = from
+                    .get(&format!("1.{name}"))
+                    .ok_or_else(|| Error::msg(&name))?;
+                buffer.set(fused)?;
+            }
+        }
+    }
     Ok(())
 }
 
@@ -143,7 +180,7 @@ fn loading_is_all_or_nothing_when_strict() -> Result<()> {
         let vb = VarBuilder::seeded(seed);
         let fc = LinearConfig::new(6, 4).build(&(&vb / "fc"))?;
         let bn = BatchNormConfig::new(4).build_2d(&(&vb / "bn"))?;
-        Ok::<_, striate_tensor::Error>(Sequential::new().push_named("fc", fc).push_named("bn", bn))
+        Ok::<_, Error>(Sequential::new().push_named("fc", fc).push_named("bn", bn))
     };
     let (source, target) = (build(1)?, build(2)?);
     let values = |net: &Sequential| {

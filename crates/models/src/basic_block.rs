@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use striate_layers::{
-    BatchNorm2d, BatchNormConfig, Cbam, Conv2d, Conv2dConfig, Init, Layer, Module, SePosition,
-    Sequential, SkConv, SqueezeExcite, VarBuilder, Visitor,
+    Activation, BatchNorm2d, BatchNormConfig, Cbam, Conv2d, Conv2dConfig, Init, Layer, Module,
+    SePosition, Sequential, SkConv, SqueezeExcite, VarBuilder, Visitor, conv_norm_act,
 };
 use striate_tensor::autograd::scope;
 use striate_tensor::{Result, Tensor};
@@ -116,6 +116,13 @@ impl BasicBlock {
             _ => Ok(x),
         }
     }
+
+    fn attends_before_the_sum(&self) -> bool {
+        matches!(
+            self.attend,
+            Attend::Se(SePosition::Standard, _) | Attend::Cbam(_)
+        )
+    }
 }
 
 impl Layer for BasicBlock {
@@ -150,13 +157,18 @@ impl Module for BasicBlock {
             let shortcut = self.at(SePosition::Identity, shortcut)?;
             let y = self.at(SePosition::Pre, x.clone())?;
             let y = match &self.first {
-                First::Plain(conv, norm) => norm.forward(&conv.forward(&y)?)?.relu()?,
+                First::Plain(conv, norm) => conv_norm_act(conv, norm, Activation::Relu, &y, None)?,
                 First::Selective(conv) => conv.forward(&y)?,
             };
             let y = self.at(SePosition::Conv3x3, y)?;
-            let y = self.bn2.forward(&self.conv2.forward(&y)?)?;
-            let y = self.at(SePosition::Standard, y)?;
-            self.at(SePosition::Post, shortcut.add(&y)?.relu()?)
+            let last = |act, residual| conv_norm_act(&self.conv2, &self.bn2, act, &y, residual);
+            let y = if self.attends_before_the_sum() {
+                let y = self.at(SePosition::Standard, last(Activation::Identity, None)?)?;
+                shortcut.add(&y)?.relu()?
+            } else {
+                last(Activation::Relu, Some(&shortcut))?
+            };
+            self.at(SePosition::Post, y)
         })
     }
 }

@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use striate_layers::{
-    BatchNorm2d, BatchNormConfig, Conv2d, Layer, Linear, LinearConfig, Module, Sequential,
-    VarBuilder, Visitor, util,
+    Activation, BatchNorm2d, BatchNormConfig, Conv2d, Layer, Linear, LinearConfig, Module,
+    Sequential, VarBuilder, Visitor, conv_norm_act, util,
 };
 use striate_tensor::autograd::scope;
 use striate_tensor::{Result, Tensor};
@@ -149,7 +149,7 @@ impl Module for ResNetSmall {
     /// `[N, in, H, W] -> [N, classes]`
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         scope(&self.path, || {
-            let x = self.bn1.forward(&self.conv1.forward(x)?)?.relu()?;
+            let x = conv_norm_act(&self.conv1, &self.bn1, Activation::Relu, x, None)?;
             let x = self
                 .stages
                 .iter()

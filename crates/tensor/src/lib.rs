@@ -62,11 +62,13 @@ pub use dtype::{DType, Element};
 pub use error::{Error, Result};
 pub use level::{current_level, with_accuracy, with_level};
 pub use ops::{
-    BatchStats, Conv2dOptions, ConvTranspose2dOptions, PadMode, Padding, Pair, PoolOptions,
+    After, BatchStats, Conv2dEpilogue, Conv2dOptions, ConvTranspose2dOptions, PadMode, Padding,
+    Pair, PoolOptions,
 };
 pub use random::{Philox, manual_seed, rng_state, set_rng_state};
 pub use shape::Shape;
 pub use striate_kernels::Accuracy;
+pub use striate_kernels::epilogue::Activation;
 pub use striate_kernels::geometry::GeometryError;
 pub use striate_kernels::pool::Divisor;
 pub use striate_simd::{Buffer, Level, LevelError, memory};

@@ -129,7 +129,7 @@ impl PackedWeights {
         let mut epilogue = *epilogue;
         epilogue.moments = Some(&moments);
         self.forward(g, x, &epilogue, y)?;
-        moments.observe_rest(self.level, y, g.out_channels());
+        moments.observe_rest(self.level(), y, g.out_channels());
         Ok(moments.statistics(g.out_channels()))
     }
 

@@ -3,7 +3,7 @@
 use striate_tensor::{Result, Tensor};
 
 use crate::util::invalid;
-use crate::{Layer, Module, Visitor};
+use crate::{Fusible, Layer, Module, Visitor};
 
 /// An activation function, which is also a [`Module`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -72,11 +72,35 @@ impl Activation {
     }
 }
 
+/// The function of the kernels.
+impl From<Activation> for striate_tensor::Activation {
+    fn from(activation: Activation) -> Self {
+        match activation {
+            Activation::Identity => Self::None,
+            Activation::Relu => Self::Relu,
+            Activation::Relu6 => Self::Relu6,
+            Activation::LeakyRelu(slope) => Self::LeakyRelu { slope },
+            Activation::Silu => Self::Silu,
+            Activation::Gelu => Self::Gelu,
+            Activation::Mish => Self::Mish,
+            Activation::Hardswish => Self::HardSwish,
+            Activation::Hardsigmoid => Self::HardSigmoid,
+            Activation::Sigmoid => Self::Sigmoid,
+            Activation::Tanh => Self::Tanh,
+            Activation::Softplus => Self::Softplus,
+        }
+    }
+}
+
 impl Layer for Activation {
     fn visit(&self, _: &mut dyn Visitor) {}
 }
 
 impl Module for Activation {
+    fn fusible(&self) -> Fusible<'_> {
+        Fusible::Activation(*self)
+    }
+
     /// # Shapes
     /// Any; the output has the input's.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {

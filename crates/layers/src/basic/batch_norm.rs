@@ -9,11 +9,11 @@
 
 use std::sync::Arc;
 
-use striate_tensor::autograd::{is_recomputing, no_grad, scope};
-use striate_tensor::{BatchStats, Error, Result, Tensor};
+use striate_tensor::autograd::{is_grad_enabled, is_recomputing, no_grad, scope};
+use striate_tensor::{After, BatchStats, DType, Error, Result, Tensor};
 
 use crate::util::{at_least_one, invalid};
-use crate::{Buffer, Init, Layer, Mode, Module, Parameter, VarBuilder, Visitor};
+use crate::{Buffer, Fusible, Init, Layer, Mode, Module, Parameter, VarBuilder, Visitor};
 
 /// How to build a [`BatchNorm2d`] or a [`BatchNorm1d`]. The defaults are PyTorch's.
 #[derive(Clone, Debug)]
@@ -134,17 +134,42 @@ struct BatchNorm {
 
 impl BatchNorm {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (weight, bias) = (self.weight.tensor(), self.bias.tensor());
         if !self.mode.training() {
+            let (weight, bias) = (self.weight.tensor(), self.bias.tensor());
             let (mean, var) = (self.running_mean.tensor(), self.running_var.tensor());
             return x.batch_norm_eval(&mean, &var, Some(&weight), Some(&bias), self.eps);
         }
-        let (y, stats) = x.batch_norm_train(Some(&weight), Some(&bias), self.eps)?;
+        self.normalize(x, &x.batch_stats()?, After::default())
+    }
+
+    /// Training on `x`, whose statistics are `stats`, with what follows in the same pass.
+    fn normalize(&self, x: &Tensor, stats: &BatchStats, after: After<'_>) -> Result<Tensor> {
+        let (weight, bias) = (self.weight.tensor(), self.bias.tensor());
+        let y = x.batch_norm_with_stats(stats, Some(&weight), Some(&bias), self.eps, after)?;
         // A checkpoint's second run must not count the batch twice.
         if !is_recomputing() {
-            no_grad(|| self.track(&stats))?;
+            no_grad(|| self.track(stats))?;
         }
         Ok(y)
+    }
+
+    /// What evaluation does to `x + offset`, as `x * scale + shift`.
+    fn scale_and_shift(&self, offset: Option<&Tensor>) -> Result<[Tensor; 2]> {
+        let wide = |t: &Tensor| t.to_dtype(DType::F64)?.to_vec::<f64>();
+        let [mean, var] = [&self.running_mean, &self.running_var].map(Buffer::tensor);
+        let [weight, bias] = [&self.weight, &self.bias].map(Parameter::tensor);
+        let (mean, weight, mut shift) = (wide(&mean)?, wide(&weight)?, wide(&bias)?);
+        let mut scale = wide(&var)?;
+        let offset = offset.map(wide).transpose()?;
+        for (c, scale) in scale.iter_mut().enumerate() {
+            *scale = weight[c] / (*scale + self.eps).sqrt();
+            shift[c] += (offset.as_ref().map_or(0.0, |offset| offset[c]) - mean[c]) * *scale;
+        }
+        let narrow = |numbers: Vec<f64>| {
+            let channels = numbers.len();
+            Tensor::from_vec(numbers, channels)?.to_dtype(var.dtype())
+        };
+        Ok([narrow(scale)?, narrow(shift)?])
     }
 
     fn track(&self, stats: &BatchStats) -> Result<()> {
@@ -180,6 +205,30 @@ impl BatchNorm2d {
     pub fn weight(&self) -> &Parameter {
         &self.0.weight
     }
+
+    pub(super) fn training(&self) -> bool {
+        self.0.mode.training()
+    }
+
+    /// Training on `x`, whose statistics are `stats`, with what follows in the same pass.
+    pub(super) fn normalize(
+        &self,
+        x: &Tensor,
+        stats: &BatchStats,
+        after: After<'_>,
+    ) -> Result<Tensor> {
+        scope(&self.0.path, || self.0.normalize(x, stats, after))
+    }
+
+    /// What evaluation does to `x + offset`, as `x * scale + shift`, both `[C]`; nothing if gradients flow to
+    /// its parameters.
+    pub(super) fn scale_and_shift(&self, offset: Option<&Tensor>) -> Result<Option<[Tensor; 2]>> {
+        let parameters = [&self.0.weight, &self.0.bias];
+        if is_grad_enabled() && parameters.iter().any(|p| p.tensor().tracks_grad()) {
+            return Ok(None);
+        }
+        scope(&self.0.path, || self.0.scale_and_shift(offset)).map(Some)
+    }
 }
 
 impl Layer for BatchNorm2d {
@@ -189,6 +238,10 @@ impl Layer for BatchNorm2d {
 }
 
 impl Module for BatchNorm2d {
+    fn fusible(&self) -> Fusible<'_> {
+        Fusible::BatchNorm2d(self)
+    }
+
     /// # Shapes
     /// `[N, C, H, W] -> [N, C, H, W]`
     ///

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use striate_tensor::autograd::scope;
-use striate_tensor::{Conv2dOptions, Result, Tensor};
+use striate_tensor::{BatchStats, Conv2dEpilogue, Conv2dOptions, Result, Tensor};
 
 use crate::util::{at_least_one, invalid, pair_at_least_one};
-use crate::{Init, Layer, Module, Pair, Parameter, VarBuilder, Visitor};
+use crate::{Fusible, Init, Layer, Module, Pair, Parameter, VarBuilder, Visitor};
 
 /// How to build a [`Conv2d`]. The defaults are PyTorch's: stride 1, no padding, dilation 1, one
 /// group, a bias.
@@ -180,6 +180,25 @@ impl Conv2d {
     pub fn bias(&self) -> Option<&Parameter> {
         self.bias.as_ref()
     }
+
+    /// The value, and the statistics that a batch norm wants of it in training.
+    pub(super) fn forward_with_stats(&self, x: &Tensor) -> Result<(Tensor, BatchStats)> {
+        let bias = self.bias.as_ref().map(Parameter::tensor);
+        scope(&self.path, || {
+            x.conv2d_with_stats(&self.weight.tensor(), bias.as_ref(), self.options)
+        })
+    }
+
+    /// The value without the bias, and what follows it, for inference.
+    pub(super) fn forward_fused(
+        &self,
+        x: &Tensor,
+        epilogue: &Conv2dEpilogue<'_>,
+    ) -> Result<Tensor> {
+        scope(&self.path, || {
+            x.conv2d_fused(&self.weight.tensor(), self.options, epilogue)
+        })
+    }
 }
 
 impl Layer for Conv2d {
@@ -192,6 +211,10 @@ impl Layer for Conv2d {
 }
 
 impl Module for Conv2d {
+    fn fusible(&self) -> Fusible<'_> {
+        Fusible::Conv2d(self)
+    }
+
     /// # Shapes
     /// `[N, in, H, W] -> [N, out, H', W']` with `H' = (H + 2p - d(k-1) - 1) / s + 1`, rounded down.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {

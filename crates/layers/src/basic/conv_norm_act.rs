@@ -1,9 +1,10 @@
 //! Convolution, batch norm, activation: the brick of most networks.
 
-use striate_tensor::{Result, Tensor};
+use striate_tensor::autograd::is_grad_enabled;
+use striate_tensor::{After, Conv2dEpilogue, Result, Tensor};
 
 use crate::basic::{Activation, BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig};
-use crate::{Layer, Module, VarBuilder, Visitor};
+use crate::{Layer, Module, Parameter, VarBuilder, Visitor};
 
 /// How to build a [`ConvNormAct`].
 #[derive(Clone, Debug)]
@@ -81,6 +82,68 @@ impl Module for ConvNormAct {
     /// # Shapes
     /// Those of the convolution.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.act.forward(&self.bn.forward(&self.conv.forward(x)?)?)
+        conv_norm_act(&self.conv, &self.bn, self.act, x, None)
     }
+}
+
+impl ConvNormAct {
+    /// The end of a residual block: `act(bn(conv(x)) + residual)` with this `act` instead of its own.
+    ///
+    /// # Shapes
+    /// The residual has the shape of the output.
+    ///
+    /// # Errors
+    /// Those of the layers.
+    pub fn forward_onto(&self, residual: &Tensor, act: Activation, x: &Tensor) -> Result<Tensor> {
+        conv_norm_act(&self.conv, &self.bn, act, x, Some(residual))
+    }
+}
+
+/// `act(bn(conv(x)) + residual)` in as few passes over memory as there can be.
+///
+/// In training the convolution takes the statistics of its output while it is in a near cache, and one
+/// pass in each direction normalises, adds and clips. In evaluation without gradients everything
+/// happens while the convolution stores its output.
+///
+/// # Shapes
+/// The residual has the shape of the output.
+///
+/// # Errors
+/// Those of the layers.
+pub fn conv_norm_act(
+    conv: &Conv2d,
+    bn: &BatchNorm2d,
+    act: Activation,
+    x: &Tensor,
+    residual: Option<&Tensor>,
+) -> Result<Tensor> {
+    if bn.training() {
+        let (z, stats) = conv.forward_with_stats(x)?;
+        let relu = act == Activation::Relu;
+        let y = bn.normalize(&z, &stats, After { residual, relu })?;
+        return if relu { Ok(y) } else { act.forward(&y) };
+    }
+    let conv_bias = conv.bias().map(Parameter::tensor);
+    let operands = [
+        Some(x),
+        Some(&conv.weight().tensor()),
+        conv_bias.as_ref(),
+        residual,
+    ];
+    let recorded = is_grad_enabled() && operands.into_iter().flatten().any(Tensor::tracks_grad);
+    if !recorded && let Some([scale, bias]) = bn.scale_and_shift(conv_bias.as_ref())? {
+        let epilogue = Conv2dEpilogue {
+            scale: Some(&scale),
+            bias: Some(&bias),
+            residual,
+            activation: act.into(),
+            ..Conv2dEpilogue::default()
+        };
+        return conv.forward_fused(x, &epilogue);
+    }
+    let mut y = bn.forward(&conv.forward(x)?)?;
+    if let Some(residual) = residual {
+        y = residual.add(&y)?;
+    }
+    act.forward(&y)
 }

@@ -14,7 +14,7 @@ mod shape;
 
 pub use activation::Activation;
 pub use batch_norm::{BatchNorm1d, BatchNorm2d, BatchNormConfig};
-pub use conv_norm_act::{ConvNormAct, ConvNormActConfig};
+pub use conv_norm_act::{ConvNormAct, ConvNormActConfig, conv_norm_act};
 pub use conv_transpose2d::{ConvTranspose2d, ConvTranspose2dConfig};
 pub use conv2d::{Conv2d, Conv2dConfig};
 pub use dropout::{DropPath, Dropout};

@@ -2,9 +2,11 @@
 
 use striate_tensor::{Result, Tensor};
 
-use crate::{Layer, Module, Visitor};
+use crate::basic::{Activation, conv_norm_act};
+use crate::{Fusible, Layer, Module, Visitor};
 
-/// Applies its layers in order. Their names are `0`, `1`, ... or the given ones.
+/// Applies its layers in order, a convolution, its batch norm and its activation in one pass
+/// ([`conv_norm_act`]). Their names are `0`, `1`, ... or the given ones.
 #[derive(Debug, Default)]
 pub struct Sequential {
     layers: Vec<(String, Box<dyn Module>)>,
@@ -54,8 +56,29 @@ impl Layer for Sequential {
 
 impl Module for Sequential {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.layers
-            .iter()
-            .try_fold(x.clone(), |x, (_, layer)| layer.forward(&x))
+        let mut x = x.clone();
+        let mut rest = &self.layers[..];
+        while let [(_, layer), after @ ..] = rest {
+            rest = after;
+            let Fusible::Conv2d(conv) = layer.fusible() else {
+                x = layer.forward(&x)?;
+                continue;
+            };
+            let Some(Fusible::BatchNorm2d(bn)) = first(rest) else {
+                x = conv.forward(&x)?;
+                continue;
+            };
+            rest = &rest[1..];
+            let mut act = Activation::Identity;
+            if let Some(Fusible::Activation(next)) = first(rest) {
+                (act, rest) = (next, &rest[1..]);
+            }
+            x = conv_norm_act(conv, bn, act, &x, None)?;
+        }
+        Ok(x)
     }
+}
+
+fn first(layers: &[(String, Box<dyn Module>)]) -> Option<Fusible<'_>> {
+    layers.first().map(|(_, layer)| layer.fusible())
 }

@@ -8,8 +8,8 @@ use striate_tensor::autograd::scope;
 use striate_tensor::{Result, Tensor};
 
 use crate::{
-    BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, Layer, Module, Pair, Sequential,
-    SqueezeExcite, SqueezeExciteConfig, VarBuilder, Visitor,
+    Activation, BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, Layer, Module, Pair,
+    Sequential, SqueezeExcite, SqueezeExciteConfig, VarBuilder, Visitor, conv_norm_act,
 };
 
 /// Where squeeze-and-excitation stands in a residual block `y = relu(id + F(x))`.
@@ -195,12 +195,18 @@ impl Module for SeBottleneck {
             };
             let shortcut = self.attend(SePosition::Identity, shortcut)?;
             let y = self.attend(SePosition::Pre, x.clone())?;
-            let y = self.bn1.forward(&self.conv1.forward(&y)?)?.relu()?;
-            let y = self.bn2.forward(&self.conv2.forward(&y)?)?.relu()?;
+            let relu = Activation::Relu;
+            let y = conv_norm_act(&self.conv1, &self.bn1, relu, &y, None)?;
+            let y = conv_norm_act(&self.conv2, &self.bn2, relu, &y, None)?;
             let y = self.attend(SePosition::Conv3x3, y)?;
-            let y = self.bn3.forward(&self.conv3.forward(&y)?)?;
-            let y = self.attend(SePosition::Standard, y)?;
-            self.attend(SePosition::Post, shortcut.add(&y)?.relu()?)
+            let last = |act, residual| conv_norm_act(&self.conv3, &self.bn3, act, &y, residual);
+            let y = if self.position == SePosition::Standard {
+                let y = self.se.forward(&last(Activation::Identity, None)?)?;
+                shortcut.add(&y)?.relu()?
+            } else {
+                last(relu, Some(&shortcut))?
+            };
+            self.attend(SePosition::Post, y)
         })
     }
 }

@@ -22,7 +22,7 @@ use super::select::{fuse, select};
 use crate::util::{at_least_one, invalid};
 use crate::{
     Activation, BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvNormAct, ConvNormActConfig,
-    Layer, Module, Pair, VarBuilder, Visitor,
+    Layer, Module, Pair, VarBuilder, Visitor, conv_norm_act,
 };
 
 /// The kernels of the branches.
@@ -288,11 +288,11 @@ impl Layer for Attention {
 
 impl Module for Attention {
     fn forward(&self, s: &Tensor) -> Result<Tensor> {
-        let mut z = self.fc_reduce.forward(s)?;
-        if let Some(bn) = &self.bn {
-            z = bn.forward(&z)?;
-        }
-        self.fc_select.forward(&self.act.forward(&z)?)
+        let z = match &self.bn {
+            Some(bn) => conv_norm_act(&self.fc_reduce, bn, self.act, s, None)?,
+            None => self.act.forward(&self.fc_reduce.forward(s)?)?,
+        };
+        self.fc_select.forward(&z)
     }
 }
 

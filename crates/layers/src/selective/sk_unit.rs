@@ -127,10 +127,8 @@ impl Module for SkUnit {
                 Some(projection) => projection.forward(x)?,
                 None => x.clone(),
             };
-            let y = self
-                .conv3
-                .forward(&self.conv2.forward(&self.conv1.forward(x)?)?)?;
-            shortcut.add(&y)?.relu()
+            let y = self.conv2.forward(&self.conv1.forward(x)?)?;
+            self.conv3.forward_onto(&shortcut, Activation::Relu, &y)
         })
     }
 }

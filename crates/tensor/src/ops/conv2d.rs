@@ -1,9 +1,12 @@
 //! 2-D convolution.
 
+use std::sync::{Arc, OnceLock};
+
 use striate_kernels::conv2d::{self, Arrangement, Conv2dGeometry, PackedWeights, reference};
 use striate_kernels::epilogue::Epilogue;
 use striate_simd::Buffer;
 
+use super::batch_norm::BatchStats;
 use super::spatial::{
     Padding, Pair, filled_by, format_for, format_of, image, image_layout, in_format, view,
 };
@@ -88,6 +91,40 @@ impl Tensor {
         bias: Option<&Self>,
         options: Conv2dOptions,
     ) -> Result<Self> {
+        self.convolved(weight, bias, Conv2d::new(options))
+    }
+
+    /// [`conv2d`](Self::conv2d), and the mean and variance of each channel of the result, for a batch norm
+    /// that follows in training: they are taken while the result is in a near cache.
+    ///
+    /// The result tracks gradients, the statistics do not:
+    /// [`batch_norm_with_stats`](Self::batch_norm_with_stats) lets gradients through both.
+    ///
+    /// # Shapes
+    /// Those of [`conv2d`](Self::conv2d).
+    ///
+    /// # Errors
+    /// Those of [`conv2d`](Self::conv2d).
+    pub fn conv2d_with_stats(
+        &self,
+        weight: &Self,
+        bias: Option<&Self>,
+        options: Conv2dOptions,
+    ) -> Result<(Self, BatchStats)> {
+        let stats = Arc::new(OnceLock::new());
+        let function = Conv2d {
+            options,
+            stats: Some(Arc::clone(&stats)),
+        };
+        let y = self.convolved(weight, bias, function)?;
+        let stats = match stats.get() {
+            Some(stats) => stats.clone(),
+            None => y.batch_stats()?,
+        };
+        Ok((y, stats))
+    }
+
+    fn convolved(&self, weight: &Self, bias: Option<&Self>, function: Conv2d) -> Result<Self> {
         check_float(OP, self)?;
         let [_, _, _, _] = self.dims_array(OP)?;
         // Both directions read the image in this order.
@@ -96,24 +133,33 @@ impl Tensor {
             .into_iter()
             .flatten()
             .collect();
-        apply_variadic(Conv2d { options }, &inputs)
+        apply_variadic(function, &inputs)
     }
 }
 
 #[derive(Debug)]
-struct Conv2d {
+pub(super) struct Conv2d {
     options: Conv2dOptions,
+    /// Where the forward pass leaves the statistics of its result, if they are wanted.
+    stats: Option<Arc<OnceLock<BatchStats>>>,
 }
 
-struct Saved {
+pub(super) struct Saved {
     geometry: Conv2dGeometry,
     x: Tensor,
     weight: Tensor,
 }
 
 impl Conv2d {
+    pub(super) fn new(options: Conv2dOptions) -> Self {
+        Self {
+            options,
+            stats: None,
+        }
+    }
+
     /// Checks every shape.
-    fn geometry(
+    pub(super) fn geometry(
         &self,
         x: &Tensor,
         weight: &Tensor,
@@ -163,6 +209,20 @@ impl Conv2d {
     }
 }
 
+/// The weights as the algorithm of this convolution wants them, arranged once for each of their values.
+pub(super) fn packed(
+    x: &Tensor,
+    weight: &Tensor,
+    g: &Conv2dGeometry,
+) -> Result<Arc<PackedWeights>> {
+    let (policy, layout) = (current_policy()?, image_layout(format_of(x)));
+    let arrangement = Arrangement::choose(policy, g, layout);
+    weight.packed(&arrangement, || {
+        let weight = weight.contiguous()?;
+        Ok(PackedWeights::new(policy, g, layout, weight.memory()?)?)
+    })
+}
+
 impl VariadicFunction for Conv2d {
     type Saved = Saved;
 
@@ -183,14 +243,17 @@ impl VariadicFunction for Conv2d {
         let bias = bias.map(Tensor::contiguous).transpose()?;
         if x.dtype() == DType::F32 {
             let bias = bias.as_ref().map(Tensor::memory).transpose()?;
-            let (policy, layout) = (current_policy()?, image_layout(format_of(x)));
-            let arrangement = Arrangement::choose(policy, &g, layout);
-            let packed = weight.packed(&arrangement, || {
-                let weight = weight.contiguous()?;
-                Ok(PackedWeights::new(policy, &g, layout, weight.memory()?)?)
-            })?;
+            let packed = packed(x, weight, &g)?;
             let mut y = Buffer::recycled(g.y_len())?;
-            packed.forward(&g, x.memory()?, &Epilogue::NONE.bias(bias), &mut y)?;
+            let (x_memory, epilogue) = (x.memory()?, Epilogue::NONE.bias(bias));
+            if let Some(slot) = &self.stats {
+                let moments = packed.forward_with_statistics(&g, x_memory, &epilogue, &mut y)?;
+                let count = g.y_len() / g.out_channels();
+                // A function that runs again finds the same.
+                let _ = slot.set(BatchStats::single(moments, count)?);
+            } else {
+                packed.forward(&g, x_memory, &epilogue, &mut y)?;
+            }
             return Ok((
                 image(y, g.y_shape())?,
                 Saved {

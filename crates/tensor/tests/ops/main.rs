@@ -7,6 +7,7 @@ mod common;
 mod conv2d;
 mod conv_transpose2d;
 mod dropout;
+mod fused;
 mod gates;
 mod harness;
 mod normalisation;
