@@ -25,13 +25,14 @@ fn block(x: &[Tensor], relu: bool) -> Result<Tensor> {
 
 #[test]
 fn gradients_and_levels() -> Result<()> {
-    for (c, o) in [(3, 5), (9, 12)] {
+    // Few enough elements that the rounding of their sum is small beside the differences.
+    for (c, o) in [(3, 5), (9, 8)] {
         let all = [
-            randn(&[2, c, 5, 4], 1)?,
+            randn(&[2, c, 3, 2], 1)?,
             randn(&[o, c, 3, 3], 2)?,
             randn(&[o], 3)?,
             randn(&[o], 4)?,
-            randn(&[2, o, 5, 4], 5)?,
+            randn(&[2, o, 3, 2], 5)?,
         ];
         for relu in [false, true] {
             for inputs in [&all[..4], &all[..]] {
