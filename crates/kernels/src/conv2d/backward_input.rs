@@ -70,6 +70,9 @@ const TASKS: usize = 2;
 /// Multiply-adds that are worth a task.
 const TASK: f64 = 3e6;
 
+/// The fewest pixels of a remainder in a band: with fewer, reading the weights again costs more.
+const PIXELS: usize = 196;
+
 /// Computes `dx` from the weights of all [`phases`], a band of rows of one image at a time if there are
 /// several.
 pub(super) fn run_phases(
@@ -92,7 +95,9 @@ pub(super) fn run_phases(
         }
         weights.run(level, taps, dy, epilogue, dx)
     };
-    if phases.len() < 2 || g.multiply_adds() < TASKS as f64 * TASK {
+    let per_image = TASKS.div_ceil(g.batch().max(1));
+    let pixels = g.out_size()[0] * g.out_size()[1] / per_image;
+    if phases.len() < 2 || pixels < PIXELS || g.multiply_adds() < TASKS as f64 * TASK {
         return phases
             .into_iter()
             .zip(weights)
@@ -100,7 +105,7 @@ pub(super) fn run_phases(
     }
     let ([height, width], step) = (g.in_size(), g.stride()[0]);
     let steps = height.div_ceil(step);
-    let bands = Cut::every(height, steps.div_ceil(TASKS.div_ceil(g.batch())) * step);
+    let bands = Cut::every(height, steps.div_ceil(per_image) * step);
     let (line, image_len) = (width * g.in_channels(), dy.len() / g.batch());
     let out = DisjointMut::new(dx);
     parallel::try_for_each(g.batch() * bands.tasks(), |task| {
