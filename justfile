@@ -33,6 +33,10 @@ neon *ARGS:
 bench *NAME:
     cargo bench -p striate-benches {{ if NAME == "" { "" } else { "--bench " + NAME } }}
 
+# Writes which algorithm each convolution of well-known networks gets to benches/shapes/zoo.txt, for review.
+choices:
+    STRIATE_WRITE_CHOICES=1 cargo test --release -p striate-kernels --test choices
+
 # Fails if a hot loop of a release build calls, spills or uses the wrong registers.
 codegen:
     cargo run --release -p xtask -- codegen-check

@@ -59,11 +59,47 @@ fn kernels_tells_what_a_convolution_gets() {
         "{name}"
     );
     assert_eq!(chosen["output"], serde_json::json!([1, 32, 28, 28]));
+    let candidates = chosen["candidates"].as_array().unwrap();
+    let is_chosen = |c: &&serde_json::Value| c["chosen"] == true;
+    let [choice] = candidates.iter().filter(is_chosen).collect::<Vec<_>>()[..] else {
+        panic!("one is chosen of {candidates:?}");
+    };
+    assert_eq!(choice["implementation"], name);
+    assert!(choice["predicted_ms"].as_f64().unwrap() > 0.0);
     let ops = run(["kernels", "--json"]).objects();
     assert!(
         ops.iter()
             .any(|o| o["op"] == "conv2d" && o["implementations"][0].is_string())
     );
+}
+
+#[test]
+fn kernels_measures_what_the_accuracy_allows_at_a_level() {
+    let line = "kernels conv2d 1x32x12x12 --out 32 --kernel 3 --padding 1 --measure --level portable --json";
+    let families = |line: &str| -> Vec<String> {
+        let chosen = &run(line.split(' ')).objects()[0];
+        assert_eq!(chosen["level"], "portable");
+        let candidates = chosen["candidates"].as_array().unwrap().iter();
+        let family = |c: &serde_json::Value| {
+            assert!(c["measured_ms"].as_f64().unwrap() > 0.0, "{c}");
+            assert!(c["share_of_peak"].as_f64().unwrap() > 0.0, "{c}");
+            let name = c["implementation"].as_str().unwrap();
+            name.split('-').nth(2).unwrap().to_owned()
+        };
+        candidates.map(family).collect()
+    };
+    assert!(families(line).contains(&"winograd4x4".to_owned()));
+    assert_eq!(
+        families(&format!("{line} --accuracy strict"))
+            .last()
+            .unwrap(),
+        "direct"
+    );
+    assert!(!families(&format!("{line} --accuracy strict")).contains(&"winograd4x4".to_owned()));
+    run("kernels conv2d 1x3x9x9 --out 4 --kernel 3 --accuracy none".split(' '))
+        .fails(2, &["fast or strict"]);
+    run("kernels conv2d 1x3x9x9 --out 4 --kernel 3 --level avx9".split(' '))
+        .fails(2, &["avx9", "portable"]);
 }
 
 #[test]

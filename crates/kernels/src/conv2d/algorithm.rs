@@ -3,10 +3,12 @@
 use super::Conv2dGeometry;
 use super::band::Bands;
 use super::lanes::Lanes;
+use super::predict::{fastest, predictions};
 use super::taps::Taps;
 use super::winograd::{self, Weights};
-use crate::accuracy::Accuracy;
+use crate::accuracy::{Accuracy, Policy};
 use crate::geometry::Layout;
+use std::cell::RefCell;
 use striate_simd::Level;
 
 /// A way to compute a convolution.
@@ -30,7 +32,10 @@ pub enum Algorithm {
     Direct,
 }
 
-/// The implementations, best first: the first that accepts a convolution computes it.
+/// Channels that are no longer few.
+const FEW: usize = 33;
+
+/// The implementations, the most special first: of equally fast ones the first computes a convolution.
 const IMPLEMENTATIONS: [Algorithm; 7] = [
     Algorithm::Depthwise,
     Algorithm::Pointwise,
@@ -41,13 +46,14 @@ const IMPLEMENTATIONS: [Algorithm; 7] = [
     Algorithm::Direct,
 ];
 
-/// The implementations, best first.
+/// The implementations, the most special first.
 pub fn implementations() -> &'static [Algorithm] {
     &IMPLEMENTATIONS
 }
 
 /// The implementation that computes the forward pass of a convolution whose input has layout
-/// `input`, with weights that are packed once and used many times. A pure function of its arguments.
+/// `input`, with weights that are packed once and used many times: of those that accept it the one that is
+/// [predicted](super::candidates) to be the fastest. A pure function of its arguments.
 pub fn choose(g: &Conv2dGeometry, input: Layout, level: Level, accuracy: Accuracy) -> Algorithm {
     choose_for(g, input, level, accuracy, Weights::Kept)
 }
@@ -60,19 +66,64 @@ pub(super) fn choose_for(
     accuracy: Accuracy,
     weights: Weights,
 ) -> Algorithm {
-    let size = (accuracy == Accuracy::Fast)
-        .then(|| winograd::Problem::forward(g)?.choose(level, weights))
-        .flatten();
-    // The tiles are chosen by the time they are predicted to take.
-    let first = |algorithm: &&Algorithm| match algorithm.tile() {
-        Some(tile) => size == Some(tile),
-        None => algorithm.accepts(g, input, level),
+    let question = Question {
+        g: *g,
+        input,
+        policy: Policy { level, accuracy },
+        weights,
     };
-    IMPLEMENTATIONS
-        .iter()
-        .find(first)
-        .copied()
-        .unwrap_or(Algorithm::Direct)
+    RECENT.with_borrow_mut(|recent| recent.answer(question))
+}
+
+/// What a choice depends on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Question {
+    g: Conv2dGeometry,
+    input: Layout,
+    policy: Policy,
+    weights: Weights,
+}
+
+impl Question {
+    fn answer(&self) -> Algorithm {
+        let candidates = predictions(self.policy, &self.g, self.input, self.weights);
+        fastest(candidates).unwrap_or(Algorithm::Direct)
+    }
+}
+
+/// Questions that are remembered: those of a network, which asks them again and again, and whose smallest
+/// convolutions take no longer than their prediction.
+const REMEMBERED: usize = 64;
+
+/// The last answers.
+#[derive(Debug)]
+struct Recent {
+    answers: Vec<(Question, Algorithm)>,
+    /// The oldest one, once there are [`REMEMBERED`].
+    oldest: usize,
+}
+
+thread_local! {
+    static RECENT: RefCell<Recent> = const {
+        RefCell::new(Recent { answers: Vec::new(), oldest: 0 })
+    };
+}
+
+impl Recent {
+    fn answer(&mut self, question: Question) -> Algorithm {
+        let known = self.answers.iter().find(|(asked, _)| *asked == question);
+        if let Some((_, answer)) = known {
+            return *answer;
+        }
+        let answer = (question, question.answer());
+        if self.answers.len() < REMEMBERED {
+            self.answers.push(answer);
+        } else {
+            self.answers[self.oldest] = answer;
+            self.oldest = (self.oldest + 1) % REMEMBERED;
+        }
+        answer.1
+    }
 }
 
 impl Algorithm {
@@ -85,8 +136,7 @@ impl Algorithm {
                 trivial && g.groups() == 1 && input == Layout::Nhwc
             }
             Self::FewChannels => {
-                let few = if input == Layout::Nchw { 16 } else { 8 };
-                g.groups() == 1 && g.in_channels() < few && Bands::new(g, input).is_some()
+                g.groups() == 1 && g.in_channels() < FEW && Bands::new(g, input).is_some()
             }
             Self::Grouped => Lanes::new(level, &Taps::forward(g)).is_some(),
             Self::Direct => true,
@@ -127,5 +177,33 @@ impl Algorithm {
     /// `f32-conv2d-direct-3x3s1-avx512`.
     pub fn name(self, g: &Conv2dGeometry, level: Level) -> String {
         format!("f32-conv2d-{}-{}-{level}", self.family(), g.attributes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_remembered_is_what_was_predicted() {
+        let mut recent = Recent {
+            answers: Vec::new(),
+            oldest: 0,
+        };
+        // More questions than are remembered, twice.
+        for size in (3..3 + REMEMBERED + 9).chain(3..3 + REMEMBERED + 9) {
+            let (kernel, ones) = ([3; 2], [1; 2]);
+            let g = Conv2dGeometry::new(1, 64, [size; 2], 64, kernel, ones, [1; 4], ones, 1);
+            let question = Question {
+                g: g.unwrap(),
+                input: Layout::Nhwc,
+                policy: Level::detect().into(),
+                weights: Weights::Kept,
+            };
+            for _ in 0..2 {
+                assert_eq!(recent.answer(question), question.answer());
+            }
+        }
+        assert_eq!(recent.answers.len(), REMEMBERED);
     }
 }

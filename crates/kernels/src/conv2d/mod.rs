@@ -34,6 +34,7 @@ mod lanes;
 mod packed;
 mod padded;
 mod phase;
+mod predict;
 pub mod reference;
 mod ring;
 mod taps;
@@ -45,6 +46,7 @@ pub use arrangement::Arrangement;
 pub use geometry::Conv2dGeometry;
 pub(crate) use geometry::check_attributes;
 pub use packed::PackedWeights;
+pub use predict::{Candidate, candidates};
 
 use crate::accuracy::Policy;
 use crate::dwconv;
@@ -174,7 +176,7 @@ fn weight_gradient(
             &copy[..]
         }
     };
-    if choose(g, Layout::Nhwc, level, accuracy) == Algorithm::Depthwise {
+    if Algorithm::Depthwise.accepts(g, Layout::Nhwc, level) {
         return dwconv::backward_weight(level, g, x, dy, dweight);
     }
     let taps = Taps::forward(g);

@@ -1,7 +1,6 @@
-//! Against the reference convolution, through the functions that users call.
+//! Against the reference convolution, through functions that users call.
 
-use crate::accuracy::Accuracy;
-use crate::conv2d::{self, Algorithm, Conv2dGeometry, reference};
+use crate::conv2d::{self, Algorithm, Conv2dGeometry, PackedWeights, reference};
 use crate::epilogue::Epilogue;
 use crate::geometry::Layout;
 use crate::testing::{Random, assert_close, on_threads};
@@ -27,7 +26,9 @@ fn depthwise(
 fn passes(level: Level, g: &Conv2dGeometry, operands: &[Vec<f32>; 3]) -> [Vec<f32>; 3] {
     let [x, w, dy] = operands;
     let mut out = [g.y_len(), g.x_len(), g.weight_len()].map(|len| vec![f32::NAN; len]);
-    conv2d::forward(level, g, x, w, &Epilogue::NONE, &mut out[0]).expect("valid");
+    PackedWeights::with_algorithm(level, g, Layout::Nhwc, w, Algorithm::Depthwise)
+        .and_then(|packed| packed.forward(g, x, &Epilogue::NONE, &mut out[0]))
+        .expect("valid");
     conv2d::backward_input(level, g, dy, w, &mut out[1]).expect("valid");
     conv2d::backward_weight(level, g, x, dy, &mut out[2]).expect("valid");
     out
@@ -105,8 +106,6 @@ test_each_level! {
         for (c, size, k, s) in [(40, [13, 30], [3, 3], [1, 1]), (19, [15, 17], [5, 3], [2, 2]), (16, [9, 40], [7, 7], [1, 3])] {
             let pad = [k[0] / 2, k[0] / 2, k[1] / 2, k[1] / 2];
             let g = depthwise(2, c, size, k, s, pad, [1, 1]).expect("possible");
-            let choice = conv2d::choose(&g, Layout::Nhwc, level, Accuracy::Fast);
-            assert_eq!(choice, Algorithm::Depthwise, "{g:?}");
             let operands = operands(&g, Random::integers);
             let (got, exact) = (passes(level, &g, &operands), exact(&g, &operands, false));
             for pass in 0..3 {

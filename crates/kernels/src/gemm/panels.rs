@@ -81,6 +81,32 @@ impl Panels {
         }
     }
 
+    /// The widths of the panels in vectors, with the number of panels that have each.
+    fn widths(&self) -> [(usize, usize); 2] {
+        let total = self.padded_columns() / self.lanes;
+        let (width, wider) = (total / self.count, total % self.count);
+        [(width + 1, wider), (width, self.count - wider)]
+    }
+
+    /// Cycles in which `rows` rows of all panels are computed, per term of the reduction.
+    pub(crate) fn cycles(&self, level: Level, rows: usize) -> f64 {
+        let widths = self.widths().into_iter().filter(|&(_, count)| count > 0);
+        widths
+            .map(|(vectors, count)| count as f64 * best_height(level, rows, vectors).1)
+            .sum()
+    }
+
+    /// The tiles in which `rows` rows of all panels are computed.
+    pub(crate) fn tiles(&self, level: Level, rows: usize) -> usize {
+        let tiles = |vectors: usize| -> usize {
+            tile_runs(level, rows, vectors)
+                .map(|(height, run)| run.len() / height)
+                .sum()
+        };
+        let widths = self.widths().into_iter().filter(|&(_, count)| count > 0);
+        widths.map(|(vectors, count)| count * tiles(vectors)).sum()
+    }
+
     /// Where the rows of a panel lie in a packed operand of `k_len` rows: every panel is dense.
     pub(crate) fn packed_range(&self, panel: &Panel, k_len: usize) -> Range<usize> {
         let start = panel.first_vector * self.lanes * k_len;
@@ -161,7 +187,7 @@ pub(crate) struct Grid {
 const TASK: f64 = 3e6;
 
 /// Rows of a block are multiples of this, which 6, 7, 8 and 12 divide, so that blocks have no tails.
-const BLOCK_ROWS: usize = 168;
+pub(crate) const BLOCK_ROWS: usize = 168;
 
 /// Most elements of the left operand that a block reads: half of a second-level cache of 1 MB.
 const BLOCK_ELEMENTS: usize = 1 << 17;

@@ -1,37 +1,29 @@
 //! When fewer multiplications are less time.
 //!
-//! All costs are in units of one multiply-add of one lane, which is what a direct convolution is made
-//! of. The constants are those of a core with 1 MB of second-level cache; what they weigh against each
-//! other differs little between machines.
+//! All costs are in cycles, each of which is time for two multiply-adds of whole vectors; see
+//! [`predict`](crate::conv2d::predict).
 
 use super::Size;
 use super::forward::{SECOND_LEVEL, block_of};
 use super::tiles::tap_distance;
 use crate::conv2d::Conv2dGeometry;
+use crate::conv2d::predict::machine;
 use crate::conv2d::taps::Taps;
+use crate::gemm::panels::Panels;
 use striate_simd::Level;
 
 /// Products run at this part of the rate of a direct convolution, whose sums stay in registers longer.
-const RATE: f64 = 0.9;
+const RATE: f64 = 0.95;
 
-/// Cost of a point of a weight that comes from the third-level cache or from memory, on sixteen lanes.
-const FROM_CACHE: f64 = 10.0;
-const FROM_MEMORY: f64 = 20.0;
+/// Reading a point of a weight that the second-level cache does not hold: the first time, how much more
+/// for every million of them, and for every further block.
+const ARRIVAL: [f64; 3] = [0.3, 0.06, 0.15];
 
-/// Points that a third-level cache holds.
-const THIRD_LEVEL: f64 = 6e6;
+/// What a prediction must win by, being less accurate.
+pub(in crate::conv2d) const MARGIN: f64 = 1.08;
 
-/// Cost of arranging a weight.
-const PACK: f64 = 45.0;
-
-/// What a prediction must win by.
-const MARGIN: f64 = 1.15;
-
-/// The fewest channels for which the transforms are worth their loops.
+/// The fewest channels for which the transforms of gradients are worth their loops.
 const CHANNELS: usize = 24;
-
-/// Products of fewer rows take as long as those of this many.
-const ROWS: f64 = 12.0;
 
 /// Whether the transformed weights are there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,12 +82,12 @@ impl Problem {
         })
     }
 
-    /// The tile that is predicted to be faster than the direct way, if there is one.
+    /// The tile with which a gradient is predicted to be faster than the direct way, if there is one.
     pub(in crate::conv2d) fn choose(&self, level: Level, weights: Weights) -> Option<Size> {
         if self.inputs.min(self.outputs) < CHANNELS {
             return None;
         }
-        let cost = |size| self.tiled(level, size, weights);
+        let cost = |size| self.cycles(level, size, weights);
         let [large, small] = self.sizes();
         let size = if cost(large) <= cost(small) {
             large
@@ -122,52 +114,57 @@ impl Problem {
         (self.groups * self.inputs) as f64 * self.outputs as f64
     }
 
-    /// How many times the outputs' channels grow to fill whole vectors.
-    fn padded_outputs(&self, level: Level) -> f64 {
-        self.outputs.next_multiple_of(level.lanes()) as f64 / self.outputs as f64
-    }
-
+    /// The cycles of the direct way.
     fn direct(&self, level: Level, weights: Weights) -> f64 {
-        let pixels = self.batch as f64 * self.size[0] as f64 * self.size[1] as f64;
-        let pack = if weights == Weights::Fresh { PACK } else { 0.0 };
-        self.taps() * self.pairs() * (pixels * self.padded_outputs(level) + pack)
-    }
-
-    fn tiled(&self, level: Level, size: Size, weights: Weights) -> f64 {
-        let across = |axis: usize| {
-            let phase = self.size[axis].div_ceil(self.dilation[axis]);
-            phase.div_ceil(size.outputs()) as f64
-        };
-        let phases =
-            (self.dilation[0].min(self.size[0]) * self.dilation[1].min(self.size[1])) as f64;
-        let tiles = self.batch as f64 * across(0) * across(1);
-        let block = (block_of(size, self.inputs, self.outputs) as f64).min(tiles.max(1.0));
-        let points = size.points() as f64;
-
-        // Each block reads all weights.
-        let kept = points * self.pairs();
-        let lane = level.lanes() as f64 / 16.0;
-        let arrival = lane
-            * match kept {
-                k if k <= SECOND_LEVEL as f64 => 0.0,
-                k if k <= THIRD_LEVEL => FROM_CACHE,
-                _ => FROM_MEMORY,
-            };
-        let passes = tiles.max(ROWS) / RATE + (tiles / block).ceil() * arrival;
-        let product = passes * kept * self.padded_outputs(level);
-        // Each line of a transform is read and written, some ten cycles a vector.
-        let lines = match size {
-            Size::Two => 12.0,
-            Size::Three => 13.0,
-            Size::Four => 22.0,
-            Size::Five => 23.0,
-        };
-        let transform = tiles * lines * 10.0 * (self.groups * (self.inputs + self.outputs)) as f64;
+        let pixels = self.batch * self.size[0] * self.size[1];
+        let panels = Panels::choose(level, pixels, self.outputs);
+        let terms = self.taps() * (self.groups * self.inputs) as f64;
         let pack = match weights {
             Weights::Kept => 0.0,
-            Weights::Fresh => self.taps() * self.pairs() * PACK + kept * arrival,
+            Weights::Fresh => self.taps() * self.pairs() * machine::PACK,
         };
-        phases * (product + transform) + pack
+        machine::sums(level) * terms * panels.cycles(level, pixels) + pack
+    }
+
+    /// The cycles of tiles of `size`.
+    pub(in crate::conv2d) fn cycles(&self, level: Level, size: Size, weights: Weights) -> f64 {
+        let across = |axis: usize| {
+            let phase = self.size[axis].div_ceil(self.dilation[axis]);
+            phase.div_ceil(size.outputs())
+        };
+        let phases = self.dilation[0].min(self.size[0]) * self.dilation[1].min(self.size[1]);
+        let tiles = self.batch * across(0) * across(1);
+        let block = block_of(size, self.inputs, self.outputs).min(tiles.max(1));
+        let points = size.points() as f64;
+
+        let panels = Panels::choose(level, block, self.outputs);
+        let rows = |count: usize| {
+            self.inputs as f64 * panels.cycles(level, count) / RATE
+                + machine::TILE * panels.tiles(level, count) as f64
+        };
+        let products = (tiles / block) as f64 * rows(block) + rows(tiles % block);
+
+        let vectors = self.inputs.div_ceil(level.lanes()) + self.outputs.div_ceil(level.lanes());
+        // For a tile, and for each of its vectors.
+        let [fixed, vector] = match size {
+            Size::Two | Size::Three => [550.0, 80.0],
+            Size::Four | Size::Five => [1000.0, 250.0],
+        };
+        let transforms = tiles as f64 * (fixed + vector * vectors as f64);
+
+        let kept = points * self.pairs();
+        let first = kept * (ARRIVAL[0] + ARRIVAL[1] * kept / 1e6).min(1.0);
+        let arrival = if kept <= SECOND_LEVEL as f64 {
+            0.0
+        } else {
+            let again = (phases * tiles.div_ceil(block)).saturating_sub(1) as f64;
+            first + again * ARRIVAL[2] * kept
+        };
+        let pack = match weights {
+            Weights::Kept => 0.0,
+            Weights::Fresh => self.taps() * self.pairs() * machine::PACK + first,
+        };
+        (phases * self.groups) as f64 * (points * products + transforms) + arrival + pack
     }
 }
 
@@ -188,7 +185,6 @@ mod tests {
         for (batch, channels, size) in [
             (1, 64, 56),
             (1, 128, 28),
-            (1, 256, 14),
             (8, 64, 56),
             (8, 512, 7),
             (64, 32, 16),

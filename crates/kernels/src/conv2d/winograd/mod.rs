@@ -31,7 +31,7 @@ mod tiles;
 mod transform;
 
 pub(super) use backward_weight::backward_weight;
-pub(super) use cost::{Problem, Weights};
+pub(super) use cost::{MARGIN, Problem, Weights};
 pub(super) use forward::run;
 pub(super) use pack::{pack, panels};
 

@@ -1,0 +1,320 @@
+//! How long each algorithm is predicted to take: what the choice between them rests on.
+//!
+//! A cycle is the time in which a core does two multiply-adds of whole vectors, which is all that a
+//! convolution would take if nothing else had to be done. To it come the parts of tiles that are
+//! computed in vain, what a tile costs beside its sums, and the copies that some algorithms make.
+//! Predictions are pure functions of the geometry and the level, for one thread.
+
+use super::band;
+use super::lanes::Lanes;
+use super::padded;
+use super::taps::{Tap, Taps};
+use super::winograd::{self, Weights};
+use super::{Algorithm, Conv2dGeometry};
+use crate::accuracy::{Accuracy, Policy};
+use crate::gemm::panels::{BLOCK_ROWS, Panels};
+use crate::geometry::Layout;
+use striate_simd::Level;
+
+/// What a core needs, in cycles, for what is no multiply-add: measured on a core with two units of 512
+/// bits and a second-level cache of 2 MB. What the figures weigh against each other differs little
+/// between machines.
+pub(super) mod machine {
+    use striate_simd::Level;
+
+    /// What the sums of a tile take beyond their multiply-adds: tiles of fewer registers hide less.
+    pub(in crate::conv2d) fn sums(level: Level) -> f64 {
+        if level.lanes() < 16 { 1.09 } else { 1.03 }
+    }
+    /// A tile: finding its place and clearing its sums.
+    pub(in crate::conv2d) const TILE: f64 = 20.0;
+    /// Storing a row of a tile.
+    pub(super) const ROW: f64 = 6.0;
+    /// A run of neighbouring taps in a tile.
+    pub(super) const RUN: f64 = 6.0;
+    /// Entering a panel, and storing a row more: of a matrix product, and of a direct convolution.
+    pub(super) const PRODUCT: [f64; 2] = [390.0, 0.0];
+    pub(super) const DIRECT: [f64; 2] = [350.0, 2.5];
+    /// Preparing a direct convolution, and one of few channels.
+    pub(super) const PREPARE: [f64; 2] = [600.0, 2000.0];
+    /// A row of a tile at the edge of the image, for each tap.
+    pub(super) const EDGE_ROW: f64 = 4.0;
+    /// Copying a vector of a line, or the channels of a group of a pixel, or an element that lies alone.
+    pub(super) const COPY_VECTOR: f64 = 1.0;
+    pub(super) const COPY_GROUP: f64 = 22.0;
+    pub(super) const COPY_ELEMENT: f64 = 5.0;
+    /// Transposing an element of an image.
+    pub(super) const TRANSPOSE: f64 = 0.75;
+    /// Arranging a weight.
+    pub(in crate::conv2d) const PACK: f64 = 1.4;
+    /// A vector of channels of a depthwise convolution, and each of its taps.
+    pub(super) const DEPTHWISE: [f64; 2] = [8.0, 3.1];
+    /// A vector of lanes of a grouped convolution: a pixel that is spread over 16 lanes, each vector it is spread to,
+    /// each run of neighbouring taps of an output, and each term of its sum.
+    pub(super) const LANES: [f64; 4] = [16.0, 1.5, 2.0, 0.75];
+
+    /// Elements that the second-level cache holds beside others.
+    pub(in crate::conv2d) const SECOND_LEVEL: f64 = 350e3;
+    /// Reading a weight that it does not hold, for each block of pixels; and one of a panel that does not
+    /// fit, for each tile.
+    pub(super) const WEIGHT: f64 = 0.45;
+    pub(super) const WEIGHT_OF_TILE: f64 = 0.17;
+}
+
+/// A way to compute a convolution, and the cycles it is predicted to take on one thread.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Candidate {
+    /// The way.
+    pub algorithm: Algorithm,
+    /// See the [module](self).
+    pub cycles: f64,
+}
+
+/// All algorithms that accept a convolution whose input has layout `input` and that `policy` allows,
+/// with weights that are packed once and used many times; in the order of
+/// [`implementations`](super::implementations).
+pub fn candidates(policy: impl Into<Policy>, g: &Conv2dGeometry, input: Layout) -> Vec<Candidate> {
+    predictions(policy.into(), g, input, Weights::Kept).collect()
+}
+
+/// As [`candidates`], for weights that are kept or not.
+pub(super) fn predictions(
+    Policy { level, accuracy }: Policy,
+    g: &Conv2dGeometry,
+    input: Layout,
+    weights: Weights,
+) -> impl Iterator<Item = Candidate> {
+    let allowed =
+        move |algorithm: &Algorithm| accuracy == Accuracy::Fast || algorithm.tile().is_none();
+    super::implementations()
+        .iter()
+        .copied()
+        .filter(allowed)
+        .filter(move |algorithm| algorithm.accepts(g, input, level))
+        .map(move |algorithm| Candidate {
+            algorithm,
+            cycles: predict(algorithm, g, input, level, weights),
+        })
+}
+
+/// The fastest of the candidates. A gain of accuracy is worth a little time.
+pub(super) fn fastest(candidates: impl Iterator<Item = Candidate>) -> Option<Algorithm> {
+    let cost = |candidate: &Candidate| match candidate.algorithm.tile() {
+        Some(_) => winograd::MARGIN * candidate.cycles,
+        None => candidate.cycles,
+    };
+    candidates
+        .min_by(|a, b| cost(a).total_cmp(&cost(b)))
+        .map(|candidate| candidate.algorithm)
+}
+
+fn predict(
+    algorithm: Algorithm,
+    g: &Conv2dGeometry,
+    input: Layout,
+    level: Level,
+    weights: Weights,
+) -> f64 {
+    let pack = match weights {
+        Weights::Fresh => machine::PACK * g.weight_len() as f64,
+        Weights::Kept => 0.0,
+    };
+    // The others read channels-first images through a copy.
+    let copy = match (algorithm, input) {
+        (Algorithm::FewChannels, _) | (_, Layout::Nhwc) => 0.0,
+        (_, Layout::Nchw) => machine::TRANSPOSE * g.x_len() as f64,
+    };
+    let taps = Taps::forward(g);
+    let run = match algorithm {
+        Algorithm::Depthwise => depthwise(g, level),
+        Algorithm::FewChannels => few_channels(g, input, level),
+        Algorithm::Grouped => grouped(&taps, level),
+        Algorithm::Pointwise => product(&taps.flattened(), level, machine::PRODUCT),
+        Algorithm::Direct => direct(&taps.flattened(), level),
+        Algorithm::Winograd4x4 | Algorithm::Winograd2x2 => {
+            let problem = winograd::Problem::forward(g).zip(algorithm.tile());
+            let cycles = problem.map(|(problem, size)| problem.cycles(level, size, weights));
+            return copy + cycles.unwrap_or(f64::INFINITY);
+        }
+    };
+    pack + copy + run
+}
+
+fn depthwise(g: &Conv2dGeometry, level: Level) -> f64 {
+    let vectors = g.out_channels().div_ceil(level.lanes());
+    let pixels = g.y_len() / g.out_channels();
+    let [vector, tap] = machine::DEPTHWISE;
+    (pixels * vectors) as f64 * (vector + tap * g.taps() as f64)
+}
+
+fn few_channels(g: &Conv2dGeometry, input: Layout, level: Level) -> f64 {
+    let Some(bands) = band::Bands::new(g, input) else {
+        return f64::INFINITY;
+    };
+    let [lines, columns] = [g.batch() * g.out_size()[0], g.out_size()[1]];
+    let panels = Panels::choose(level, columns, g.out_channels());
+    let terms = (g.in_channels() * g.taps()) as f64;
+    let line = tiles(&panels, level, columns, terms, 0.0);
+    let element = match input {
+        Layout::Nhwc => machine::COPY_ELEMENT,
+        Layout::Nchw => machine::COPY_VECTOR / level.lanes() as f64,
+    };
+    let copied = (bands.count() * bands.copy_len()) as f64;
+    let entries = machine::DIRECT[0] * (bands.count() * panels.count()) as f64;
+    machine::PREPARE[1] + lines as f64 * line + copied * element + entries
+}
+
+fn grouped(taps: &Taps, level: Level) -> f64 {
+    let Some(lanes) = Lanes::new(level, taps) else {
+        return f64::INFINITY;
+    };
+    let [pixel, vector, run, term] = machine::LANES;
+    let (outputs, k_len) = (taps.pixels() as f64, taps.k_len() as f64);
+    let inputs = (taps.batch * taps.in_size[0] * taps.in_size[1]) as f64;
+    // Narrow vectors are permuted in halves.
+    let pixel = pixel * (16.0 / level.lanes() as f64).max(1.0);
+    let neighbours = |pair: &&[Tap]| {
+        pair[0].offset[0] == pair[1].offset[0] && pair[0].offset[1] + 1 == pair[1].offset[1]
+    };
+    let count = taps.taps.len();
+    let runs = count - taps.taps.windows(2).filter(neighbours).count();
+    let output = run * runs as f64 + term * count as f64 * k_len;
+    lanes.blocks() as f64 * (outputs * output + inputs * (pixel + k_len * vector))
+}
+
+/// A direct convolution, through copies of bands where it makes them.
+fn direct(taps: &Taps, level: Level) -> f64 {
+    let (k_len, columns) = (taps.k_len() as f64, taps.columns());
+    if padded::Bands::new(taps, columns).is_none() {
+        return machine::PREPARE[0] + product(taps, level, machine::DIRECT);
+    }
+    let [lines, pixels] = [taps.batch * taps.grid[0], taps.grid[1]];
+    let panels = Panels::choose(level, pixels, columns);
+    let count = taps.taps.len() as f64;
+    let line = tiles(&panels, level, pixels, count * k_len, count);
+    let pixel = match taps.groups {
+        1 => machine::COPY_VECTOR * k_len / level.lanes() as f64,
+        _ => machine::COPY_GROUP,
+    };
+    let copied = (taps.batch * taps.in_size[0] * taps.in_size[1]) as f64 * pixel;
+    machine::PREPARE[0] + taps.groups as f64 * (lines as f64 * line + copied)
+}
+
+/// Tiles of pixels in their order, whatever lines they are of.
+fn product(taps: &Taps, level: Level, [panel, row]: [f64; 2]) -> f64 {
+    let (pixels, columns) = (taps.pixels(), taps.columns());
+    let panels = Panels::choose(level, pixels, columns);
+    let (count, inside) = (taps.taps.len() as f64, inside(taps));
+    let rows = count * taps.k_len() as f64;
+    let sums = tiles(&panels, level, pixels, rows * inside, count);
+    let passes = (pixels * panels.count()) as f64;
+    let edges = machine::EDGE_ROW * count * passes * (1.0 - inside);
+
+    let width = columns as f64 / panels.count() as f64;
+    let weights = taps.groups as f64 * rows * columns as f64;
+    let blocks = pixels.div_ceil(BLOCK_ROWS) as f64;
+    let mut arrival = 0.0;
+    if weights > machine::SECOND_LEVEL {
+        arrival += machine::WEIGHT * rows * columns as f64 * blocks;
+    }
+    if rows * (width + 6.0) > machine::SECOND_LEVEL {
+        let tiles = panels.tiles(level, pixels) as f64;
+        arrival += machine::WEIGHT_OF_TILE * inside * rows * width * tiles;
+    }
+    let entries = blocks * panels.count() as f64 * panel + row * passes;
+    taps.groups as f64 * (sums + edges + arrival + entries)
+}
+
+/// The tiles of `rows` rows, with so many terms in a sum, of so many runs of taps.
+fn tiles(panels: &Panels, level: Level, rows: usize, terms: f64, runs: f64) -> f64 {
+    let tile = machine::TILE + machine::RUN * runs;
+    machine::sums(level) * terms * panels.cycles(level, rows)
+        + tile * panels.tiles(level, rows) as f64
+        + machine::ROW * (rows * panels.count()) as f64
+}
+
+/// The part of the taps of all pixels that read the image and not its padding.
+fn inside(taps: &Taps) -> f64 {
+    let along = |axis: usize, offset: isize| {
+        let (stride, grid) = (taps.stride[axis], taps.grid[axis]);
+        let first = offset.min(0).unsigned_abs().div_ceil(stride);
+        let pixels = taps.in_size[axis] as isize - offset;
+        let end = pixels.max(0).unsigned_abs().div_ceil(stride).min(grid);
+        end.saturating_sub(first) as f64 / grid.max(1) as f64
+    };
+    let of_tap = |offset: [isize; 2]| along(0, offset[0]) * along(1, offset[1]);
+    let sum: f64 = taps.taps.iter().map(|tap| of_tap(tap.offset)).sum();
+    sum / taps.taps.len().max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn square(n: usize, c: usize, size: usize, out: usize, kernel: usize) -> Conv2dGeometry {
+        let pad = [kernel / 2; 4];
+        let (size, kernel) = ([size; 2], [kernel; 2]);
+        Conv2dGeometry::new(n, c, size, out, kernel, [1; 2], pad, [1; 2], 1).unwrap()
+    }
+
+    #[test]
+    fn the_taps_in_the_padding_are_not_counted() {
+        // 3 of 3 taps in a row, but 2 at either end of five.
+        let share = 13.0_f64 / 15.0;
+        let g = square(1, 64, 5, 64, 3);
+        assert!((inside(&Taps::forward(&g)) - share * share).abs() < 1e-12);
+        let far = Conv2dGeometry::new(1, 8, [5; 2], 8, [3; 2], [1; 2], [9; 4], [9; 2], 1).unwrap();
+        assert!((inside(&Taps::forward(&far)) - 1.0 / 9.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn every_algorithm_that_accepts_has_a_prediction() {
+        for level in Level::available() {
+            for g in [
+                square(1, 3, 40, 64, 7),
+                square(0, 64, 20, 80, 3),
+                square(2, 9, 1, 1, 1),
+            ] {
+                for input in [Layout::Nhwc, Layout::Nchw] {
+                    let accepting = super::super::implementations()
+                        .iter()
+                        .filter(|a| a.accepts(&g, input, level));
+                    let candidates = candidates(level, &g, input);
+                    assert!(candidates.iter().map(|c| &c.algorithm).eq(accepting));
+                    assert!(
+                        candidates
+                            .iter()
+                            .all(|c| c.cycles.is_finite() && c.cycles >= 0.0)
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_prediction_is_below_the_multiplications() {
+        for level in Level::available() {
+            let g = square(1, 64, 56, 64, 3);
+            let peak = g.multiply_adds() / (2 * level.lanes()) as f64;
+            for candidate in candidates(level, &g, Layout::Nhwc) {
+                let saved = match candidate.algorithm {
+                    Algorithm::Winograd4x4 => 4.0,
+                    Algorithm::Winograd2x2 => 2.25,
+                    _ => 1.1,
+                };
+                assert!(candidate.cycles * saved > peak, "{candidate:?} of {peak}");
+            }
+        }
+    }
+
+    #[test]
+    fn tiles_are_left_out_where_strictness_is_asked_for() {
+        let g = square(1, 64, 56, 64, 3);
+        let policy = Policy {
+            level: Level::detect(),
+            accuracy: Accuracy::Strict,
+        };
+        let strict = candidates(policy, &g, Layout::Nhwc);
+        assert!(strict.iter().all(|c| c.algorithm.tile().is_none()));
+    }
+}
