@@ -18,6 +18,18 @@ fn first_lanes(len: usize) -> __m256i {
     unsafe { _mm256_loadu_si256(lanes.as_ptr().cast()) }
 }
 
+/// Brings the line of memory that holds `data[at]` to the second-level cache.
+#[inline(always)]
+#[allow(
+    unused_unsafe,
+    reason = "the instruction is safe in later versions of Rust"
+)]
+pub(crate) fn fetch(data: &[f32], at: usize) {
+    let place = data.as_ptr().wrapping_add(at);
+    // SAFETY: a prefetch reads nothing that the program sees, and never faults.
+    unsafe { _mm_prefetch::<_MM_HINT_T1>(place.cast()) }
+}
+
 kernel_fn! {
     /// Proof that this CPU has AVX2 and FMA.
     Avx2 = "avx2", std::is_x86_feature_detected, ["avx2", "fma"];
@@ -29,6 +41,7 @@ kernel_fn! {
             // SAFETY: `src` has 8 floats.
             unsafe { _mm256_loadu_ps(src.as_ptr()) }
         }
+        fn prefetch(data: &[f32], at: usize) -> () { fetch(data, at) }
         fn load_partial(src: &[f32]) -> __m256 {
             let mask = first_lanes(src.len());
             // SAFETY: only lanes within `src` are read.

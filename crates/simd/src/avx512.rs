@@ -1,6 +1,7 @@
 //! The AVX-512 level (F, VL, BW, DQ): sixteen lanes and true masks, Skylake-X and Zen 4 onward.
 #![expect(unsafe_code, reason = "vector instructions behind a token")]
 
+use crate::avx2::fetch;
 use crate::fold::{fold_add, fold_max, fold_min};
 use crate::kernel_fn::kernel_fn;
 use bytemuck::pod_read_unaligned;
@@ -24,6 +25,7 @@ kernel_fn! {
             // SAFETY: `src` has 16 floats.
             unsafe { _mm512_loadu_ps(src.as_ptr()) }
         }
+        fn prefetch(data: &[f32], at: usize) -> () { fetch(data, at) }
         fn load_partial(src: &[f32]) -> __m512 {
             let mask = first_lanes(src.len());
             // SAFETY: only lanes within `src` are read.

@@ -73,6 +73,13 @@ pub trait Simd: Copy + Send + Sync + Debug + 'static + sealed::Sealed {
     /// `dst` is valid for writing `LANES` floats. It need only be aligned as an `f32`.
     unsafe fn store_ptr(self, v: Self::F32, dst: *mut f32);
 
+    /// Asks for the line of memory that holds `data[at]` to be brought to the second-level cache. A
+    /// hint: it does nothing where there is no such instruction, and `at` may lie beyond the end.
+    #[inline(always)]
+    fn prefetch(self, data: &[f32], at: usize) {
+        let _ = (data, at);
+    }
+
     /// `0.0, 1.0, 2.0, ...`
     fn iota(self) -> Self::F32;
 

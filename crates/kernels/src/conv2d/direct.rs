@@ -1,30 +1,48 @@
 //! Convolution without rearranging the input, on channels-last data.
 //!
-//! A tile of output pixels, consecutive in the order (image, row, column), times a panel of output
-//! channels stays in registers through all taps and all input channels. Its rows are read in place:
+//! A tile of output pixels times a panel of output channels stays in registers through all taps and
+//! all input channels, and reads its rows in place:
 //!
-//! - where every tap of every pixel lies inside the image, they are a constant distance apart, and
-//!   taps that are neighbours in memory are read as one;
-//! - elsewhere each row has a pointer of its own per tap, to a row of zeros outside the image, and
-//!   taps outside for the whole tile are skipped.
+//! - The pixels of a block are cut into areas at which the same taps lie inside the image, so that what
+//!   lies in the padding costs nothing, and taps that are neighbours in memory are read as one.
+//! - Panels that the second-level cache does not hold are used piece by piece, by all pixels of a block;
+//!   the sums of a piece are added to those before it. Meanwhile the next piece is fetched.
 //!
 //! Where that is cheap beside the sums, bands of rows are first copied with their padding, so that all
-//! pixels are of the first kind and tiles end where rows do.
+//! pixels have all taps.
 //!
-//! Sums are taken in the order (tap, channel), whatever the tile.
+//! The order of a sum depends on the shape alone.
 
+use super::areas::{Area, Cut as Areas, Run};
 use super::padded::Bands;
 use super::taps::{Reduce, TapWeights, Taps, pack_panel};
 use crate::disjoint::{DisjointMut, TileMut};
 use crate::epilogue::Epilogue;
 use crate::error::KernelError;
-use crate::gemm::microkernel::{Sums, accumulate_rows, accumulate_strided, zero};
-use crate::gemm::panels::{Grid, Panel, Panels, tile_runs};
+use crate::gemm::microkernel::{Ahead, accumulate_rows, accumulate_strided, zero};
+use crate::gemm::panels::{Panel, Panels, tile_runs};
 use crate::gemm::store::Store;
 use crate::gemm::tile::{TileKernel, run_tile};
-use crate::parallel;
+use crate::parallel::{self, Cut};
 use std::ops::Range;
 use striate_simd::{Buffer, Level, Simd};
+
+/// Multiply-adds that are worth a task.
+const TASK: usize = 3_000_000;
+
+/// The fewest pixels of a block, so that the panels are reused often enough; most heights of tiles
+/// divide it.
+const PIXELS: usize = 336;
+
+/// Most elements of the input that a block reads if its tasks need not be larger: half of a
+/// second-level cache of 1 MB.
+const ELEMENTS: usize = 1 << 17;
+
+/// Elements of a piece of a panel, of which the second-level cache holds two.
+const PIECE: usize = 3 << 15;
+
+/// The most output pixels for which every panel of weights is arranged just before its only use.
+pub(super) const FEW_PIXELS: usize = 400;
 
 /// Computes the output pixels of `taps`.
 pub(super) fn run(
@@ -38,30 +56,29 @@ pub(super) fn run(
     if taps.pixels() == 0 {
         return Ok(());
     }
-    if let Some(bands) = Bands::new(taps, weights.panels.padded_columns()) {
+    let panels = &weights.panels;
+    if let Some(bands) = Bands::new(taps, panels.padded_columns()) {
         return run_bands(level, &bands, weights, x, epilogue, y);
     }
     let zeros = Buffer::zeroed(taps.k_len())?;
-    let plan = Plan::new(taps, x, &zeros);
-    let panels = &weights.panels;
+    let (plan, panel_cut) = Plan::new(level, taps, panels, x, &zeros);
     let rows = taps.taps.len() * taps.k_len();
-    let row_elements = taps.in_channels * taps.stride[0] * taps.stride[1];
-    let grid = Grid::new(taps.pixels(), panels, rows, row_elements);
     let group_len = panels.padded_columns() * rows;
+    let (blocks, runs) = (plan.blocks(), panel_cut.tasks());
     let y = DisjointMut::rows(y, taps.out_channels);
-    parallel::for_each(taps.groups * grid.tasks(), |task| {
-        let group = task / grid.tasks();
-        let (pixels, panel_range) = grid.task(task % grid.tasks());
-        for panel in panel_range.map(|index| panels.panel(index)) {
-            let packed = &weights.data[group * group_len..][panels.packed_range(&panel, rows)];
-            run_panel(level, &plan, (group, &panel), packed, &pixels, epilogue, &y);
+    parallel::for_each(taps.groups * blocks * runs, |task| {
+        let (group, block) = (task / runs / blocks, task / runs % blocks);
+        let block = Block::new(&plan, group, plan.block(block));
+        for panel in panel_cut
+            .range(task % runs)
+            .map(|index| panels.panel(index))
+        {
+            let start = group * group_len + panels.packed_range(&panel, rows).start;
+            block.run(level, &panel, &weights.data[start..], epilogue, &y);
         }
     });
     Ok(())
 }
-
-/// The most output pixels for which every panel of weights is arranged just before its only use.
-pub(super) const FEW_PIXELS: usize = 400;
 
 /// Computes the output pixels of `taps` with dense weights that are used once.
 pub(super) fn run_once(
@@ -77,58 +94,27 @@ pub(super) fn run_once(
         let weights = TapWeights::pack(level, taps, reduce, weight)?;
         return run(level, taps, &weights, x, epilogue, y);
     }
-    let zeros = Buffer::zeroed(taps.k_len())?;
-    let plan = Plan::new(taps, x, &zeros);
-    let panels = Panels::choose(level, taps.pixels(), taps.columns());
-    let rows = taps.taps.len() * taps.k_len();
-    let pixels = 0..taps.pixels();
-    if pixels.is_empty() {
+    if taps.pixels() == 0 {
         return Ok(());
     }
+    let zeros = Buffer::zeroed(taps.k_len())?;
+    let panels = Panels::choose(level, taps.pixels(), taps.columns());
+    let areas = Areas::choose(
+        level,
+        taps,
+        taps.batch * taps.grid[0],
+        panels.panel(0).vectors,
+    );
+    let plan = Plan::one_block(areas, taps, x, &zeros);
+    let rows = taps.taps.len() * taps.k_len();
     let y = DisjointMut::rows(y, taps.out_channels);
     parallel::try_for_each(taps.groups * panels.count(), |task| {
         let (group, panel) = (task / panels.count(), panels.panel(task % panels.count()));
         let mut packed = Buffer::recycled(panels.packed_range(&panel, rows).len())?;
         pack_panel(taps, reduce, weight, group, &panel, &mut packed);
-        run_panel(
-            level,
-            &plan,
-            (group, &panel),
-            &packed,
-            &pixels,
-            epilogue,
-            &y,
-        );
+        Block::new(&plan, group, plan.block(0)).run(level, &panel, &packed, epilogue, &y);
         Ok(())
     })
-}
-
-/// Computes some pixels of one panel of one group.
-fn run_panel(
-    level: Level,
-    plan: &Plan<'_>,
-    (group, panel): (usize, &Panel),
-    weights: &[f32],
-    pixels: &Range<usize>,
-    epilogue: &Epilogue<'_>,
-    y: &DisjointMut<'_, f32>,
-) {
-    let taps = plan.taps;
-    let out_pixel = |pixel: usize| taps.out_pixel(taps.coordinates(pixel));
-    let out_rows = out_pixel(pixels.start)..out_pixel(pixels.end - 1) + 1;
-    let first = group * taps.columns();
-    let columns = first + panel.columns.start..first + panel.columns.end;
-    let block = Block {
-        plan,
-        channel: group * taps.k_len(),
-        weights,
-        width: weights.len() / (taps.taps.len() * taps.k_len()).max(1),
-        store: Store::new(epilogue, false, out_rows.start, &columns, taps.out_channels),
-        first_row: out_rows.start,
-    };
-    let mut out = y.tile(out_rows, columns);
-    block.run_on_tiles(level, panel.vectors, std::slice::from_ref(pixels), &mut out);
-    epilogue.observe(level, &mut out);
 }
 
 /// Computes the output pixels of `bands`.
@@ -142,7 +128,7 @@ fn run_bands(
 ) -> Result<(), KernelError> {
     let (taps, panels) = (bands.taps, &weights.panels);
     let rows = taps.taps.len() * taps.k_len();
-    let (group_len, columns) = (panels.padded_columns() * rows, taps.columns());
+    let group_len = panels.padded_columns() * rows;
     let panel_cut = bands.panels_per_task(panels.count());
     let y = DisjointMut::rows(y, taps.out_channels);
     let tasks = taps.groups * bands.tasks.tasks() * panel_cut.tasks();
@@ -153,27 +139,18 @@ fn run_bands(
         for band in bands.tasks.range(task).map(|index| bands.band(index)) {
             bands.fill(&band, group, x, &mut copy);
             let local = bands.taps_of(&band);
-            let plan = Plan::new(&local, &copy, &[]);
-            let width = local.grid[1];
-            let lines: Vec<_> = (0..band.rows.len())
-                .map(|y| y * width..(y + 1) * width)
-                .collect();
-            let out_rows = bands.out_rows(&band);
+            let plan = Plan::one_block(Areas::one(&local), &local, &copy, &[]);
+            let block = Block {
+                channel: 0,
+                out_rows: bands.out_rows(&band),
+                first_row: local.out_pixel([0; 3]),
+                out_channel: group * taps.columns(),
+                out_channels: taps.out_channels,
+                ..Block::new(&plan, 0, plan.block(0))
+            };
             for panel in panel_cut.range(panel_task).map(|index| panels.panel(index)) {
-                let first = group * columns;
-                let columns = first + panel.columns.start..first + panel.columns.end;
-                let packed = panels.packed_range(&panel, rows);
-                let block = Block {
-                    plan: &plan,
-                    channel: 0,
-                    weights: &weights.data[group * group_len..][packed.clone()],
-                    width: packed.len() / rows.max(1),
-                    store: Store::new(epilogue, false, out_rows.start, &columns, taps.out_channels),
-                    first_row: local.out_pixel([0; 3]),
-                };
-                let mut out = y.tile(out_rows.clone(), columns);
-                block.run_on_tiles(level, panel.vectors, &lines, &mut out);
-                epilogue.observe(level, &mut out);
+                let start = group * group_len + panels.packed_range(&panel, rows).start;
+                block.run(level, &panel, &weights.data[start..], epilogue, &y);
             }
         }
         Ok(())
@@ -186,218 +163,226 @@ struct Plan<'a> {
     x: &'a [f32],
     /// What a tap outside the image reads.
     zeros: &'a [f32],
-    /// The rows and the columns of the grid whose taps all lie inside the image.
-    interior: [Range<usize>; 2],
-    /// The taps of an interior pixel, merged where they are neighbours in memory.
-    runs: Vec<Run>,
-    /// Whether the output's pixels are those of the grid.
-    dense: bool,
-}
-
-/// Elements that are consecutive in the input and whose weights are consecutive too.
-#[derive(Clone, Copy, Debug)]
-struct Run {
-    /// The first element, relative to the first channel of the pixel `p * stride`.
-    offset: isize,
-    /// The first row of the packed panel.
-    row: usize,
-    len: usize,
+    areas: Areas,
+    /// Lines of a block, counted through all images.
+    lines: Cut,
+    /// Pixels of a line that are one block, if lines are long.
+    columns: Cut,
 }
 
 impl<'a> Plan<'a> {
-    fn new(taps: &'a Taps, x: &'a [f32], zeros: &'a [f32]) -> Self {
-        let interior = [0, 1].map(|axis| {
-            let offsets = || taps.taps.iter().map(|tap| tap.offset[axis]);
-            let before = offsets().min().unwrap_or(0).min(0).unsigned_abs();
-            let after = offsets().max().unwrap_or(0).max(0).unsigned_abs();
-            let first = before.div_ceil(taps.stride[axis]);
-            let last = taps.in_size[axis]
-                .checked_sub(after + 1)
-                .map(|i| i / taps.stride[axis]);
-            first..last.map_or(0, |last| (last + 1).min(taps.grid[axis]))
-        });
-        Self {
-            zeros,
-            interior,
-            runs: Self::runs(taps),
-            dense: taps.out_step == [1, 1] && taps.out_size == taps.grid,
+    /// Blocks of pixels, and how many of the `panels` make each worth a task.
+    fn new(
+        level: Level,
+        taps: &'a Taps,
+        panels: &Panels,
+        x: &'a [f32],
+        zeros: &'a [f32],
+    ) -> (Self, Cut) {
+        let [h, w] = taps.grid;
+        let row_cost = taps.taps.len() * taps.k_len() * panels.padded_columns();
+        let row_elements = taps.in_channels * taps.stride[0] * taps.stride[1];
+        let mut pixels = PIXELS;
+        while pixels * row_cost < TASK
+            && (pixels + PIXELS) * row_elements <= ELEMENTS
+            && pixels < taps.pixels()
+        {
+            pixels += PIXELS;
+        }
+        let columns = Cut::every(w, pixels.max(w.min(2 * PIXELS)));
+        let lines = Cut::every(taps.batch * h, pixels / w);
+        let lines = Cut::every(taps.batch * h, (taps.batch * h).div_ceil(lines.tasks()));
+        let cost = (lines.per_task() * w).min(pixels) * row_cost / panels.count();
+        let vectors = panels.panel(0).vectors;
+        let plan = Self {
+            areas: Areas::choose(level, taps, lines.per_task(), vectors),
+            lines,
+            columns,
             taps,
             x,
+            zeros,
+        };
+        (plan, Cut::every(panels.count(), TASK / cost.max(1)))
+    }
+
+    /// All pixels as one block.
+    fn one_block(areas: Areas, taps: &'a Taps, x: &'a [f32], zeros: &'a [f32]) -> Self {
+        let whole = |len: usize| Cut::every(len, len);
+        Self {
+            areas,
+            lines: whole(taps.batch * taps.grid[0]),
+            columns: whole(taps.grid[1]),
+            taps,
+            x,
+            zeros,
         }
     }
 
-    fn runs(taps: &Taps) -> Vec<Run> {
-        let (k_len, channels) = (taps.k_len(), taps.in_channels as isize);
-        let mut runs: Vec<Run> = Vec::with_capacity(taps.taps.len());
-        for (t, tap) in taps.taps.iter().enumerate() {
-            let pixel = tap.offset[0] * taps.in_size[1] as isize + tap.offset[1];
-            let run = Run {
-                offset: pixel * channels,
-                row: t * k_len,
-                len: k_len,
-            };
-            match runs.last_mut() {
-                Some(last) if last.offset + last.len as isize == run.offset => last.len += k_len,
-                _ => runs.push(run),
-            }
-        }
-        runs
+    fn blocks(&self) -> usize {
+        self.lines.tasks() * self.columns.tasks()
     }
 
-    /// Whether the `count` pixels from `[_, y, x]` on are in one row and in the interior.
-    #[inline(always)]
-    fn is_interior(&self, [_, y, x]: [usize; 3], count: usize) -> bool {
-        let [rows, columns] = &self.interior;
-        rows.contains(&y) && x >= columns.start && x + count <= columns.end
+    /// The lines and the columns of a block.
+    fn block(&self, index: usize) -> [Range<usize>; 2] {
+        let columns = self.columns.tasks();
+        [
+            self.lines.range(index / columns),
+            self.columns.range(index % columns),
+        ]
     }
 }
 
-/// Some pixels of one panel of one group.
+/// Some pixels of one group.
 struct Block<'a> {
     plan: &'a Plan<'a>,
+    areas: Vec<Area>,
     /// The first input channel.
     channel: usize,
-    weights: &'a [f32],
-    /// Elements of a row of `weights`.
-    width: usize,
-    store: Store<'a>,
-    /// The output pixel that is row 0 of the output tile.
+    /// The pixels of the output from the first to behind the last.
+    out_rows: Range<usize>,
+    /// The number that the areas give to the first of them.
     first_row: usize,
+    /// The first output channel, and all channels of an output pixel.
+    out_channel: usize,
+    out_channels: usize,
 }
 
-impl Block<'_> {
-    /// Computes `lines` of equally many consecutive pixels each.
-    fn run_on_tiles(
+impl<'a> Block<'a> {
+    fn new(plan: &'a Plan<'a>, group: usize, [lines, columns]: [Range<usize>; 2]) -> Self {
+        let taps = plan.taps;
+        let pixel =
+            |line: usize, x: usize| taps.out_pixel([line / taps.grid[0], line % taps.grid[0], x]);
+        let out_rows = pixel(lines.start, columns.start)..pixel(lines.end - 1, columns.end - 1) + 1;
+        Self {
+            plan,
+            areas: plan.areas.areas(taps, lines, &columns),
+            channel: group * taps.k_len(),
+            first_row: out_rows.start,
+            out_rows,
+            out_channel: group * taps.columns(),
+            out_channels: taps.out_channels,
+        }
+    }
+
+    /// Computes one panel; `weights` begins with it.
+    fn run(
         &self,
         level: Level,
-        vectors: usize,
-        lines: &[Range<usize>],
-        out: &mut TileMut<'_, f32>,
-    ) {
-        let len = lines.first().map_or(0, Range::len);
-        for (height, run) in tile_runs(level, len, vectors) {
-            let pixels = Pixels {
-                block: self,
-                lines,
-                run,
-                out,
-            };
-            run_tile(level, height, vectors, pixels);
-        }
-    }
-
-    /// The sums of pixels in one row whose taps all lie inside the image.
-    #[inline(always)]
-    fn interior<S: Simd, const MR: usize, const NV: usize>(
-        &self,
-        s: S,
-        acc: &mut Sums<S, MR, NV>,
-        [n, y, x]: [usize; 3],
+        panel: &Panel,
+        weights: &[f32],
+        epilogue: &Epilogue<'_>,
+        y: &DisjointMut<'_, f32>,
     ) {
         let taps = self.plan.taps;
-        let [h, w] = taps.in_size;
-        let pixel = (n * h + y * taps.stride[0]) * w + x * taps.stride[1];
-        let base = pixel * taps.in_channels + self.channel;
-        let row_stride = taps.stride[1] * taps.in_channels;
-        for run in &self.plan.runs {
-            let a = &self.plan.x[base.wrapping_add_signed(run.offset)..];
-            let b = &self.weights[run.row * self.width..];
-            accumulate_strided(s, acc, a, row_stride, run.len, b);
-        }
-    }
-
-    /// The sums of any pixels.
-    #[inline(always)]
-    fn edge<S: Simd, const MR: usize, const NV: usize>(
-        &self,
-        s: S,
-        acc: &mut Sums<S, MR, NV>,
-        pixels: [[usize; 3]; MR],
-    ) {
-        let taps = self.plan.taps;
-        let [h, w] = taps.in_size;
-        let k_len = taps.k_len();
-        for (t, tap) in taps.taps.iter().enumerate() {
-            let mut any_inside = false;
-            let rows = std::array::from_fn(
-                #[inline(always)]
-                |i| {
-                    let [n, y, x] = pixels[i];
-                    let iy = (y * taps.stride[0]).wrapping_add_signed(tap.offset[0]);
-                    let ix = (x * taps.stride[1]).wrapping_add_signed(tap.offset[1]);
-                    if iy >= h || ix >= w {
-                        return self.plan.zeros;
-                    }
-                    any_inside = true;
-                    let start = ((n * h + iy) * w + ix) * taps.in_channels + self.channel;
-                    &self.plan.x[start..start + k_len]
-                },
-            );
-            if any_inside {
-                accumulate_rows(s, acc, rows, k_len, &self.weights[t * k_len * self.width..]);
+        let (rows, lanes) = (taps.taps.len() * taps.k_len(), level.lanes());
+        let width = panel.vectors * lanes;
+        let columns = self.out_channel + panel.columns.start..self.out_channel + panel.columns.end;
+        let mut out = y.tile(self.out_rows.clone(), columns.clone());
+        // At least one, so that pixels without taps are stored.
+        let pieces = (rows * width).div_ceil(PIECE).max(1);
+        let len = rows.div_ceil(pieces);
+        for piece in (0..pieces).map(|i| (i * len).min(rows)..((i + 1) * len).min(rows)) {
+            let (here, next) = weights[piece.start * width..].split_at(piece.len() * width);
+            let mut ahead = Ahead::new(&next[..here.len().min(next.len())]);
+            for area in &self.areas {
+                let (of_area, runs) = (area.rows(), area.within(&piece));
+                let first = of_area.start >= piece.start;
+                let last = of_area.end <= piece.end;
+                // What has no taps at all still has an epilogue.
+                if runs.is_empty() && !(of_area.is_empty() && piece.start == 0) {
+                    continue;
+                }
+                let epilogue = if last { epilogue } else { &Epilogue::NONE };
+                let (first_row, channels) = (self.out_rows.start, self.out_channels);
+                let store = Store::new(epilogue, !first, first_row, &columns, channels);
+                let steps: usize = runs.iter().map(|run| run.len).sum();
+                for (height, pixels) in tile_runs(level, area.len(), panel.vectors) {
+                    let tiles = pixels.len() / height;
+                    let tiles_of_area = Tiles {
+                        block: self,
+                        area,
+                        runs: &runs,
+                        weights: here,
+                        first_weight: piece.start,
+                        ahead,
+                        store,
+                        pixels,
+                        out: &mut out,
+                    };
+                    run_tile(level, height, panel.vectors, tiles_of_area);
+                    ahead = ahead.after(lanes, tiles * steps);
+                }
             }
         }
+        epilogue.observe(level, &mut out);
     }
 }
 
-/// Pixels of a block that make up whole tiles.
-struct Pixels<'b, 'o, 'y> {
+/// Pixels of an area that make up whole tiles.
+struct Tiles<'b, 'o, 'y> {
     block: &'b Block<'b>,
-    lines: &'b [Range<usize>],
-    /// Which pixels of each line.
-    run: Range<usize>,
+    area: &'b Area,
+    /// The taps.
+    runs: &'b [Run],
+    /// A piece of the panel, and the row of the panel that is its first.
+    weights: &'b [f32],
+    first_weight: usize,
+    ahead: Ahead<'b>,
+    store: Store<'b>,
+    /// Which pixels.
+    pixels: Range<usize>,
     out: &'o mut TileMut<'y, f32>,
 }
 
-impl TileKernel for Pixels<'_, '_, '_> {
+impl TileKernel for Tiles<'_, '_, '_> {
     #[inline(always)]
     fn run<S: Simd, const MR: usize, const NV: usize>(self, s: S) {
-        let plan = self.block.plan;
-        let firsts = self.lines.iter().flat_map(
-            #[inline(always)]
-            |line| self.run.clone().step_by(MR).map(move |x| line.start + x),
-        );
-        for first in firsts {
-            let mut acc = zero::<S, MR, NV>(s);
-            let start = plan.taps.coordinates(first);
-            let pixels = consecutive::<MR>(start, plan.taps.grid);
-            if plan.is_interior(start, MR) {
-                self.block.interior(s, &mut acc, start);
-            } else {
-                self.block.edge(s, &mut acc, pixels);
-            }
-            let rows = std::array::from_fn(
+        let Self { block, area, .. } = self;
+        let (taps, x) = (block.plan.taps, block.plan.x);
+        let [h, w] = taps.in_size;
+        let row_stride = taps.stride[1] * taps.in_channels;
+        let mut ahead = self.ahead;
+        for first in self.pixels.step_by(MR) {
+            let pixels = area.pixels::<MR>(first);
+            let starts = pixels.map(
                 #[inline(always)]
-                |i| {
-                    let pixel = if plan.dense {
-                        first + i
-                    } else {
-                        plan.taps.out_pixel(pixels[i])
-                    };
-                    pixel - self.block.first_row
-                },
+                |(line, x)| (line.input + x * taps.stride[1]) * taps.in_channels + block.channel,
             );
-            self.block.store.run(s, &acc, self.out, rows);
+            let in_one_line =
+                pixels[0].0.y == pixels[MR - 1].0.y && pixels[0].0.input == pixels[MR - 1].0.input;
+            let mut acc = zero::<S, MR, NV>(s);
+            for run in self.runs {
+                let b = &self.weights[(run.row - self.first_weight) * NV * S::LANES..];
+                if area.whole && in_one_line {
+                    let a = &x[starts[0].wrapping_add_signed(run.offset)..];
+                    accumulate_strided(s, &mut acc, a, row_stride, run.len, b, ahead);
+                } else {
+                    let mut any_inside = area.whole;
+                    let rows = std::array::from_fn(
+                        #[inline(always)]
+                        |i| {
+                            let (line, column) = pixels[i];
+                            let y = line.y.wrapping_add_signed(run.pixel[0]);
+                            let column =
+                                (column * taps.stride[1]).wrapping_add_signed(run.pixel[1]);
+                            if !area.whole && (y >= h || column >= w) {
+                                return block.plan.zeros;
+                            }
+                            any_inside = true;
+                            &x[starts[i].wrapping_add_signed(run.offset)..]
+                        },
+                    );
+                    if any_inside {
+                        accumulate_rows(s, &mut acc, rows, run.len, b, ahead);
+                    }
+                }
+                ahead = ahead.after(S::LANES, run.len);
+            }
+            let rows = pixels.map(
+                #[inline(always)]
+                |(line, x)| line.output + x * taps.out_step[1] - block.first_row,
+            );
+            self.store.run(s, &acc, self.out, rows);
         }
     }
-}
-
-/// `[image, row, column]` of `MR` pixels, row by row and image by image.
-#[inline(always)]
-fn consecutive<const MR: usize>(first: [usize; 3], [h, w]: [usize; 2]) -> [[usize; 3]; MR] {
-    let mut next = first;
-    std::array::from_fn(
-        #[inline(always)]
-        |_| {
-            let pixel = next;
-            next[2] += 1;
-            if next[2] == w {
-                next = [next[0], next[1] + 1, 0];
-                if next[1] == h {
-                    next = [next[0] + 1, 0, 0];
-                }
-            }
-            pixel
-        },
-    )
 }

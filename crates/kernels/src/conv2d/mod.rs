@@ -19,6 +19,7 @@
 //!   reaches all taps of the kernels that see it.
 
 mod algorithm;
+mod areas;
 mod arrangement;
 pub(crate) mod backward_input;
 mod backward_weight;

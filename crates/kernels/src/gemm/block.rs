@@ -1,7 +1,7 @@
 //! A product cut into blocks, whose left rows are read in place.
 
 use super::Write;
-use super::microkernel::{accumulate_strided, zero};
+use super::microkernel::{Ahead, accumulate_strided, zero};
 use super::panels::{Grid, Panels, tile_runs};
 use super::store::Store;
 use super::tile::{TileKernel, run_tile};
@@ -45,11 +45,13 @@ impl Product<'_> {
             for index in panels {
                 let panel = self.panels.panel(index);
                 let add = write == Write::Add;
+                let packed = self.panels.packed_range(&panel, self.k_len);
                 let block = Block {
                     a: self.a.get(rows.start * self.a_stride..).unwrap_or_default(),
                     a_stride: self.a_stride,
                     k_len: self.k_len,
-                    b: &self.b[self.panels.packed_range(&panel, self.k_len)],
+                    b: &self.b[packed.clone()],
+                    next: &self.b[packed.end..],
                     store: Store::new(epilogue, add, rows.start, &panel.columns, c_stride),
                     rows: 0..rows.len(),
                     batch: Batch::ONE,
@@ -63,7 +65,7 @@ impl Product<'_> {
 }
 
 /// Some rows of one panel, of one product or of a batch.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Block<'a> {
     /// The left operand, whose rows are contiguous.
     pub(crate) a: &'a [f32],
@@ -71,8 +73,10 @@ pub(crate) struct Block<'a> {
     pub(crate) a_stride: usize,
     /// Terms of every sum.
     pub(crate) k_len: usize,
-    /// The panel.
+    /// The panel; of a batch, the first.
     pub(crate) b: &'a [f32],
+    /// What follows it in memory and is needed next.
+    pub(crate) next: &'a [f32],
     /// What happens to the sums.
     pub(crate) store: Store<'a>,
     /// The rows.
@@ -104,22 +108,53 @@ impl Batch {
     };
 }
 
-impl Block<'_> {
+impl<'a> Block<'a> {
     /// Computes the rows into `out` with the tiles that suit them; the panel has `vectors` vectors.
     pub(crate) fn run_on_tiles(self, level: Level, vectors: usize, out: &mut TileMut<'_, f32>) {
-        for (height, run) in tile_runs(level, self.rows.len(), vectors) {
-            let block = Self {
-                rows: self.rows.start + run.start..self.rows.start + run.end,
-                ..self.clone()
-            };
-            run_tile(level, height, vectors, Rows { block, out });
+        let runs = || tile_runs(level, self.rows.len(), vectors);
+        // All tiles use a panel before the next one comes, but where all are of one height they need
+        // not be chosen again for each.
+        let together = if runs().count() == 1 {
+            self.batch.count
+        } else {
+            1
+        };
+        for first in (0..self.batch.count).step_by(together) {
+            let mut steps = 0;
+            for (height, run) in runs() {
+                let rows = Rows {
+                    block: &self,
+                    batch: first..first + together,
+                    rows: self.rows.start + run.start..self.rows.start + run.end,
+                    steps,
+                    out,
+                };
+                run_tile(level, height, vectors, rows);
+                steps += run.len() / height * self.k_len;
+            }
         }
+    }
+
+    /// The panel of product `index`, of `len` elements, and the one that is needed next.
+    #[inline(always)]
+    fn panels(&self, index: usize, len: usize) -> (&'a [f32], &'a [f32]) {
+        let b = &self.b[index * self.batch.b_step..];
+        let next = if index + 1 < self.batch.count {
+            &b[self.batch.b_step..]
+        } else {
+            self.next
+        };
+        (b, &next[..len.min(next.len())])
     }
 }
 
-/// Rows that make up whole tiles.
-struct Rows<'a, 'o, 'c> {
-    block: Block<'a>,
+/// Rows of some products that make up whole tiles.
+struct Rows<'b, 'o, 'c> {
+    block: &'b Block<'b>,
+    batch: Range<usize>,
+    rows: Range<usize>,
+    /// Steps of the reduction that other tiles have done with the same panel.
+    steps: usize,
     out: &'o mut TileMut<'c, f32>,
 }
 
@@ -130,16 +165,19 @@ impl TileKernel for Rows<'_, '_, '_> {
             a,
             a_stride,
             k_len,
-            b,
             store,
-            rows,
             batch,
-        } = self.block;
-        for index in 0..batch.count {
-            let (a, b) = (&a[index * batch.a_step..], &b[index * batch.b_step..]);
-            for first in rows.clone().step_by(MR) {
+            ..
+        } = *self.block;
+        for index in self.batch {
+            let a = &a[index * batch.a_step..];
+            let (b, next) = self.block.panels(index, k_len * NV * S::LANES);
+            let mut ahead = Ahead::new(next).after(S::LANES, self.steps);
+            for first in self.rows.clone().step_by(MR) {
                 let mut acc = zero::<S, MR, NV>(s);
-                accumulate_strided(s, &mut acc, &a[first * a_stride..], a_stride, k_len, b);
+                let a = &a[first * a_stride..];
+                accumulate_strided(s, &mut acc, a, a_stride, k_len, b, ahead);
+                ahead = ahead.after(S::LANES, k_len);
                 let rows = std::array::from_fn(
                     #[inline(always)]
                     |i| index * batch.out_step + first + i,

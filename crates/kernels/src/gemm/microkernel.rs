@@ -24,8 +24,36 @@ pub(crate) fn zero<S: Simd, const MR: usize, const NV: usize>(s: S) -> Sums<S, M
     [[s.splat(0.0); NV]; MR]
 }
 
+/// What a loop brings to the second-level cache while it computes, a vector at each step: usually a
+/// piece of the panel that is needed after this one, which comes from further away.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ahead<'a>(&'a [f32]);
+
+impl<'a> Ahead<'a> {
+    pub(crate) fn new(data: &'a [f32]) -> Self {
+        Self(data)
+    }
+
+    /// What is left after `steps` steps with vectors of `lanes` lanes.
+    #[inline(always)]
+    pub(crate) fn after(self, lanes: usize, steps: usize) -> Self {
+        Self(self.0.get(steps * lanes..).unwrap_or_default())
+    }
+
+    /// The vectors to ask for, and the distance between them. With nothing ahead the first line of `b`
+    /// is asked for again and again, which is cheaper than a loop that does not ask.
+    #[inline(always)]
+    fn or(self, lanes: usize, b: &'a [f32]) -> (&'a [f32], usize) {
+        if self.0.is_empty() {
+            (b, 0)
+        } else {
+            (self.0, lanes)
+        }
+    }
+}
+
 /// Adds the products of `MR` rows of `k_len` elements, each given by its slice, with the rows of
-/// `b`, which hold `NV` vectors each and follow one another.
+/// `b`, which hold `NV` vectors each and follow one another; see [`Ahead`].
 ///
 /// # Panics
 /// If a slice is too short.
@@ -36,6 +64,7 @@ pub(crate) fn accumulate_rows<S: Simd, const MR: usize, const NV: usize>(
     rows: [&[f32]; MR],
     k_len: usize,
     b: &[f32],
+    ahead: Ahead<'_>,
 ) {
     for row in rows {
         assert!(row.len() >= k_len, "a row of the tile is too short");
@@ -50,12 +79,13 @@ pub(crate) fn accumulate_rows<S: Simd, const MR: usize, const NV: usize>(
             1,
             (b.as_ptr(), NV * S::LANES),
             k_len,
+            ahead.or(S::LANES, b),
         );
     }
 }
 
 /// Adds the products of `MR` rows of `k_len` elements, `row_stride` apart in `a`, with the rows of
-/// `b`, which hold `NV` vectors each and follow one another.
+/// `b`, which hold `NV` vectors each and follow one another; see [`Ahead`].
 ///
 /// # Panics
 /// If a slice is too short.
@@ -67,6 +97,7 @@ pub(crate) fn accumulate_strided<S: Simd, const MR: usize, const NV: usize>(
     row_stride: usize,
     k_len: usize,
     b: &[f32],
+    ahead: Ahead<'_>,
 ) {
     let reach = (MR - 1).saturating_mul(row_stride).saturating_add(k_len);
     assert!(a.len() >= reach, "the rows of the tile are too short");
@@ -78,7 +109,17 @@ pub(crate) fn accumulate_strided<S: Simd, const MR: usize, const NV: usize>(
     );
     // SAFETY: `(MR - 1) * row_stride + k_len` elements of `a` and `k_len` rows of `b` exist, as just
     // checked.
-    unsafe { accumulate(s, acc, rows, 1, (b.as_ptr(), NV * S::LANES), k_len) }
+    unsafe {
+        accumulate(
+            s,
+            acc,
+            rows,
+            1,
+            (b.as_ptr(), NV * S::LANES),
+            k_len,
+            ahead.or(S::LANES, b),
+        );
+    }
 }
 
 /// Adds the outer products of `MR` neighbours in `a` with the rows of `b`, which hold `NV` vectors
@@ -129,7 +170,17 @@ pub(crate) fn accumulate_gathered<S: Simd, const MR: usize, const NV: usize>(
     );
     // SAFETY: every row has an element at `(k_len - 1) * a_step` and `b` has `k_len` rows, as just
     // checked.
-    unsafe { accumulate(s, acc, rows, a_step, (b.as_ptr(), NV * S::LANES), k_len) }
+    unsafe {
+        accumulate(
+            s,
+            acc,
+            rows,
+            a_step,
+            (b.as_ptr(), NV * S::LANES),
+            k_len,
+            (b, 0),
+        );
+    }
 }
 
 /// Places in a slice relative to some element, with the largest of them.
@@ -301,7 +352,7 @@ pub(crate) fn accumulate_lanes<S: Simd, const MR: usize, const NV: usize>(
     *acc = sums;
 }
 
-/// The loop itself: row `i` advances by `a_step`, `b` by `b_step` elements.
+/// The loop itself: row `i` advances by `a_step`, `b` by `b_step` and what is fetched by `ahead_step` elements.
 ///
 /// # Safety
 /// - `rows[i] + k * a_step` is readable for every `i < MR`, `k < k_len`.
@@ -314,6 +365,7 @@ unsafe fn accumulate<S: Simd, const MR: usize, const NV: usize>(
     a_step: usize,
     (mut b, b_step): (*const f32, usize),
     k_len: usize,
+    (ahead, ahead_step): (&[f32], usize),
 ) {
     // A local copy: the loop must see that nobody else looks at the sums.
     let mut sums = *acc;
@@ -322,6 +374,7 @@ unsafe fn accumulate<S: Simd, const MR: usize, const NV: usize>(
             #[inline(always)]
             |row| row.wrapping_add(k * a_step),
         );
+        s.prefetch(ahead, k * ahead_step);
         // SAFETY: the caller grants element `k` of every row and row `k` of `b`.
         unsafe { step(s, &mut sums, here, b) };
         b = b.wrapping_add(b_step);

@@ -144,6 +144,11 @@ fn below(level: Level, rows: usize, vectors: usize) -> usize {
         .unwrap_or(1)
 }
 
+/// Cycles per term of the reduction that `rows` rows of a panel take.
+pub(crate) fn tile_cost(level: Level, rows: usize, vectors: usize) -> f64 {
+    best_height(level, rows, vectors).1
+}
+
 /// The height of tile with which most of a panel is computed best, and the cost of the panel in
 /// cycles per term of the reduction.
 fn best_height(level: Level, rows: usize, vectors: usize) -> (usize, f64) {
@@ -155,7 +160,7 @@ fn best_height(level: Level, rows: usize, vectors: usize) -> (usize, f64) {
         (height * vectors / 2.0)
             .max(4.0)
             .max((height + vectors) / 2.0)
-            .max(vectors * bytes / 40.0)
+            .max(vectors * bytes / 28.0)
     };
     let cost = |height: usize| {
         let mut tail = rows % height;

@@ -17,7 +17,7 @@ pub(crate) struct Store<'a> {
     floor: f32,
     /// What is applied to the sums once they are stored.
     late: Option<Unary>,
-    /// Whether the old contents are added.
+    /// Whether the old contents are added to the sums.
     add: bool,
 }
 
@@ -105,14 +105,14 @@ impl<'a> Store<'a> {
         );
         for (j, (&sum, out)) in acc.iter().zip(out.chunks_mut(S::LANES)).enumerate() {
             let mut sum = sum;
+            if self.add {
+                sum = s.add(sum, s.load_partial(out));
+            }
             if let Some(scale) = self.scale {
                 sum = s.mul(sum, s.load_partial(&scale[j * S::LANES..]));
             }
             for term in [self.bias, residual].into_iter().flatten() {
                 sum = s.add(sum, s.load_partial(&term[j * S::LANES..]));
-            }
-            if self.add {
-                sum = s.add(sum, s.load_partial(out));
             }
             s.store_partial(s.max(s.splat(self.floor), sum), out);
         }

@@ -50,6 +50,14 @@ fn copy_by_pointer<S: Simd>(s: S, src: &[f32], dst: &mut [f32]) {
 }
 
 test_each_level! {
+    fn any_place_can_be_prefetched(level: Level) {
+        let src = [1.0];
+        for (data, at) in [(&src[..], 0), (&src, 1 << 40), (&[], 0), (&[], usize::MAX)] {
+            dispatch!(level, s => s.prefetch(data, at));
+        }
+        assert_eq!(src, [1.0]);
+    }
+
     fn load_takes_the_first_lanes_at_any_alignment(level: Level) {
         let n = level.lanes();
         let src = counting(2 * n + 8);

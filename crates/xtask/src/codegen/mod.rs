@@ -24,7 +24,7 @@ const REQUIRED: [&str; 16] = [
     "codegen::tanh",
     "codegen::erf",
     "gemm::block::Rows",
-    "conv2d::direct::Pixels",
+    "conv2d::direct::Tiles",
     "conv2d::backward_weight::Channels",
     "conv2d::few_channels::Forward",
     "conv2d::few_channels::Backward",

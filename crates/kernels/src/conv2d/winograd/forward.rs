@@ -212,7 +212,8 @@ impl Forward<'_> {
                     a: &inputs[run.start * a_step..],
                     a_stride: k_len,
                     k_len,
-                    b: &weights[packed][run.start * b_step..],
+                    b: &weights[packed.start + run.start * b_step..packed.start + run.end * b_step],
+                    next: &weights[packed.start + run.end * b_step..],
                     store: Store::new(&Epilogue::NONE, false, 0, &columns, width),
                     rows: 0..count,
                     batch: Batch {
