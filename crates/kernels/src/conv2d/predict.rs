@@ -66,7 +66,7 @@ pub(super) mod machine {
 pub struct Candidate {
     /// The way.
     pub algorithm: Algorithm,
-    /// See the [module](self).
+    /// In times in which a core does two multiply-adds of whole vectors.
     pub cycles: f64,
 }
 
