@@ -2,13 +2,13 @@
 //! are compared.
 //!
 //! ```text
-//! cargo bench -p striate-benches --bench conv -- [words] [--levels LEVELS] [--threads COUNTS] [--seconds S]
+//! cargo bench -p striate-benches --bench conv -- [words] [--levels LEVELS] [--threads COUNTS] [--seconds S] [--test]
 //! cargo bench -p striate-benches --bench conv -- --candidates    every algorithm, predicted and measured
 //! cargo bench -p striate-benches --bench conv -- --assert        fails if the choice is not the fastest
 //! ```
 //!
-//! Words select rows that contain all of them. With `--candidates` and `--assert` the layers of well-known
-//! networks come to the others, and only the forward pass is measured.
+//! Words select rows that contain all of them; `--test` runs each once. With `--candidates` and `--assert`
+//! the layers of well-known networks come to the others, and only the forward pass is measured.
 
 use striate_benches::convolutions::{Convolution, suite, zoo};
 use striate_benches::rounds::measure;
@@ -71,6 +71,8 @@ impl Options {
                         .collect::<std::result::Result<_, _>>()?;
                 }
                 "--seconds" => options.seconds = value()?.parse()?,
+                // As other benchmarks understand it: everything once.
+                "--test" => options.seconds = 0.0,
                 "--candidates" => options.candidates = true,
                 "--assert" => (options.candidates, options.assert) = (true, true),
                 // Cargo's own.
