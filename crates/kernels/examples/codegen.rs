@@ -43,7 +43,7 @@ elementary!(exp log sigmoid tanh erf);
 
 /// The three passes of a convolution for each algorithm.
 fn convolutions(level: Level) -> Result<(), Box<dyn std::error::Error>> {
-    let shapes = [(32, 48, 1), (3, 48, 1), (32, 32, 8)];
+    let shapes = [(32, 48, 1), (1, 48, 1), (2, 48, 1), (3, 48, 1), (32, 32, 8)];
     let accuracies = [Accuracy::Fast, Accuracy::Strict];
     for ((inputs, outputs, groups), accuracy) in
         shapes.into_iter().flat_map(|s| accuracies.map(|a| (s, a)))

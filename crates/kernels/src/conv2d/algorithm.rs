@@ -1,11 +1,11 @@
 //! Which implementations there are, and which one a convolution gets.
 
 use super::Conv2dGeometry;
-use super::band::Bands;
 use super::lanes::Lanes;
 use super::predict::{fastest, predictions};
 use super::taps::Taps;
 use super::winograd::{self, Weights};
+use super::{few_channels, few_outputs};
 use crate::accuracy::{Accuracy, Policy};
 use crate::geometry::Layout;
 use std::cell::RefCell;
@@ -19,6 +19,8 @@ pub enum Algorithm {
     Depthwise,
     /// A 1x1 convolution as one matrix product, the input read in place.
     Pointwise,
+    /// A dense convolution to few channels, a vector of pixels at a time.
+    FewOutputs,
     /// A dense convolution of few channels, whose taps and channels are one reduction over padded
     /// pieces of the image.
     FewChannels,
@@ -35,10 +37,14 @@ pub enum Algorithm {
 /// Channels that are no longer few.
 const FEW: usize = 33;
 
+/// Output channels that fill a vector.
+const FULL: usize = 16;
+
 /// The implementations, the most special first: of equally fast ones the first computes a convolution.
-const IMPLEMENTATIONS: [Algorithm; 7] = [
+const IMPLEMENTATIONS: [Algorithm; 8] = [
     Algorithm::Depthwise,
     Algorithm::Pointwise,
+    Algorithm::FewOutputs,
     Algorithm::FewChannels,
     Algorithm::Grouped,
     Algorithm::Winograd4x4,
@@ -135,8 +141,14 @@ impl Algorithm {
                 let trivial = g.kernel() == [1, 1] && g.stride() == [1, 1] && g.padding() == [0; 4];
                 trivial && g.groups() == 1 && input == Layout::Nhwc
             }
+            Self::FewOutputs => {
+                let taps = [Taps::forward(g)];
+                g.out_channels() < FULL && few_outputs::Plan::new(&taps, input).is_some()
+            }
             Self::FewChannels => {
-                g.groups() == 1 && g.in_channels() < FEW && Bands::new(g, input).is_some()
+                g.groups() == 1
+                    && g.in_channels() < FEW
+                    && few_channels::Plan::new(g, input).is_some()
             }
             Self::Grouped => Lanes::new(level, &Taps::forward(g)).is_some(),
             Self::Direct => true,
@@ -165,6 +177,7 @@ impl Algorithm {
         match self {
             Self::Depthwise => "depthwise",
             Self::Pointwise => "pointwise",
+            Self::FewOutputs => "few-outputs",
             Self::FewChannels => "few-channels",
             Self::Grouped => "grouped",
             Self::Winograd4x4 => "winograd4x4",

@@ -15,17 +15,40 @@
 use super::phase::{Phase, PhaseWeights};
 use super::taps::{Reduce, Tap, Taps};
 use super::winograd::Weights;
-use super::{Conv2dGeometry, direct};
+use super::{Conv2dGeometry, direct, few_outputs};
 use crate::accuracy::Policy;
 use crate::disjoint::DisjointMut;
 use crate::dwconv;
 use crate::epilogue::Epilogue;
 use crate::error::KernelError;
+use crate::geometry::Layout;
 use crate::parallel::{self, Cut};
 use striate_simd::Level;
 
 pub(super) fn is_depthwise(g: &Conv2dGeometry) -> bool {
     g.is_depthwise() && g.groups() > 1
+}
+
+/// The gradient of a convolution's input: as [`run`], and with pixels in the lanes where channels are few.
+pub(super) fn gradient(
+    policy: Policy,
+    g: &Conv2dGeometry,
+    dy: &[f32],
+    weight: &[f32],
+    dx: &mut [f32],
+) -> Result<(), KernelError> {
+    let (level, epilogue, phases) = (policy.level, &Epilogue::NONE, phases(g));
+    if let Some(plan) = few_outputs::Plan::new(&phases, Layout::Nhwc)
+        && plan.pays(level)
+    {
+        let weights = phases
+            .iter()
+            .map(|taps| few_outputs::pack(taps, Reduce::Outputs, weight));
+        let weights = weights.collect::<Result<Vec<_>, _>>()?;
+        let weights: Vec<&[f32]> = weights.iter().map(|weights| &weights[..]).collect();
+        return plan.run(level, &weights, dy, epilogue, dx);
+    }
+    run(policy, g, dy, weight, epilogue, dx)
 }
 
 /// Computes `dx` from `dy`, both channels-last, with weights that are used once.

@@ -3,16 +3,17 @@
 use super::Conv2dGeometry;
 use super::band::{Band, Bands};
 use super::copies::{add_in_pairs, write};
-use super::taps::TapWeights;
+use super::taps::{TapWeights, Taps};
 use crate::disjoint::{DisjointMut, TileMut};
 use crate::epilogue::Epilogue;
 use crate::error::KernelError;
 use crate::gemm::Matrix;
-use crate::gemm::microkernel::{accumulate_gathered, accumulate_indexed, zero};
+use crate::gemm::microkernel::{Offsets, accumulate_gathered, accumulate_indexed, zero};
 use crate::gemm::pack::pack_b;
 use crate::gemm::panels::{Panel, Panels, tile_runs};
 use crate::gemm::store::Store;
 use crate::gemm::tile::{TileKernel, run_tile};
+use crate::geometry::Layout;
 use crate::parallel::{self, Cut};
 use std::ops::Range;
 use striate_simd::{Buffer, Level, Simd};
@@ -22,6 +23,41 @@ const TASK: usize = 3_000_000;
 
 /// Copies of the weight gradient at most.
 const COPIES: usize = 16;
+
+/// Output pixels of a band, about.
+const PIXELS: usize = 512;
+
+/// A convolution of few channels.
+#[derive(Debug)]
+pub(super) struct Plan<'a> {
+    g: &'a Conv2dGeometry,
+    bands: Bands,
+    /// What the terms of the reduction read, in the weights' own order.
+    offsets: Offsets,
+}
+
+impl<'a> Plan<'a> {
+    /// The plan, if the kernel is small enough; the size of the image does not matter.
+    pub(super) fn new(g: &'a Conv2dGeometry, input: Layout) -> Option<Self> {
+        let taps = Taps::forward(g);
+        let bands = Bands::new(std::slice::from_ref(&taps), input, PIXELS)?;
+        Some(Self {
+            g,
+            offsets: bands.offsets(0..g.in_channels(), &taps.taps),
+            bands,
+        })
+    }
+
+    /// Bands of the output.
+    pub(super) fn bands(&self) -> usize {
+        self.bands.count()
+    }
+
+    /// Elements of the copies of all bands.
+    pub(super) fn copied(&self) -> usize {
+        self.bands.count() * self.bands.copy_len()
+    }
+}
 
 /// The panels that suit the lines of the output.
 pub(super) fn panels(level: Level, g: &Conv2dGeometry) -> Panels {
@@ -53,26 +89,27 @@ fn pixels(g: &Conv2dGeometry, band: &Band) -> Range<usize> {
 /// Computes `y` from `x`.
 pub(super) fn forward(
     level: Level,
-    g: &Conv2dGeometry,
-    bands: &Bands,
+    plan: &Plan<'_>,
     weights: &TapWeights,
     x: &[f32],
     epilogue: &Epilogue<'_>,
     y: &mut [f32],
 ) -> Result<(), KernelError> {
+    let Plan { g, bands, offsets } = plan;
     let (panels, channels) = (&weights.panels, g.out_channels());
-    let k_len = bands.offsets.len();
+    let k_len = offsets.len();
     let cost = bands.pixels() * k_len * panels.padded_columns();
     let tasks = Cut::every(bands.count(), TASK / cost.max(1));
     let y = DisjointMut::rows(y, channels);
     parallel::try_for_each(tasks.tasks(), |task| {
         let mut copy = Buffer::recycled(bands.copy_len())?;
         for band in tasks.range(task).map(|index| bands.band(index)) {
-            bands.fill(&band, x, &mut copy);
+            bands.fill(level, &band, x, &mut copy);
             for panel in (0..panels.count()).map(|index| panels.panel(index)) {
                 let pixels = pixels(g, &band);
                 let lines = Lines {
                     bands,
+                    offsets,
                     copy: &copy,
                     weights: &weights.data[panels.packed_range(&panel, k_len)],
                     store: Store::new(epilogue, false, pixels.start, &panel.columns, channels),
@@ -94,6 +131,7 @@ pub(super) fn forward(
 #[derive(Clone)]
 struct Lines<'a> {
     bands: &'a Bands,
+    offsets: &'a Offsets,
     copy: &'a [f32],
     weights: &'a [f32],
     store: Store<'a>,
@@ -130,8 +168,8 @@ impl TileKernel for Forward<'_, '_, '_> {
             for x in lines.columns.clone().step_by(MR) {
                 let mut acc = zero::<S, MR, NV>(s);
                 let a = &lines.copy[lines.bands.place([y, x])..];
-                let offsets = &lines.bands.offsets;
-                accumulate_indexed(s, &mut acc, a, lines.x_stride, offsets, lines.weights);
+                let weights = lines.weights;
+                accumulate_indexed(s, &mut acc, a, lines.x_stride, lines.offsets, weights);
                 let rows = std::array::from_fn(
                     #[inline(always)]
                     |i| y * lines.line_stride + x + i,
@@ -145,17 +183,17 @@ impl TileKernel for Forward<'_, '_, '_> {
 /// Computes `dweight` from `x` and `dy`.
 pub(super) fn backward_weight(
     level: Level,
-    g: &Conv2dGeometry,
-    bands: &Bands,
+    plan: &Plan<'_>,
     x: &[f32],
     dy: &[f32],
     dweight: &mut [f32],
 ) -> Result<(), KernelError> {
+    let Plan { g, bands, offsets } = plan;
     if bands.count() == 0 {
         dweight.fill(0.0);
         return Ok(());
     }
-    let k_len = bands.offsets.len();
+    let k_len = offsets.len();
     let panels = Panels::choose(level, k_len, g.out_channels());
     let copy_len = k_len * panels.padded_columns();
     let worthwhile = TASK / (bands.pixels() * copy_len).max(1);
@@ -171,7 +209,7 @@ pub(super) fn backward_weight(
             .map(|index| bands.band(index))
             .enumerate()
         {
-            bands.fill(&band, x, &mut copy);
+            bands.fill(level, &band, x, &mut copy);
             for panel in (0..panels.count()).map(|index| panels.panel(index)) {
                 let dy = &dy[pixels(g, &band).start * g.out_channels()..];
                 let width = pack_gradient(g, &band, &panel, level, dy, &mut strip);
@@ -179,12 +217,12 @@ pub(super) fn backward_weight(
                 let start = task * copy_len;
                 let gradient = Gradient {
                     bands,
+                    offsets: offsets.as_slice(),
                     copy: &copy,
                     dy: &strip,
                     lines: band.rows.len(),
                     columns: band.columns.len(),
                     x_stride: g.stride()[1],
-                    first: 0,
                     add: nth > 0,
                 };
                 let mut out = pieces.range(start + range.start..start + range.end);
@@ -239,13 +277,12 @@ fn pack_gradient(
 #[derive(Clone, Copy)]
 struct Gradient<'a> {
     bands: &'a Bands,
+    offsets: &'a [usize],
     copy: &'a [f32],
     dy: &'a [f32],
     lines: usize,
     columns: usize,
     x_stride: usize,
-    /// The first term of the reduction that is computed.
-    first: usize,
     /// Whether the sums are added to the old contents of the output.
     add: bool,
 }
@@ -256,7 +293,7 @@ impl Gradient<'_> {
         for (height, run) in tile_runs(level, rows, vectors) {
             let out = &mut out[run.start * width..run.end * width];
             let gradient = Self {
-                first: run.start,
+                offsets: &self.offsets[run],
                 ..self
             };
             run_tile(level, height, vectors, Backward { gradient, out });
@@ -275,7 +312,7 @@ impl TileKernel for Backward<'_, '_> {
     fn run<S: Simd, const MR: usize, const NV: usize>(self, s: S) {
         let g = self.gradient;
         let width = NV * S::LANES;
-        let offsets = g.bands.offsets.as_slice()[g.first..].chunks_exact(MR);
+        let offsets = g.offsets.chunks_exact(MR);
         for (offsets, out) in offsets.zip(self.out.chunks_exact_mut(MR * width)) {
             let offsets = std::array::from_fn(
                 #[inline(always)]

@@ -27,6 +27,7 @@ mod band;
 pub(crate) mod copies;
 mod direct;
 mod few_channels;
+mod few_outputs;
 mod gated;
 mod geometry;
 pub(crate) mod gradient_weights;
@@ -57,7 +58,6 @@ use crate::geometry::Layout;
 use crate::layout::transpose;
 use crate::reduce::{ReduceGeometry, Reduction, reduce};
 use algorithm::choose_for;
-use band::Bands;
 use lanes::Lanes;
 use striate_simd::{Buffer, Level};
 use taps::{Reduce, Taps};
@@ -122,7 +122,7 @@ pub fn backward_input(
     check_len(OP, "dy", dy.len(), g.y_len())?;
     check_len(OP, "weight", weight.len(), g.weight_len())?;
     check_len(OP, "dx", dx.len(), g.x_len())?;
-    backward_input::run(policy.into(), g, dy, weight, &Epilogue::NONE, dx)
+    backward_input::gradient(policy.into(), g, dy, weight, dx)
 }
 
 /// Computes the gradient of the weights from `x` (NHWC) and `dy` (NHWC).
@@ -164,10 +164,12 @@ fn weight_gradient(
     check_len(OP, "dy", dy.len(), g.y_len())?;
     check_len(OP, "dweight", dweight.len(), g.weight_len())?;
     let Policy { level, accuracy } = policy;
-    if choose(g, layout, level, accuracy) == Algorithm::FewChannels
-        && let Some(bands) = Bands::new(g, layout)
+    let chosen = choose(g, layout, level, accuracy);
+    if matches!(chosen, Algorithm::FewChannels | Algorithm::FewOutputs)
+        && Algorithm::FewChannels.accepts(g, layout, level)
+        && let Some(plan) = few_channels::Plan::new(g, layout)
     {
-        return few_channels::backward_weight(level, g, &bands, x, dy, dweight);
+        return few_channels::backward_weight(level, &plan, x, dy, dweight);
     }
     let copy;
     let x = match layout {

@@ -2,10 +2,11 @@
 
 use super::algorithm::{Algorithm, choose};
 use super::arrangement::{Arrangement, Attributes};
-use super::band::Bands;
 use super::lanes::Lanes;
 use super::taps::{Reduce, TapWeights, Taps};
-use super::{Conv2dGeometry, OP, channels_last, direct, few_channels, gated, grouped, winograd};
+use super::{
+    Conv2dGeometry, OP, channels_last, direct, few_channels, few_outputs, gated, grouped, winograd,
+};
 use crate::accuracy::Policy;
 use crate::dwconv;
 use crate::epilogue::Epilogue;
@@ -33,6 +34,8 @@ enum Form {
     Panels(TapWeights),
     /// A weight for each tap and channel.
     Depthwise(Buffer<f32>),
+    /// For each output channel a weight for each input channel and tap.
+    Rows(Buffer<f32>),
     /// A lane of a vector for each output channel of a block of groups.
     Lanes(Buffer<f32>),
 }
@@ -74,6 +77,9 @@ impl PackedWeights {
         let taps = Taps::forward(g);
         let form = match (algorithm, Lanes::new(level, &taps)) {
             (Algorithm::Depthwise, _) => Form::Depthwise(dwconv::pack(g, weight)?),
+            (Algorithm::FewOutputs, _) => {
+                Form::Rows(few_outputs::pack(&taps, Reduce::Inputs, weight)?)
+            }
             (Algorithm::FewChannels, _) => Form::Panels(few_channels::pack(level, g, weight)?),
             (Algorithm::Grouped, Some(lanes)) => Form::Lanes(lanes.pack(Reduce::Inputs, weight)?),
             _ => {
@@ -105,8 +111,13 @@ impl PackedWeights {
         self.check(g, x, epilogue, y)?;
         match (&self.form, self.input()) {
             (Form::Panels(weights), input) if self.algorithm() == Algorithm::FewChannels => {
-                let bands = Bands::new(g, input).ok_or_else(|| self.mismatch(g))?;
-                few_channels::forward(self.level(), g, &bands, weights, x, epilogue, y)
+                let plan = few_channels::Plan::new(g, input).ok_or_else(|| self.mismatch(g))?;
+                few_channels::forward(self.level(), &plan, weights, x, epilogue, y)
+            }
+            (Form::Rows(weights), input) => {
+                let taps = [Taps::forward(g)];
+                let plan = few_outputs::Plan::new(&taps, input).ok_or_else(|| self.mismatch(g))?;
+                plan.run(self.level(), &[weights], x, epilogue, y)
             }
             (_, Layout::Nhwc) => self.forward_nhwc(g, x, epilogue, y),
             (_, Layout::Nchw) => self.forward_nhwc(g, &channels_last(g, x)?, epilogue, y),
@@ -169,6 +180,7 @@ impl PackedWeights {
         y: &mut [f32],
     ) -> Result<(), KernelError> {
         match &self.form {
+            Form::Rows(_) => Err(self.mismatch(g)),
             Form::Depthwise(weights) => {
                 dwconv::forward(self.level(), g, x, weights, epilogue, y);
                 Ok(())
@@ -247,7 +259,7 @@ impl PackedWeights {
     pub(super) fn elements(&self) -> &[f32] {
         match &self.form {
             Form::Panels(weights) => &weights.data,
-            Form::Depthwise(weights) | Form::Lanes(weights) => weights,
+            Form::Depthwise(weights) | Form::Rows(weights) | Form::Lanes(weights) => weights,
         }
     }
 }

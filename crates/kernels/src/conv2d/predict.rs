@@ -5,12 +5,11 @@
 //! computed in vain, what a tile costs beside its sums, and the copies that some algorithms make.
 //! Predictions are pure functions of the geometry and the level, for one thread.
 
-use super::band;
 use super::lanes::Lanes;
 use super::padded;
 use super::taps::{Tap, Taps};
 use super::winograd::{self, Weights};
-use super::{Algorithm, Conv2dGeometry};
+use super::{Algorithm, Conv2dGeometry, few_channels, few_outputs};
 use crate::accuracy::{Accuracy, Policy};
 use crate::gemm::panels::{BLOCK_ROWS, Panels};
 use crate::geometry::Layout;
@@ -121,12 +120,17 @@ fn predict(
     };
     // The others read channels-first images through a copy.
     let copy = match (algorithm, input) {
-        (Algorithm::FewChannels, _) | (_, Layout::Nhwc) => 0.0,
+        (Algorithm::FewChannels | Algorithm::FewOutputs, _) | (_, Layout::Nhwc) => 0.0,
         (_, Layout::Nchw) => machine::TRANSPOSE * g.x_len() as f64,
     };
     let taps = Taps::forward(g);
     let run = match algorithm {
         Algorithm::Depthwise => depthwise(g, level),
+        Algorithm::FewOutputs => {
+            let phases = std::slice::from_ref(&taps);
+            let plan = few_outputs::Plan::new(phases, input);
+            plan.map_or(f64::INFINITY, |plan| plan.cycles(level))
+        }
         Algorithm::FewChannels => few_channels(g, input, level),
         Algorithm::Grouped => grouped(&taps, level),
         Algorithm::Pointwise => product(&taps.flattened(), level, machine::PRODUCT),
@@ -148,7 +152,7 @@ fn depthwise(g: &Conv2dGeometry, level: Level) -> f64 {
 }
 
 fn few_channels(g: &Conv2dGeometry, input: Layout, level: Level) -> f64 {
-    let Some(bands) = band::Bands::new(g, input) else {
+    let Some(plan) = few_channels::Plan::new(g, input) else {
         return f64::INFINITY;
     };
     let [lines, columns] = [g.batch() * g.out_size()[0], g.out_size()[1]];
@@ -159,8 +163,8 @@ fn few_channels(g: &Conv2dGeometry, input: Layout, level: Level) -> f64 {
         Layout::Nhwc => machine::COPY_ELEMENT,
         Layout::Nchw => machine::COPY_VECTOR / level.lanes() as f64,
     };
-    let copied = (bands.count() * bands.copy_len()) as f64;
-    let entries = machine::DIRECT[0] * (bands.count() * panels.count()) as f64;
+    let copied = plan.copied() as f64;
+    let entries = machine::DIRECT[0] * (plan.bands() * panels.count()) as f64;
     machine::PREPARE[1] + lines as f64 * line + copied * element + entries
 }
 

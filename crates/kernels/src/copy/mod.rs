@@ -3,10 +3,13 @@
 //! The strides decide how: runs that are contiguous in both arrays are copied as such; where the two innermost loops are a
 //! transposition, as between channels first and channels last, square tiles are; anything else goes element by element.
 
+mod square;
 mod transpose;
 
 #[cfg(test)]
 mod tests;
+
+pub(crate) use square::transpose_square;
 
 use crate::elementwise::check_reach;
 use crate::elementwise::reference::for_each_element;

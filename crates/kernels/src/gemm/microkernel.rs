@@ -248,6 +248,38 @@ pub(crate) fn accumulate_indexed<S: Simd, const MR: usize, const NV: usize>(
     *acc = sums;
 }
 
+/// Adds the products of `MR` rows with the `NV` vectors that lie at each of `offsets` in `b`:
+/// `acc[i][j] += sum over k of rows[i][k] * b[offsets[k] + j * LANES ..]`.
+///
+/// # Panics
+/// If a slice is too short.
+#[inline(always)]
+pub(crate) fn accumulate_shifted<S: Simd, const MR: usize, const NV: usize>(
+    s: S,
+    acc: &mut Sums<S, MR, NV>,
+    rows: [&[f32]; MR],
+    b: &[f32],
+    offsets: &Offsets,
+) {
+    for row in rows {
+        assert!(row.len() >= offsets.len(), "a row of the tile is too short");
+    }
+    let reach = offsets.max.saturating_add(NV * S::LANES);
+    assert!(reach <= b.len(), "the vectors are too short");
+    let rows = rows.map(<[f32]>::as_ptr);
+    let mut sums = *acc;
+    for (k, &offset) in offsets.offsets.iter().enumerate() {
+        let here = rows.map(
+            #[inline(always)]
+            |row| row.wrapping_add(k),
+        );
+        // SAFETY: every row has an element for each offset, and `b` has the vectors at the largest of
+        // them, as just checked.
+        unsafe { step(s, &mut sums, here, b.as_ptr().wrapping_add(offset)) };
+    }
+    *acc = sums;
+}
+
 /// Places in two slices, of one term of a sum each.
 #[derive(Clone, Debug)]
 pub(crate) struct Terms {

@@ -16,7 +16,7 @@ use std::process::Command;
 
 /// Kernels that must be found, with a loop of multiply-adds, on every level with such an
 /// instruction: parts of the names of their functions.
-const REQUIRED: [&str; 16] = [
+const REQUIRED: [&str; 17] = [
     "codegen::axpy",
     "codegen::exp",
     "codegen::log",
@@ -28,6 +28,7 @@ const REQUIRED: [&str; 16] = [
     "conv2d::backward_weight::Channels",
     "conv2d::few_channels::Forward",
     "conv2d::few_channels::Backward",
+    "conv2d::few_outputs::enter",
     "conv2d::grouped::Forward",
     "conv2d::grouped::Backward",
     "conv2d::winograd::planes::Gather",
