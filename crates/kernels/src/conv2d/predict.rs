@@ -57,7 +57,7 @@ pub(super) mod machine {
     /// Reading a weight that it does not hold, for each block of pixels; and one of a panel that does not
     /// fit, for each tile.
     pub(super) const WEIGHT: f64 = 0.45;
-    pub(super) const WEIGHT_OF_TILE: f64 = 0.17;
+    pub(super) const WEIGHT_OF_TILE: f64 = 0.025;
 }
 
 /// A way to compute a convolution, and the cycles it is predicted to take on one thread.
@@ -238,7 +238,7 @@ fn tiles(panels: &Panels, level: Level, rows: usize, terms: f64, runs: f64) -> f
 }
 
 /// The part of the taps of all pixels that read the image and not its padding.
-fn inside(taps: &Taps) -> f64 {
+pub(super) fn inside(taps: &Taps) -> f64 {
     let along = |axis: usize, offset: isize| {
         let (stride, grid) = (taps.stride[axis], taps.grid[axis]);
         let first = offset.min(0).unsigned_abs().div_ceil(stride);

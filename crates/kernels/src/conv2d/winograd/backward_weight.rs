@@ -47,9 +47,8 @@ pub(in crate::conv2d) fn backward_weight(
 ) -> Result<(), KernelError> {
     let panels = Panels::choose(level, taps.k_len(), taps.columns());
     let zeros = Buffer::zeroed(taps.k_len().max(taps.columns()))?;
-    let sets: Vec<Tiles> = Tiles::of(taps, size).collect();
-    let tiles: usize = sets.iter().map(Tiles::len).sum();
-    if tiles == 0 {
+    let tiles = Tiles::of(taps, size);
+    if tiles.len() == 0 {
         dweight.fill(0.0);
         return Ok(());
     }
@@ -68,10 +67,10 @@ pub(in crate::conv2d) fn backward_weight(
         dy: pixels(dy, taps.out_size, taps.out_channels),
     };
     let copy_len = taps.groups * pass.group_len();
-    let chunks = pass.chunks(tiles);
-    let count = sets.len() * chunks;
-    let mut copies = Buffer::recycled(element_count(OP, "copies of dweight", &[count, copy_len])?)?;
-    pass.accumulate(&sets, chunks, &mut copies)?;
+    let chunks = pass.chunks(tiles.len());
+    let counts = [chunks.tasks(), copy_len];
+    let mut copies = Buffer::recycled(element_count(OP, "copies of dweight", &counts)?)?;
+    pass.accumulate(&tiles, &chunks, &mut copies)?;
     add_in_pairs(&mut copies, copy_len);
     pass.finish(&copies, reduce, dweight)
 }
@@ -91,31 +90,29 @@ impl Pass<'_> {
         self.size.points() * self.taps.k_len() * self.panels.padded_columns()
     }
 
-    /// Chunks of each set of tiles.
-    fn chunks(&self, tiles: usize) -> usize {
+    /// The chunks of the tiles.
+    fn chunks(&self, tiles: usize) -> Cut {
         let points = self.size.points() * (self.taps.k_len() + self.panels.padded_columns());
         // Writing and reading the copies must stay cheap beside the points.
         let affordable = tiles * points / (2 * self.group_len());
-        affordable.clamp(1, TASKS)
+        Cut::every(tiles, tiles.div_ceil(affordable.clamp(1, TASKS)))
     }
 
     fn accumulate(
         &self,
-        sets: &[Tiles],
-        chunks: usize,
+        tiles: &Tiles,
+        chunks: &Cut,
         copies: &mut [f32],
     ) -> Result<(), KernelError> {
         let groups = self.taps.groups;
-        let tasks = sets.len() * chunks * groups;
+        let tasks = chunks.tasks() * groups;
         let parts = TASKS.div_ceil(tasks);
         let results = DisjointMut::new(copies);
         parallel::try_for_each(tasks, |task| {
-            let (copy, group) = (task / groups, task % groups);
-            let tiles = &sets[copy / chunks];
-            let cut = Cut::every(tiles.len(), tiles.len().div_ceil(chunks));
+            let (chunk, group) = (chunks.range(task / groups), task % groups);
             let start = task * self.group_len();
             let mut result = results.range(start..start + self.group_len());
-            self.chunk(tiles, cut.range(copy % chunks), group, parts, &mut result)
+            self.chunk(tiles, chunk, group, parts, &mut result)
         })
     }
 
@@ -128,10 +125,6 @@ impl Pass<'_> {
         parts: usize,
         result: &mut [f32],
     ) -> Result<(), KernelError> {
-        if chunk.is_empty() {
-            result.fill(0.0);
-            return Ok(());
-        }
         let (points, k_len) = (self.size.points(), self.taps.k_len());
         let width = self.panels.padded_columns();
         let fitting = BLOCK_ELEMENTS / (points * (k_len + width));

@@ -7,7 +7,7 @@ use super::Size;
 use super::forward::{SECOND_LEVEL, block_of};
 use super::tiles::tap_distance;
 use crate::conv2d::Conv2dGeometry;
-use crate::conv2d::predict::machine;
+use crate::conv2d::predict::{inside, machine};
 use crate::conv2d::taps::Taps;
 use crate::gemm::panels::Panels;
 use striate_simd::Level;
@@ -42,6 +42,8 @@ pub(in crate::conv2d) struct Problem {
     batch: usize,
     /// Output pixels.
     size: [usize; 2],
+    /// The part of the taps of all pixels that read the image and not its padding.
+    inside: f64,
     dilation: [usize; 2],
     groups: usize,
     /// Channels of a group.
@@ -75,6 +77,7 @@ impl Problem {
             side,
             batch: taps.batch,
             size: taps.grid,
+            inside: inside(taps),
             dilation,
             groups: taps.groups,
             inputs: taps.k_len(),
@@ -118,7 +121,7 @@ impl Problem {
     fn direct(&self, level: Level, weights: Weights) -> f64 {
         let pixels = self.batch * self.size[0] * self.size[1];
         let panels = Panels::choose(level, pixels, self.outputs);
-        let terms = self.taps() * (self.groups * self.inputs) as f64;
+        let terms = self.inside * self.taps() * (self.groups * self.inputs) as f64;
         let pack = match weights {
             Weights::Kept => 0.0,
             Weights::Fresh => self.taps() * self.pairs() * machine::PACK,
@@ -128,13 +131,12 @@ impl Problem {
 
     /// The cycles of tiles of `size`.
     pub(in crate::conv2d) fn cycles(&self, level: Level, size: Size, weights: Weights) -> f64 {
-        let across = |axis: usize| {
-            let phase = self.size[axis].div_ceil(self.dilation[axis]);
-            phase.div_ceil(size.outputs())
-        };
-        let phases = self.dilation[0].min(self.size[0]) * self.dilation[1].min(self.size[1]);
-        let tiles = self.batch * across(0) * across(1);
-        let block = block_of(size, self.inputs, self.outputs).min(tiles.max(1));
+        let phases = |axis: usize| self.dilation[axis].min(self.size[axis]);
+        let squares = |axis: usize| self.size[axis].div_ceil(self.dilation[axis] * size.outputs());
+        let square = (phases(0) * phases(1)).max(1);
+        let tiles = self.batch * squares(0) * squares(1) * square;
+        let block = block_of(size, self.inputs, self.outputs).next_multiple_of(square);
+        let block = block.min(tiles.max(1));
         let points = size.points() as f64;
 
         let panels = Panels::choose(level, block, self.outputs);
@@ -157,14 +159,14 @@ impl Problem {
         let arrival = if kept <= SECOND_LEVEL as f64 {
             0.0
         } else {
-            let again = (phases * tiles.div_ceil(block)).saturating_sub(1) as f64;
+            let again = tiles.div_ceil(block).saturating_sub(1) as f64;
             first + again * ARRIVAL[2] * kept
         };
         let pack = match weights {
             Weights::Kept => 0.0,
             Weights::Fresh => self.taps() * self.pairs() * machine::PACK + first,
         };
-        (phases * self.groups) as f64 * (points * products + transforms) + arrival + pack
+        self.groups as f64 * (points * products + transforms) + arrival + pack
     }
 }
 
@@ -192,6 +194,20 @@ mod tests {
             let size = chosen(batch, channels, size, Weights::Kept);
             assert_eq!(size, Some(Size::Four), "{channels} channels");
         }
+    }
+
+    #[test]
+    fn taps_in_the_padding_count_for_neither() {
+        let choose = |dilation: usize| {
+            let [ones, dilation, kernel] = [1, dilation, 3].map(|n| [n; 2]);
+            let pad = [dilation[0]; 4];
+            let g = Conv2dGeometry::new(1, 256, [33; 2], 256, kernel, ones, pad, dilation, 1);
+            let problem = Problem::forward(&g.unwrap()).unwrap();
+            problem.choose(Level::detect(), Weights::Kept)
+        };
+        assert_eq!(choose(1), Some(Size::Four));
+        assert_eq!(choose(2), Some(Size::Four));
+        assert_eq!(choose(18), None);
     }
 
     #[test]

@@ -46,11 +46,11 @@ pub(super) fn block_of(size: Size, inputs: usize, outputs: usize) -> usize {
 
 /// Tiles of a block.
 pub(super) fn block_tiles(size: Size, taps: &Taps) -> usize {
-    let tiles = Tiles::of(taps, size)
-        .map(|tiles| tiles.len())
-        .max()
-        .unwrap_or(1);
-    let most = block_of(size, taps.k_len(), taps.columns());
+    let (tiles, square) = {
+        let tiles = Tiles::of(taps, size);
+        (tiles.len(), tiles.per_square().max(1))
+    };
+    let most = block_of(size, taps.k_len(), taps.columns()).next_multiple_of(square);
     // A few tiles more are better than a block of a few tiles.
     if tiles <= most + most / 4 {
         tiles
@@ -70,27 +70,24 @@ pub(in crate::conv2d) fn run(
     y: &mut [f32],
 ) -> Result<(), KernelError> {
     let zeros = Buffer::zeroed(taps.k_len())?;
-    for tiles in Tiles::of(taps, size) {
-        let pass = Forward {
-            level,
-            size,
-            taps,
-            weights,
-            epilogue,
-            tiles,
-            pixels: Pixels {
-                data: x,
-                size: taps.in_size,
-                channels: taps.in_channels,
-                zeros: &zeros,
-            },
-        };
-        pass.run(y)?;
-    }
-    Ok(())
+    let pass = Forward {
+        level,
+        size,
+        taps,
+        weights,
+        epilogue,
+        tiles: Tiles::of(taps, size),
+        pixels: Pixels {
+            data: x,
+            size: taps.in_size,
+            channels: taps.in_channels,
+            zeros: &zeros,
+        },
+    };
+    pass.run(y)
 }
 
-/// The tiles of one set.
+/// The pass over all tiles.
 struct Forward<'a> {
     level: Level,
     size: Size,
@@ -106,7 +103,7 @@ impl Forward<'_> {
         let line = self.taps.out_size[1] * self.taps.out_channels;
         let y = DisjointMut::rows(y, line);
         let blocks = Cut::every(self.tiles.len(), block_tiles(self.size, self.taps));
-        let parts = TASKS.div_ceil(blocks.tasks());
+        let parts = TASKS.div_ceil(blocks.tasks().max(1));
         parallel::try_for_each(blocks.tasks(), |task| {
             // Pixels hold the channels of all groups, so a task has all groups of its pixels.
             (0..self.taps.groups)
@@ -162,8 +159,14 @@ impl Forward<'_> {
             pixel: taps.out_channels,
             epilogue: self.epilogue,
         };
-        parallel::try_for_each(per_part.tasks(), |part| {
-            let part = per_part.range(part);
+        let squares = Cut::every(
+            count,
+            per_part
+                .per_task()
+                .next_multiple_of(self.tiles.per_square()),
+        );
+        parallel::try_for_each(squares.tasks(), |part| {
+            let part = squares.range(part);
             let mut scratch = Scratch::new()?;
             for line in self
                 .tiles
@@ -173,10 +176,7 @@ impl Forward<'_> {
                 let at = line.start;
                 let mut out = self.output(line.clone(), y);
                 scatter.run(self.level, line, first, &mut scratch, &mut out);
-                // The pixels of a sub-image lie between those of others.
-                if let Some(moments) = self.epilogue.moments
-                    && self.tiles.step == [1, 1]
-                {
+                if let Some(moments) = self.epilogue.moments {
                     let pixels = crate::moments::Pixels {
                         at,
                         len: taps.out_channels,
@@ -229,21 +229,18 @@ impl Forward<'_> {
         });
     }
 
-    /// The part of the output that some tiles of one line cover.
+    /// The part of the output that some squares of one line cover.
     fn output<'y>(
         &self,
         tiles: Range<usize>,
         y: &'y DisjointMut<'_, f32>,
     ) -> crate::disjoint::TileMut<'y, f32> {
-        let (first, last) = (self.tiles.tile(tiles.start), self.tiles.tile(tiles.end - 1));
-        let [rows, columns] = self.tiles.outputs(&last);
-        let [down, across] = self.tiles.out_step;
-        let [[top, left], [_, right]] = [&first, &last].map(|tile| self.tiles.output(tile));
-        let line = first.image * self.taps.out_size[0] + top;
+        let [lines, columns] = self.tiles.covered(&tiles);
+        let first = self.tiles.tile(tiles.start).image * self.taps.out_size[0];
         let channels = self.taps.out_channels;
         y.tile(
-            line..line + (rows - 1) * down + 1,
-            left * channels..(right + (columns - 1) * across + 1) * channels,
+            first + lines.start..first + lines.end,
+            columns.start * channels..columns.end * channels,
         )
     }
 }

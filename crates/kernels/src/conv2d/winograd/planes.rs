@@ -151,7 +151,8 @@ impl Gather<'_> {
             let outputs = self.tiles.outputs(&tile);
             let ([y, x], [down, across], limit) = match self.side {
                 Side::Inputs => {
-                    let limit = outputs.map(|n| n + self.size.taps() - 1);
+                    let reach = self.size.taps() - 1;
+                    let limit = outputs.map(|n| if n == 0 { 0 } else { n + reach });
                     (self.tiles.input(&tile), self.tiles.step, limit)
                 }
                 Side::Gradients => (self.tiles.output(&tile), self.tiles.out_step, outputs),
@@ -210,8 +211,8 @@ pub(super) struct Scatter<'a> {
 }
 
 impl Scatter<'_> {
-    /// Writes the tiles `tiles` of one line of tiles, of which the first has number `first` among the points.
-    /// `out` are the lines of the output that they cover, from the first pixel of the first one on.
+    /// Writes the tiles `tiles` of some squares of one line, of which the first has number `first` among
+    /// the points. `out` is what they cover of the output.
     pub(super) fn run(
         &self,
         level: Level,
@@ -239,10 +240,13 @@ impl Scatter<'_> {
         scratch: &mut [f32],
         out: &mut TileMut<'_, f32>,
     ) {
-        let left = self.tiles.output(&self.tiles.tile(tiles.start))[1];
+        let [top, left] = self.tiles.output(&self.tiles.tile(tiles.start));
         for (at, index) in tiles.enumerate() {
             let tile = self.tiles.tile(index);
             let [rows, count] = self.tiles.outputs(&tile);
+            if rows * count == 0 {
+                continue;
+            }
             let place = self.tiles.output(&tile);
             for block in blocks(self.channels.len()) {
                 let points = (first + at) * self.width + block.start;
@@ -260,11 +264,12 @@ impl Scatter<'_> {
                         if i >= rows {
                             return;
                         }
-                        let line = i * self.tiles.out_step[0];
+                        let line = place[0] + i * self.tiles.out_step[0];
                         let channel = self.channels.start + block.start;
                         let row = Row {
-                            out: &mut out.row(line)[(place[1] - left) * self.pixel + channel..],
-                            number: self.number(tile.image, place, line) * self.pixel + channel,
+                            out: &mut out.row(line - top)
+                                [(place[1] - left) * self.pixel + channel..],
+                            number: self.number(tile.image, line, place[1]) * self.pixel + channel,
                             channel,
                             count,
                         };
@@ -275,11 +280,11 @@ impl Scatter<'_> {
         }
     }
 
-    /// The place of the pixel `line` lines below `[y, x]` among all pixels of the output.
+    /// The place of the pixel `[y, x]` among all pixels of the output.
     #[inline(always)]
-    fn number(&self, image: usize, [y, x]: [usize; 2], line: usize) -> usize {
+    fn number(&self, image: usize, y: usize, x: usize) -> usize {
         let [h, w] = self.tiles.out_size;
-        (image * h + y + line) * w + x
+        (image * h + y) * w + x
     }
 
     #[inline(always)]

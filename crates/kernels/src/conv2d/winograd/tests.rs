@@ -96,36 +96,35 @@ fn worst_magnitudes(
     };
     let out_pixels = taps.batch * taps.out_size[0] * taps.out_size[1];
     let mut scale = vec![f64::NAN; out_pixels * taps.out_channels];
-    for tiles in Tiles::of(taps, size) {
-        for tile in (0..tiles.len()).map(|index| tiles.tile(index)) {
-            let ([y, x], [rows, columns]) = (tiles.input(&tile), tiles.outputs(&tile));
-            let mut largest = vec![0.0_f64; taps.in_channels];
-            for (i, j) in (0..rows + size.taps() - 1)
-                .flat_map(|i| (0..columns + size.taps() - 1).map(move |j| (i, j)))
-            {
-                let place = [
-                    y.wrapping_add(i * tiles.step[0]),
-                    x.wrapping_add(j * tiles.step[1]),
+    let tiles = Tiles::of(taps, size);
+    for tile in (0..tiles.len()).map(|index| tiles.tile(index)) {
+        let ([y, x], [rows, columns]) = (tiles.input(&tile), tiles.outputs(&tile));
+        let mut largest = vec![0.0_f64; taps.in_channels];
+        for (i, j) in (0..rows + size.taps() - 1)
+            .flat_map(|i| (0..columns + size.taps() - 1).map(move |j| (i, j)))
+        {
+            let place = [
+                y.wrapping_add(i * tiles.step[0]),
+                x.wrapping_add(j * tiles.step[1]),
+            ];
+            let inputs = pixels.get(tile.image, place, 0..taps.in_channels);
+            largest
+                .iter_mut()
+                .zip(inputs)
+                .for_each(|(l, &x)| *l = l.max(f64::from(x).abs()));
+        }
+        for o in 0..taps.out_channels {
+            let first = o / taps.columns() * taps.k_len();
+            let sum: f64 = (0..taps.k_len())
+                .map(|k| largest[first + k] * weights(o, k))
+                .sum();
+            for (i, j) in (0..rows).flat_map(|i| (0..columns).map(move |j| (i, j))) {
+                let at = [
+                    tile.image,
+                    tile.first[0] + i * tiles.step[0],
+                    tile.first[1] + j * tiles.step[1],
                 ];
-                let inputs = pixels.get(tile.image, place, 0..taps.in_channels);
-                largest
-                    .iter_mut()
-                    .zip(inputs)
-                    .for_each(|(l, &x)| *l = l.max(f64::from(x).abs()));
-            }
-            for o in 0..taps.out_channels {
-                let first = o / taps.columns() * taps.k_len();
-                let sum: f64 = (0..taps.k_len())
-                    .map(|k| largest[first + k] * weights(o, k))
-                    .sum();
-                for (i, j) in (0..rows).flat_map(|i| (0..columns).map(move |j| (i, j))) {
-                    let at = [
-                        tile.image,
-                        tile.first[0] + i * tiles.step[0],
-                        tile.first[1] + j * tiles.step[1],
-                    ];
-                    scale[taps.out_pixel(at) * taps.out_channels + o] = sum;
-                }
+                scale[taps.out_pixel(at) * taps.out_channels + o] = sum;
             }
         }
     }

@@ -4,20 +4,20 @@ use super::Size;
 use crate::conv2d::taps::Taps;
 use std::ops::Range;
 
-/// The tiles of all images of one convolution whose taps are neighbours. A dilated convolution is
-/// several of them: pixels whose coordinates have the same remainder by the dilation see only each
-/// other.
+/// The tiles of all images. The pixels of a dilated convolution whose coordinates have the same
+/// remainders by the dilation, a phase, see only each other, and a tile is one of theirs. The tiles of all
+/// phases that share a square of the grid have consecutive numbers: a square is what a task writes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tiles {
     batch: usize,
-    /// Tiles of an image, down and across.
+    /// Squares of an image, down and across.
     count: [usize; 2],
+    /// Remainders along either axis.
+    phases: [usize; 2],
     /// Outputs of a tile along either axis.
     side: usize,
     /// Pixels between neighbours, in the input and in the grid of outputs.
     pub(super) step: [usize; 2],
-    /// The first pixel of the grid.
-    start: [usize; 2],
     /// Pixels of the grid.
     grid: [usize; 2],
     /// The first input pixel of a tile, relative to its first pixel of the grid.
@@ -31,41 +31,42 @@ pub(super) struct Tiles {
 }
 
 impl Tiles {
-    /// The tiles, one set for each remainder by the dilation.
-    pub(super) fn of(taps: &Taps, size: Size) -> impl Iterator<Item = Self> {
+    /// The tiles of `size`.
+    pub(super) fn of(taps: &Taps, size: Size) -> Self {
         let (side, step) = (size.outputs(), tap_distance(taps, size.taps()));
-        (0..step[0] * step[1]).filter_map(move |phase| {
-            let start = [phase / step[1], phase % step[1]];
-            let pixels = |axis: usize| taps.grid[axis].saturating_sub(start[axis]);
-            let count = [0, 1].map(|axis| pixels(axis).div_ceil(step[axis] * side));
-            let tiles = Self {
-                batch: taps.batch,
-                count,
-                side,
-                step,
-                start,
-                grid: taps.grid,
-                offset: taps.taps[0].offset,
-                out_start: taps.out_start,
-                out_step: [0, 1].map(|axis| step[axis] * taps.out_step[axis]),
-                out_size: taps.out_size,
-            };
-            (tiles.len() > 0).then_some(tiles)
-        })
+        Self {
+            batch: taps.batch,
+            count: [0, 1].map(|axis| taps.grid[axis].div_ceil(step[axis] * side)),
+            phases: [0, 1].map(|axis| step[axis].min(taps.grid[axis])),
+            side,
+            step,
+            grid: taps.grid,
+            offset: taps.taps[0].offset,
+            out_start: taps.out_start,
+            out_step: [0, 1].map(|axis| step[axis] * taps.out_step[axis]),
+            out_size: taps.out_size,
+        }
     }
 
     /// The number of tiles.
     pub(super) fn len(&self) -> usize {
-        self.batch * self.count[0] * self.count[1]
+        self.batch * self.count[0] * self.count[1] * self.per_square()
+    }
+
+    /// The tiles of a square.
+    pub(super) fn per_square(&self) -> usize {
+        self.phases[0] * self.phases[1]
     }
 
     /// The tile number `index`.
     pub(super) fn tile(&self, index: usize) -> Tile {
-        let [down, across] = self.count;
-        let at = [index / across % down, index % across];
+        let ([down, across], [_, columns]) = (self.count, self.phases);
+        let (square, phase) = (index / self.per_square(), index % self.per_square());
+        let at = [square / across % down, square % across];
+        let phase = [phase / columns, phase % columns];
         Tile {
-            image: index / across / down,
-            first: [0, 1].map(|axis| self.start[axis] + at[axis] * self.side * self.step[axis]),
+            image: square / across / down,
+            first: [0, 1].map(|axis| phase[axis] + at[axis] * self.side * self.step[axis]),
         }
     }
 
@@ -76,22 +77,36 @@ impl Tiles {
 
     /// The first output pixel of a tile.
     pub(super) fn output(&self, tile: &Tile) -> [usize; 2] {
-        [0, 1].map(|axis| {
-            self.out_start[axis] + tile.first[axis] * (self.out_step[axis] / self.step[axis])
-        })
+        [0, 1].map(|axis| self.output_of(axis, tile.first[axis]))
     }
 
-    /// Outputs of a tile that exist, down and across.
+    /// The output pixel of a pixel of the grid.
+    fn output_of(&self, axis: usize, at: usize) -> usize {
+        self.out_start[axis] + at * (self.out_step[axis] / self.step[axis])
+    }
+
+    /// Outputs of a tile that exist, down and across: maybe none.
     pub(super) fn outputs(&self, tile: &Tile) -> [usize; 2] {
         [0, 1].map(|axis| {
-            let pixels = self.grid[axis] - tile.first[axis];
+            let pixels = self.grid[axis].saturating_sub(tile.first[axis]);
             pixels.div_ceil(self.step[axis]).min(self.side)
         })
     }
 
-    /// `range` cut into pieces of one line of tiles each.
+    /// Lines and columns of an output image, from the first to behind the last, that some squares of one
+    /// line cover.
+    pub(super) fn covered(&self, squares: &Range<usize>) -> [Range<usize>; 2] {
+        let [first, last] = [squares.start, squares.end - 1].map(|index| self.tile(index).first);
+        [0, 1].map(|axis| {
+            let side = self.side * self.step[axis];
+            let end = ((last[axis] / side + 1) * side).min(self.grid[axis]);
+            self.output_of(axis, first[axis])..self.output_of(axis, end - 1) + 1
+        })
+    }
+
+    /// `range`, of whole squares, cut into pieces of one line of squares each.
     pub(super) fn lines(&self, range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
-        let across = self.count[1];
+        let across = self.count[1] * self.per_square();
         let mut start = range.start;
         std::iter::from_fn(move || {
             let line = start..(start + across - start % across).min(range.end);
