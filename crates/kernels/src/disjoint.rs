@@ -10,6 +10,7 @@
     reason = "pieces of one slice, kept apart by a record of those in use"
 )]
 
+use crate::array::Slices;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut, Range};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -167,12 +168,12 @@ impl<T> TileMut<'_, T> {
     ///
     /// # Panics
     /// If the tile does not have them.
-    #[inline]
-    pub fn row_array<const N: usize>(
+    #[inline(always)]
+    pub(crate) fn row_array<const N: usize>(
         &mut self,
         first: usize,
         columns: Range<usize>,
-    ) -> [&mut [T]; N] {
+    ) -> Slices<'_, T, N> {
         assert!(
             N <= self.row_count() && first <= self.row_count() - N,
             "the tile has {} rows, not {first} + {N}",
@@ -185,7 +186,7 @@ impl<T> TileMut<'_, T> {
         );
         let start = self.as_mut_ptr().wrapping_add(columns.start);
         let row_len = self.owner.row_len;
-        std::array::from_fn(
+        Slices::new(
             #[inline(always)]
             |i| {
                 if columns.is_empty() {
@@ -277,19 +278,16 @@ mod tests {
     #[test]
     fn parts_of_several_rows_are_borrowed_at_once() {
         let mut data = [0; 16];
-        let rows = DisjointMut::rows(&mut data, 4);
-        let mut tile = rows.tile(1..4, 1..4);
-        let [second, third] = tile.row_array(1, 1..3);
-        second.fill(2);
-        third.fill(3);
-        assert_eq!(tile.row_array::<0>(3, 0..3).len(), 0);
-        assert!(
-            tile.row_array::<3>(0, 2..2)
-                .iter()
-                .all(|row| row.is_empty())
-        );
+        let all = DisjointMut::rows(&mut data, 4);
+        let mut tile = all.tile(1..4, 1..4);
+        let mut rows = tile.row_array::<2>(1, 1..3);
+        rows.get(0).fill(2);
+        rows.get(1).fill(3);
+        tile.row_array::<0>(3, 0..3);
+        let mut empty = tile.row_array::<3>(0, 2..2);
+        assert!((0..3).all(|i| empty.get(i).is_empty()));
         drop(tile);
-        drop(rows);
+        drop(all);
         assert_eq!(data[8..], [0, 0, 2, 2, 0, 0, 3, 3]);
     }
 

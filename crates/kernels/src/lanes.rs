@@ -2,6 +2,7 @@
 //!
 //! Everything here runs inside `dispatch!` and is `#[inline(always)]`; the closures it takes must be too.
 
+use crate::array::Slices;
 use striate_simd::Simd;
 
 /// Vectors that [`map`] handles at once, so that the overhead of the loop is shared.
@@ -93,23 +94,23 @@ pub(crate) fn map_all<S: Simd, const K: usize, const M: usize>(
     s: S,
     n: usize,
     x: [&[f32]; K],
-    y: [&mut [f32]; M],
+    mut y: Slices<'_, f32, M>,
     f: impl Fn([S::F32; K]) -> [S::F32; M],
 ) {
-    let enough = x.iter().all(|x| x.len() >= n) && y.iter().all(|y| y.len() >= n);
+    let enough = x.iter().all(|x| x.len() >= n) && (0..M).all(|m| y.get(m).len() >= n);
     assert!(enough, "a slice is shorter than {n}");
     let mut at = 0;
     while at + S::LANES <= n {
         let new = f(load(s, &x, at));
         for m in 0..M {
-            s.store(new[m], &mut y[m][at..]);
+            s.store(new[m], &mut y.get(m)[at..]);
         }
         at += S::LANES;
     }
     if at < n {
         let new = f(load_partial(s, &x, at, n));
         for m in 0..M {
-            s.store_partial(new[m], &mut y[m][at..n]);
+            s.store_partial(new[m], &mut y.get(m)[at..n]);
         }
     }
 }

@@ -28,6 +28,7 @@
 //! | [`optim`] | one pass | reference |
 
 mod accuracy;
+mod array;
 pub mod conv2d;
 pub mod conv_transpose2d;
 pub mod copy;

@@ -7,6 +7,7 @@
 //! faster is taken.
 
 use super::taps::Taps;
+use crate::array::array;
 use crate::gemm::panels::tile_cost;
 use std::ops::Range;
 use striate_simd::Level;
@@ -208,7 +209,7 @@ impl Area {
     pub(super) fn pixels<const MR: usize>(&self, first: usize) -> [(Line, usize); MR] {
         let width = self.columns.len();
         let (mut line, mut x) = (first / width, first % width);
-        std::array::from_fn(
+        array(
             #[inline(always)]
             |_| {
                 let pixel = (self.lines[line], self.columns.start + x);

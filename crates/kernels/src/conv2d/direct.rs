@@ -16,6 +16,7 @@
 use super::areas::{Area, Cut as Areas, Run};
 use super::padded::Bands;
 use super::taps::{Reduce, TapWeights, Taps, pack_panel};
+use crate::array::array;
 use crate::disjoint::{DisjointMut, TileMut};
 use crate::epilogue::Epilogue;
 use crate::error::KernelError;
@@ -344,9 +345,12 @@ impl TileKernel for Tiles<'_, '_, '_> {
         let mut ahead = self.ahead;
         for first in self.pixels.step_by(MR) {
             let pixels = area.pixels::<MR>(first);
-            let starts = pixels.map(
+            let starts = array::<_, MR>(
                 #[inline(always)]
-                |(line, x)| (line.input + x * taps.stride[1]) * taps.in_channels + block.channel,
+                |i| {
+                    let (line, x) = pixels[i];
+                    (line.input + x * taps.stride[1]) * taps.in_channels + block.channel
+                },
             );
             let in_one_line =
                 pixels[0].0.y == pixels[MR - 1].0.y && pixels[0].0.input == pixels[MR - 1].0.input;
@@ -358,7 +362,7 @@ impl TileKernel for Tiles<'_, '_, '_> {
                     accumulate_strided(s, &mut acc, a, row_stride, run.len, b, ahead);
                 } else {
                     let mut any_inside = area.whole;
-                    let rows = std::array::from_fn(
+                    let rows = array(
                         #[inline(always)]
                         |i| {
                             let (line, column) = pixels[i];
@@ -378,9 +382,12 @@ impl TileKernel for Tiles<'_, '_, '_> {
                 }
                 ahead = ahead.after(S::LANES, run.len);
             }
-            let rows = pixels.map(
+            let rows = array(
                 #[inline(always)]
-                |(line, x)| line.output + x * taps.out_step[1] - block.first_row,
+                |i| {
+                    let (line, x) = pixels[i];
+                    line.output + x * taps.out_step[1] - block.first_row
+                },
             );
             self.store.run(s, &acc, self.out, rows);
         }

@@ -4,6 +4,7 @@ use super::Conv2dGeometry;
 use super::band::{Band, Bands};
 use super::copies::{add_in_pairs, write};
 use super::taps::{TapWeights, Taps};
+use crate::array::array;
 use crate::disjoint::{DisjointMut, TileMut};
 use crate::epilogue::Epilogue;
 use crate::error::KernelError;
@@ -170,7 +171,7 @@ impl TileKernel for Forward<'_, '_, '_> {
                 let a = &lines.copy[lines.bands.place([y, x])..];
                 let weights = lines.weights;
                 accumulate_indexed(s, &mut acc, a, lines.x_stride, lines.offsets, weights);
-                let rows = std::array::from_fn(
+                let rows = array(
                     #[inline(always)]
                     |i| y * lines.line_stride + x + i,
                 );
@@ -314,7 +315,7 @@ impl TileKernel for Backward<'_, '_> {
         let width = NV * S::LANES;
         let offsets = g.offsets.chunks_exact(MR);
         for (offsets, out) in offsets.zip(self.out.chunks_exact_mut(MR * width)) {
-            let offsets = std::array::from_fn(
+            let offsets = array(
                 #[inline(always)]
                 |i| offsets[i],
             );

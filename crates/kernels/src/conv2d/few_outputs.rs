@@ -11,6 +11,7 @@
 
 use super::band::{Band, Bands};
 use super::taps::{Reduce, Taps};
+use crate::array::array;
 use crate::disjoint::{DisjointMut, TileMut};
 use crate::elementwise::{Unary, assign};
 use crate::epilogue::{Activation, Epilogue};
@@ -282,7 +283,7 @@ struct Channels<'a> {
 impl TileKernel for Channels<'_> {
     #[inline(always)]
     fn run<S: Simd, const MR: usize, const NV: usize>(self, s: S) {
-        let rows: [&[f32]; MR] = std::array::from_fn(
+        let rows: [&[f32]; MR] = array(
             #[inline(always)]
             |i| &self.weights[i * self.terms..][..self.offsets.len()],
         );

@@ -3,6 +3,7 @@
 use super::copies::add_in_pairs;
 use super::lanes::{Lanes, Strip};
 use super::ring::Ring;
+use crate::array::array;
 use crate::disjoint::{DisjointMut, TileMut};
 use crate::epilogue::Epilogue;
 use crate::error::KernelError;
@@ -139,7 +140,7 @@ impl TileKernel for Forward<'_, '_, '_> {
                 accumulate_terms(s, &mut acc, inputs, pixel_step, terms, self.weights);
                 let mut next = taps.out_pixel([self.image, y, self.strip.columns.start + x]);
                 next -= self.first_row;
-                let rows = std::array::from_fn(
+                let rows = array(
                     #[inline(always)]
                     |_| {
                         let row = next;
@@ -301,7 +302,7 @@ impl TileKernel for Backward<'_, '_> {
             for (out, terms) in out.zip(terms.chunks(MR)) {
                 let mut acc = zero::<S, MR, NV>(s);
                 // The last sums may be superfluous.
-                let places = std::array::from_fn(
+                let places = array(
                     #[inline(always)]
                     |i| terms[i.min(terms.len() - 1)][0],
                 );

@@ -5,6 +5,7 @@ use super::microkernel::{Ahead, accumulate_strided, zero};
 use super::panels::{Grid, Panels, tile_runs};
 use super::store::Store;
 use super::tile::{TileKernel, run_tile};
+use crate::array::array;
 use crate::disjoint::{DisjointMut, TileMut};
 use crate::epilogue::Epilogue;
 use crate::parallel;
@@ -178,7 +179,7 @@ impl TileKernel for Rows<'_, '_, '_> {
                 let a = &a[first * a_stride..];
                 accumulate_strided(s, &mut acc, a, a_stride, k_len, b, ahead);
                 ahead = ahead.after(S::LANES, k_len);
-                let rows = std::array::from_fn(
+                let rows = array(
                     #[inline(always)]
                     |i| index * batch.out_step + first + i,
                 );

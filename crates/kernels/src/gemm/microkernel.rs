@@ -13,6 +13,7 @@
     reason = "unchecked loads, behind one check of bounds per call"
 )]
 
+use crate::array::array;
 use striate_simd::Simd;
 
 /// The sums of a tile: `MR` rows of `NV` vectors.
@@ -75,7 +76,10 @@ pub(crate) fn accumulate_rows<S: Simd, const MR: usize, const NV: usize>(
         accumulate(
             s,
             acc,
-            rows.map(<[f32]>::as_ptr),
+            array(
+                #[inline(always)]
+                |i| rows[i].as_ptr(),
+            ),
             1,
             (b.as_ptr(), NV * S::LANES),
             k_len,
@@ -103,7 +107,7 @@ pub(crate) fn accumulate_strided<S: Simd, const MR: usize, const NV: usize>(
     assert!(a.len() >= reach, "the rows of the tile are too short");
     assert!(b.len() / (NV * S::LANES) >= k_len, "the panel is too short");
     let a = a.as_ptr();
-    let rows = std::array::from_fn(
+    let rows = array(
         #[inline(always)]
         |i| a.wrapping_add(i * row_stride),
     );
@@ -136,7 +140,18 @@ pub(crate) fn accumulate_outer<S: Simd, const MR: usize, const NV: usize>(
     k_len: usize,
     b: &[f32],
 ) {
-    accumulate_gathered(s, acc, a, std::array::from_fn(|i| i), a_step, k_len, b);
+    accumulate_gathered(
+        s,
+        acc,
+        a,
+        array(
+            #[inline(always)]
+            |i| i,
+        ),
+        a_step,
+        k_len,
+        b,
+    );
 }
 
 /// Adds the products of `MR` rows that start at `offsets` in `a` and advance by `a_step`, with the
@@ -164,9 +179,9 @@ pub(crate) fn accumulate_gathered<S: Simd, const MR: usize, const NV: usize>(
     }
     assert!(b.len() / (NV * S::LANES) >= k_len, "the panel is too short");
     let a = a.as_ptr();
-    let rows = offsets.map(
+    let rows = array(
         #[inline(always)]
-        |offset| a.wrapping_add(offset),
+        |i| a.wrapping_add(offsets[i]),
     );
     // SAFETY: every row has an element at `(k_len - 1) * a_step` and `b` has `k_len` rows, as just
     // checked.
@@ -229,16 +244,16 @@ pub(crate) fn accumulate_indexed<S: Simd, const MR: usize, const NV: usize>(
         "the panel is too short"
     );
     let a = a.as_ptr();
-    let rows: [*const f32; MR] = std::array::from_fn(
+    let rows: [*const f32; MR] = array(
         #[inline(always)]
         |i| a.wrapping_add(i * row_stride),
     );
     let mut b = b.as_ptr();
     let mut sums = *acc;
     for &offset in &offsets.offsets {
-        let here = rows.map(
+        let here = array(
             #[inline(always)]
-            |row| row.wrapping_add(offset),
+            |i| rows[i].wrapping_add(offset),
         );
         // SAFETY: `(MR - 1) * row_stride + offset` lies inside `a`, and `b` has a row for each
         // offset, as just checked.
@@ -266,12 +281,15 @@ pub(crate) fn accumulate_shifted<S: Simd, const MR: usize, const NV: usize>(
     }
     let reach = offsets.max.saturating_add(NV * S::LANES);
     assert!(reach <= b.len(), "the vectors are too short");
-    let rows = rows.map(<[f32]>::as_ptr);
+    let rows: [*const f32; MR] = array(
+        #[inline(always)]
+        |i| rows[i].as_ptr(),
+    );
     let mut sums = *acc;
     for (k, &offset) in offsets.offsets.iter().enumerate() {
-        let here = rows.map(
+        let here = array(
             #[inline(always)]
-            |row| row.wrapping_add(k),
+            |i| rows[i].wrapping_add(k),
         );
         // SAFETY: every row has an element for each offset, and `b` has the vectors at the largest of
         // them, as just checked.
@@ -320,15 +338,15 @@ pub(crate) fn accumulate_terms<S: Simd, const MR: usize, const NV: usize>(
     assert!(reach <= a.len(), "the rows of the tile are too short");
     let reach = terms.max[1].saturating_add(NV * S::LANES);
     assert!(reach <= b.len(), "the panel is too short");
-    let rows: [*const f32; MR] = std::array::from_fn(
+    let rows: [*const f32; MR] = array(
         #[inline(always)]
         |i| a.as_ptr().wrapping_add(i * row_stride),
     );
     let mut sums = *acc;
     for &[p, q] in &terms.places {
-        let here = rows.map(
+        let here = array(
             #[inline(always)]
-            |row| row.wrapping_add(p),
+            |i| rows[i].wrapping_add(p),
         );
         // SAFETY: `a` holds a vector at every place of every row, and `b` a row at every place, as just
         // checked.
@@ -365,16 +383,16 @@ pub(crate) fn accumulate_lanes<S: Simd, const MR: usize, const NV: usize>(
         .saturating_mul(b_step)
         .saturating_add(NV * S::LANES);
     assert!(reach <= b.len(), "the panel is too short");
-    let rows: [*const f32; MR] = offsets.map(
+    let rows: [*const f32; MR] = array(
         #[inline(always)]
-        |offset| a.as_ptr().wrapping_add(offset),
+        |i| a.as_ptr().wrapping_add(offsets[i]),
     );
     let mut b = b.as_ptr();
     let mut sums = *acc;
     for k in 0..k_len {
-        let here = rows.map(
+        let here = array(
             #[inline(always)]
-            |row| row.wrapping_add(k * a_step),
+            |i| rows[i].wrapping_add(k * a_step),
         );
         // SAFETY: `a` reaches to the last vector of every row, and `b` to its last row, as just
         // checked.
@@ -402,9 +420,9 @@ unsafe fn accumulate<S: Simd, const MR: usize, const NV: usize>(
     // A local copy: the loop must see that nobody else looks at the sums.
     let mut sums = *acc;
     for k in 0..k_len {
-        let here = rows.map(
+        let here = array(
             #[inline(always)]
-            |row| row.wrapping_add(k * a_step),
+            |i| rows[i].wrapping_add(k * a_step),
         );
         s.prefetch(ahead, k * ahead_step);
         // SAFETY: the caller grants element `k` of every row and row `k` of `b`.
@@ -426,7 +444,7 @@ unsafe fn step<S: Simd, const MR: usize, const NV: usize>(
     a: [*const f32; MR],
     b: *const f32,
 ) {
-    let vectors: [S::F32; NV] = std::array::from_fn(
+    let vectors: [S::F32; NV] = array(
         #[inline(always)]
         |j| {
             // SAFETY: the caller grants NV vectors.
@@ -454,7 +472,7 @@ unsafe fn step_lanes<S: Simd, const MR: usize, const NV: usize>(
     a: [*const f32; MR],
     b: *const f32,
 ) {
-    let vectors: [S::F32; NV] = std::array::from_fn(
+    let vectors: [S::F32; NV] = array(
         #[inline(always)]
         |j| {
             // SAFETY: the caller grants NV vectors.

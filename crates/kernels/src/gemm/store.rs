@@ -1,6 +1,7 @@
 //! From registers to memory.
 
 use super::microkernel::Sums;
+use crate::array::array;
 use crate::disjoint::TileMut;
 use crate::elementwise::{Unary, assign};
 use crate::epilogue::Epilogue;
@@ -122,7 +123,7 @@ impl<'a> Store<'a> {
 /// The numbers of `NV` vectors of channels; `default` for all, if there are none.
 #[inline(always)]
 fn vectors<S: Simd, const NV: usize>(s: S, numbers: Option<&[f32]>, default: f32) -> [S::F32; NV] {
-    std::array::from_fn(
+    array(
         #[inline(always)]
         |j| {
             numbers.map_or(

@@ -10,6 +10,7 @@
 use super::Size;
 use super::tiles::{Pixels, Tiles};
 use super::transform::{FourPoints, Points, SixPoints, Transform};
+use crate::array::{Slices, array};
 use crate::disjoint::TileMut;
 use crate::elementwise::assign;
 use crate::epilogue::Epilogue;
@@ -47,7 +48,7 @@ fn columns<'a, S: Simd, const IN: usize, const OUT: usize>(
     mut row: impl FnMut(usize, [&[f32]; IN]),
 ) {
     for j in 0..IN {
-        let from = std::array::from_fn(
+        let from = array(
             #[inline(always)]
             |i| line([i, j]),
         );
@@ -62,7 +63,7 @@ fn columns<'a, S: Simd, const IN: usize, const OUT: usize>(
         );
     }
     for i in 0..OUT {
-        let from = std::array::from_fn(
+        let from = array(
             #[inline(always)]
             |j| &scratch[(j * OUT + i) * BLOCK..][..len],
         );
@@ -72,8 +73,8 @@ fn columns<'a, S: Simd, const IN: usize, const OUT: usize>(
 
 /// `N` lines, `len` elements apart; the last one may be shorter.
 #[inline(always)]
-fn split<const N: usize>(mut lines: &mut [f32], len: usize) -> [&mut [f32]; N] {
-    std::array::from_fn(
+fn split<const N: usize>(mut lines: &mut [f32], len: usize) -> Slices<'_, f32, N> {
+    Slices::new(
         #[inline(always)]
         |_| {
             let end = len.min(lines.len());

@@ -1,6 +1,7 @@
 //! The tiles that an output is cut into, and the pixels they read.
 
 use super::Size;
+use crate::array::array;
 use crate::conv2d::taps::Taps;
 use std::ops::Range;
 
@@ -59,6 +60,7 @@ impl Tiles {
     }
 
     /// The tile number `index`.
+    #[inline]
     pub(super) fn tile(&self, index: usize) -> Tile {
         let ([down, across], [_, columns]) = (self.count, self.phases);
         let (square, phase) = (index / self.per_square(), index % self.per_square());
@@ -66,28 +68,32 @@ impl Tiles {
         let phase = [phase / columns, phase % columns];
         Tile {
             image: square / across / down,
-            first: [0, 1].map(|axis| phase[axis] + at[axis] * self.side * self.step[axis]),
+            first: array(|axis| phase[axis] + at[axis] * self.side * self.step[axis]),
         }
     }
 
     /// The first input pixel of a tile.
+    #[inline]
     pub(super) fn input(&self, tile: &Tile) -> [usize; 2] {
-        [0, 1].map(|axis| tile.first[axis].wrapping_add_signed(self.offset[axis]))
+        array(|axis| tile.first[axis].wrapping_add_signed(self.offset[axis]))
     }
 
     /// The first output pixel of a tile.
+    #[inline]
     pub(super) fn output(&self, tile: &Tile) -> [usize; 2] {
-        [0, 1].map(|axis| self.output_of(axis, tile.first[axis]))
+        array(|axis| self.output_of(axis, tile.first[axis]))
     }
 
     /// The output pixel of a pixel of the grid.
+    #[inline]
     fn output_of(&self, axis: usize, at: usize) -> usize {
         self.out_start[axis] + at * (self.out_step[axis] / self.step[axis])
     }
 
     /// Outputs of a tile that exist, down and across: maybe none.
+    #[inline]
     pub(super) fn outputs(&self, tile: &Tile) -> [usize; 2] {
-        [0, 1].map(|axis| {
+        array(|axis| {
             let pixels = self.grid[axis].saturating_sub(tile.first[axis]);
             pixels.div_ceil(self.step[axis]).min(self.side)
         })
