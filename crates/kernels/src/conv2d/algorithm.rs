@@ -28,6 +28,8 @@ pub enum Algorithm {
     Grouped,
     /// Tiles of 4 x 4 outputs of a convolution of 3 x 3 taps, with a quarter of the multiplications.
     Winograd4x4,
+    /// Tiles of 3 x 3 outputs of such a convolution, with three tenths of the multiplications.
+    Winograd3x3,
     /// Tiles of 2 x 2 outputs of such a convolution, with four ninths of the multiplications.
     Winograd2x2,
     /// Tiles of output pixels that read the input in place, tap by tap.
@@ -41,13 +43,14 @@ const FEW: usize = 33;
 const FULL: usize = 16;
 
 /// The implementations, the most special first: of equally fast ones the first computes a convolution.
-const IMPLEMENTATIONS: [Algorithm; 8] = [
+const IMPLEMENTATIONS: [Algorithm; 9] = [
     Algorithm::Depthwise,
     Algorithm::Pointwise,
     Algorithm::FewOutputs,
     Algorithm::FewChannels,
     Algorithm::Grouped,
     Algorithm::Winograd4x4,
+    Algorithm::Winograd3x3,
     Algorithm::Winograd2x2,
     Algorithm::Direct,
 ];
@@ -152,15 +155,18 @@ impl Algorithm {
             }
             Self::Grouped => Lanes::new(level, &Taps::forward(g)).is_some(),
             Self::Direct => true,
-            Self::Winograd4x4 | Self::Winograd2x2 => winograd::Problem::forward(g).is_some(),
+            Self::Winograd4x4 | Self::Winograd3x3 | Self::Winograd2x2 => {
+                winograd::Problem::forward(g).is_some()
+            }
         }
     }
 
     /// The tile of a Winograd algorithm.
     pub(super) fn tile(self) -> Option<winograd::Size> {
         match self {
-            Self::Winograd4x4 => Some(winograd::Size::Four),
-            Self::Winograd2x2 => Some(winograd::Size::Two),
+            Self::Winograd4x4 => Some(winograd::Size::FourOfThree),
+            Self::Winograd3x3 => Some(winograd::Size::ThreeOfThree),
+            Self::Winograd2x2 => Some(winograd::Size::TwoOfThree),
             _ => None,
         }
     }
@@ -181,6 +187,7 @@ impl Algorithm {
             Self::FewChannels => "few-channels",
             Self::Grouped => "grouped",
             Self::Winograd4x4 => "winograd4x4",
+            Self::Winograd3x3 => "winograd3x3",
             Self::Winograd2x2 => "winograd2x2",
             Self::Direct => "direct",
         }

@@ -135,7 +135,7 @@ fn predict(
         Algorithm::Grouped => grouped(&taps, level),
         Algorithm::Pointwise => product(&taps.flattened(), level, machine::PRODUCT),
         Algorithm::Direct => direct(&taps.flattened(), level),
-        Algorithm::Winograd4x4 | Algorithm::Winograd2x2 => {
+        Algorithm::Winograd4x4 | Algorithm::Winograd3x3 | Algorithm::Winograd2x2 => {
             let problem = winograd::Problem::forward(g).zip(algorithm.tile());
             let cycles = problem.map(|(problem, size)| problem.cycles(level, size, weights));
             return copy + cycles.unwrap_or(f64::INFINITY);
@@ -303,6 +303,7 @@ mod tests {
             for candidate in candidates(level, &g, Layout::Nhwc) {
                 let saved = match candidate.algorithm {
                     Algorithm::Winograd4x4 => 4.0,
+                    Algorithm::Winograd3x3 => 3.24,
                     Algorithm::Winograd2x2 => 2.25,
                     _ => 1.1,
                 };

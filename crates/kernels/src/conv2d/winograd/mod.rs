@@ -4,13 +4,16 @@
 //! `N = M + R - 1`, which are transformed to `N x N` points; there a sum over input channels is all that
 //! is left to do, so that the convolution becomes `N * N` matrix products, tiles times channels, and a
 //! transform back: `R^2 M^2 / N^2` times fewer multiplications. With 6 x 6 points that is 4 for three
-//! by three taps and 2.8 for two by two, with 4 x 4 points 2.25 for both. Two by two taps are what a
-//! kernel of 4 x 4 with stride 2 leaves for each remainder of the coordinates of its data gradient.
+//! by three taps and 2.8 for two by two, with 4 x 4 points 2.25 for both. 5 x 5 points are 3.2 times fewer
+//! for three by three taps: images of 3, 5, 6 or 9 pixels a side, as a large dilation leaves them, waste
+//! less of tiles of 3 x 3 outputs. Two by two taps are what a kernel of 4 x 4 with stride 2 leaves for each
+//! remainder of the coordinates of its data gradient.
 //!
 //! # Rounding
 //!
 //! With `u = 2^-24` and `S` the largest sum of the magnitudes of the terms of an output among those of its
-//! tile, errors stay below `40 u S` for `N = 6` and `8 u S` for `N = 4` on numbers as networks have them.
+//! tile, errors stay below `40 u S` for `N = 6`, `24 u S` for `N = 5` and `8 u S` for `N = 4` on numbers as
+//! networks have them.
 //! That holds for any numbers if `S` is the sum an output would have if all its inputs were as large as the
 //! largest that the tile reads of their channel. The transforms of `N = 4` are sums, halves at most: it is
 //! exact on small integers. Products are summed over the channels in one order, and tiles do not depend
@@ -39,31 +42,33 @@ pub(super) use pack::{pack, panels};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Size {
     /// 2 x 2 outputs of 3 x 3 taps, with 4 x 4 points.
-    Two,
+    TwoOfThree,
     /// 3 x 3 outputs of 2 x 2 taps, with 4 x 4 points.
-    Three,
+    ThreeOfTwo,
+    /// 3 x 3 outputs of 3 x 3 taps, with 5 x 5 points.
+    ThreeOfThree,
     /// 4 x 4 outputs of 3 x 3 taps, with 6 x 6 points.
-    Four,
+    FourOfThree,
     /// 5 x 5 outputs of 2 x 2 taps, with 6 x 6 points.
-    Five,
+    FiveOfTwo,
 }
 
 impl Size {
     /// Outputs of a tile along either axis.
     fn outputs(self) -> usize {
         match self {
-            Self::Two => 2,
-            Self::Three => 3,
-            Self::Four => 4,
-            Self::Five => 5,
+            Self::TwoOfThree => 2,
+            Self::ThreeOfTwo | Self::ThreeOfThree => 3,
+            Self::FourOfThree => 4,
+            Self::FiveOfTwo => 5,
         }
     }
 
     /// Taps along either axis.
     fn taps(self) -> usize {
         match self {
-            Self::Two | Self::Four => 3,
-            Self::Three | Self::Five => 2,
+            Self::ThreeOfTwo | Self::FiveOfTwo => 2,
+            Self::TwoOfThree | Self::ThreeOfThree | Self::FourOfThree => 3,
         }
     }
 

@@ -9,7 +9,7 @@
 
 use super::Size;
 use super::tiles::{Pixels, Tiles};
-use super::transform::{FourPoints, Points, SixPoints, Transform};
+use super::transform::{FivePoints, FourPoints, Points, SixPoints, Transform};
 use crate::array::{Slices, array};
 use crate::disjoint::TileMut;
 use crate::elementwise::assign;
@@ -128,12 +128,14 @@ impl Gather<'_> {
     ) {
         let scratch = &mut scratch.0[..];
         dispatch!(level, s => match (self.size, self.side) {
-            (Size::Two | Size::Three, Side::Inputs) => self.tiles::<_, 4, 4>(s, #[inline(always)] |s, v| FourPoints::input(s, v), tiles, scratch, out),
-            (Size::Four | Size::Five, Side::Inputs) => self.tiles::<_, 6, 6>(s, #[inline(always)] |s, v| SixPoints::input(s, v), tiles, scratch, out),
-            (Size::Two, Side::Gradients) => self.tiles::<_, 2, 4>(s, #[inline(always)] |s, v| FourPoints::gradient(s, v), tiles, scratch, out),
-            (Size::Three, Side::Gradients) => self.tiles::<_, 3, 4>(s, #[inline(always)] |s, v| FourPoints::gradient(s, v), tiles, scratch, out),
-            (Size::Four, Side::Gradients) => self.tiles::<_, 4, 6>(s, #[inline(always)] |s, v| SixPoints::gradient(s, v), tiles, scratch, out),
-            (Size::Five, Side::Gradients) => self.tiles::<_, 5, 6>(s, #[inline(always)] |s, v| SixPoints::gradient(s, v), tiles, scratch, out),
+            (Size::TwoOfThree | Size::ThreeOfTwo, Side::Inputs) => self.tiles::<_, 4, 4>(s, #[inline(always)] |s, v| FourPoints::input(s, v), tiles, scratch, out),
+            (Size::ThreeOfThree, Side::Inputs) => self.tiles::<_, 5, 5>(s, #[inline(always)] |s, v| FivePoints::input(s, v), tiles, scratch, out),
+            (Size::FourOfThree | Size::FiveOfTwo, Side::Inputs) => self.tiles::<_, 6, 6>(s, #[inline(always)] |s, v| SixPoints::input(s, v), tiles, scratch, out),
+            (Size::TwoOfThree, Side::Gradients) => self.tiles::<_, 2, 4>(s, #[inline(always)] |s, v| FourPoints::gradient(s, v), tiles, scratch, out),
+            (Size::ThreeOfTwo, Side::Gradients) => self.tiles::<_, 3, 4>(s, #[inline(always)] |s, v| FourPoints::gradient(s, v), tiles, scratch, out),
+            (Size::ThreeOfThree, Side::Gradients) => self.tiles::<_, 3, 5>(s, #[inline(always)] |s, v| FivePoints::gradient(s, v), tiles, scratch, out),
+            (Size::FourOfThree, Side::Gradients) => self.tiles::<_, 4, 6>(s, #[inline(always)] |s, v| SixPoints::gradient(s, v), tiles, scratch, out),
+            (Size::FiveOfTwo, Side::Gradients) => self.tiles::<_, 5, 6>(s, #[inline(always)] |s, v| SixPoints::gradient(s, v), tiles, scratch, out),
         });
     }
 
@@ -224,10 +226,11 @@ impl Scatter<'_> {
     ) {
         let scratch = &mut scratch.0[..];
         dispatch!(level, s => match self.size {
-            Size::Two => self.line::<_, 4, 2>(s, #[inline(always)] |s, v| FourPoints::output(s, v), tiles, first, scratch, out),
-            Size::Three => self.line::<_, 4, 3>(s, #[inline(always)] |s, v| FourPoints::output(s, v), tiles, first, scratch, out),
-            Size::Four => self.line::<_, 6, 4>(s, #[inline(always)] |s, v| SixPoints::output(s, v), tiles, first, scratch, out),
-            Size::Five => self.line::<_, 6, 5>(s, #[inline(always)] |s, v| SixPoints::output(s, v), tiles, first, scratch, out),
+            Size::TwoOfThree => self.line::<_, 4, 2>(s, #[inline(always)] |s, v| FourPoints::output(s, v), tiles, first, scratch, out),
+            Size::ThreeOfTwo => self.line::<_, 4, 3>(s, #[inline(always)] |s, v| FourPoints::output(s, v), tiles, first, scratch, out),
+            Size::ThreeOfThree => self.line::<_, 5, 3>(s, #[inline(always)] |s, v| FivePoints::output(s, v), tiles, first, scratch, out),
+            Size::FourOfThree => self.line::<_, 6, 4>(s, #[inline(always)] |s, v| SixPoints::output(s, v), tiles, first, scratch, out),
+            Size::FiveOfTwo => self.line::<_, 6, 5>(s, #[inline(always)] |s, v| SixPoints::output(s, v), tiles, first, scratch, out),
         });
     }
 
@@ -399,10 +402,11 @@ pub(super) fn transform_weights(
 ) {
     let scratch = &mut scratch.0[..];
     dispatch!(level, s => match size {
-        Size::Two => square::<_, 3, 4>(s, #[inline(always)] |s, v| FourPoints::filter(s, v), from, to, scratch),
-        Size::Three => square::<_, 2, 4>(s, #[inline(always)] |s, v| FourPoints::filter(s, v), from, to, scratch),
-        Size::Four => square::<_, 3, 6>(s, #[inline(always)] |s, v| SixPoints::filter(s, v), from, to, scratch),
-        Size::Five => square::<_, 2, 6>(s, #[inline(always)] |s, v| SixPoints::filter(s, v), from, to, scratch),
+        Size::TwoOfThree => square::<_, 3, 4>(s, #[inline(always)] |s, v| FourPoints::filter(s, v), from, to, scratch),
+        Size::ThreeOfTwo => square::<_, 2, 4>(s, #[inline(always)] |s, v| FourPoints::filter(s, v), from, to, scratch),
+        Size::ThreeOfThree => square::<_, 3, 5>(s, #[inline(always)] |s, v| FivePoints::filter(s, v), from, to, scratch),
+        Size::FourOfThree => square::<_, 3, 6>(s, #[inline(always)] |s, v| SixPoints::filter(s, v), from, to, scratch),
+        Size::FiveOfTwo => square::<_, 2, 6>(s, #[inline(always)] |s, v| SixPoints::filter(s, v), from, to, scratch),
     });
 }
 
@@ -416,10 +420,11 @@ pub(super) fn transform_weight_gradients(
 ) {
     let scratch = &mut scratch.0[..];
     dispatch!(level, s => match size {
-        Size::Two => square::<_, 4, 3>(s, #[inline(always)] |s, v| FourPoints::filter_gradient(s, v), from, to, scratch),
-        Size::Three => square::<_, 4, 2>(s, #[inline(always)] |s, v| FourPoints::filter_gradient(s, v), from, to, scratch),
-        Size::Four => square::<_, 6, 3>(s, #[inline(always)] |s, v| SixPoints::filter_gradient(s, v), from, to, scratch),
-        Size::Five => square::<_, 6, 2>(s, #[inline(always)] |s, v| SixPoints::filter_gradient(s, v), from, to, scratch),
+        Size::TwoOfThree => square::<_, 4, 3>(s, #[inline(always)] |s, v| FourPoints::filter_gradient(s, v), from, to, scratch),
+        Size::ThreeOfTwo => square::<_, 4, 2>(s, #[inline(always)] |s, v| FourPoints::filter_gradient(s, v), from, to, scratch),
+        Size::ThreeOfThree => square::<_, 5, 3>(s, #[inline(always)] |s, v| FivePoints::filter_gradient(s, v), from, to, scratch),
+        Size::FourOfThree => square::<_, 6, 3>(s, #[inline(always)] |s, v| SixPoints::filter_gradient(s, v), from, to, scratch),
+        Size::FiveOfTwo => square::<_, 6, 2>(s, #[inline(always)] |s, v| SixPoints::filter_gradient(s, v), from, to, scratch),
     });
 }
 

@@ -13,7 +13,11 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use striate_simd::{Level, test_each_level};
 
-const ALGORITHMS: [Algorithm; 2] = [Algorithm::Winograd4x4, Algorithm::Winograd2x2];
+const ALGORITHMS: [Algorithm; 3] = [
+    Algorithm::Winograd4x4,
+    Algorithm::Winograd3x3,
+    Algorithm::Winograd2x2,
+];
 
 fn size_of(algorithm: Algorithm) -> Size {
     algorithm.tile().expect("a Winograd algorithm")
@@ -146,8 +150,9 @@ fn kernel_magnitudes(p: &Problem, taps: &Taps) -> Vec<f64> {
 /// The bound of an error in units of rounding.
 fn bound(size: Size) -> f64 {
     match size {
-        Size::Two | Size::Three => 8.0,
-        Size::Four | Size::Five => 40.0,
+        Size::TwoOfThree | Size::ThreeOfTwo => 8.0,
+        Size::ThreeOfThree => 24.0,
+        Size::FourOfThree | Size::FiveOfTwo => 40.0,
     }
 }
 
@@ -328,9 +333,12 @@ proptest! {
     #[test]
     fn gradients_of_strided_convolutions_agree_with_double_precision((side, g) in strided_geometries()) {
         let p = Problem::new(g, Random::normals);
-        let sizes = if side == 2 { [Size::Three, Size::Five] } else { [Size::Two, Size::Four] };
+        let sizes: &[Size] = match side {
+            2 => &[Size::ThreeOfTwo, Size::FiveOfTwo],
+            _ => &[Size::TwoOfThree, Size::ThreeOfThree, Size::FourOfThree],
+        };
         for level in Level::available() {
-            for size in sizes {
+            for &size in sizes {
                 check_input_gradient(level, size, &p);
                 if phases(&g).iter().all(|taps| taps.pixels() > 0) {
                     let dw = weight_gradient_by_phases(level, size, &p);
@@ -380,15 +388,15 @@ test_each_level! {
         let same = |got: &[f32], exact: [Vec<f64>; 2]| {
             assert!(got.iter().zip(&exact[0]).all(|(&a, &b)| f64::from(a) == b), "{g:?}");
         };
-        same(&input_gradient(level, Size::Three, &p), exact_backward_input(&p));
-        same(&weight_gradient_by_phases(level, Size::Three, &p), exact_backward_weight(&p, Layout::Nhwc));
+        same(&input_gradient(level, Size::ThreeOfTwo, &p), exact_backward_input(&p));
+        same(&weight_gradient_by_phases(level, Size::ThreeOfTwo, &p), exact_backward_weight(&p, Layout::Nhwc));
     }
 }
 
 test_each_level! {
     fn not_a_number_stays_in_its_tiles(level: Level) {
         let g = square(1, 16, 16, 20, 3, 1, 1);
-        for (algorithm, bad) in [(Algorithm::Winograd4x4, f32::NAN), (Algorithm::Winograd2x2, f32::INFINITY)] {
+        for (algorithm, bad) in [(Algorithm::Winograd4x4, f32::NAN), (Algorithm::Winograd3x3, f32::NAN), (Algorithm::Winograd2x2, f32::INFINITY)] {
             let mut p = Problem::new(g, Random::normals);
             let clean = forward(level, algorithm, &p, &Epilogue::NONE);
             // Pixel (5, 9), seen by the outputs (4..=6, 8..=10).

@@ -40,6 +40,10 @@ pub(super) trait Transform<const R: usize, const M: usize, const N: usize>:
 /// The points 0, 1, -1: small integers stay exact.
 pub(super) struct FourPoints;
 
+/// The points 1/2, -1/2, 5/4, -5/4, whose rounding error is less than that of any choice that has 0 as
+/// well.
+pub(super) struct FivePoints;
+
 /// The points 0, `1/sqrt 2`, `-1/sqrt 2`, `sqrt 2`, `-sqrt 2`: of the symmetric choices the one with
 /// the smallest rounding error.
 pub(super) struct SixPoints;
@@ -129,6 +133,74 @@ impl Transform<2, 3, 4> for FourPoints {
         let even = times(s, 0.5, s.add(u[1], u[2]));
         let odd = times(s, 0.5, s.sub(u[1], u[2]));
         [s.add(u[0], even), s.add(odd, u[3])]
+    }
+}
+
+impl Points<5> for FivePoints {
+    #[inline(always)]
+    fn input<S: Simd>(s: S, d: [S::F32; 5]) -> [S::F32; 5] {
+        let (even_a, odd_a) = (
+            scaled(s, -1.5625, d[0], d[2]),
+            scaled(s, -1.5625, d[1], d[3]),
+        );
+        let (even_b, odd_b) = (scaled(s, -0.25, d[0], d[2]), scaled(s, -0.25, d[1], d[3]));
+        [
+            scaled(s, 0.5, even_a, odd_a),
+            scaled(s, -0.5, even_a, odd_a),
+            scaled(s, 1.25, even_b, odd_b),
+            scaled(s, -1.25, even_b, odd_b),
+            scaled(s, -1.8125, d[2], scaled(s, 0.390_625, d[0], d[4])),
+        ]
+    }
+}
+
+impl Transform<3, 3, 5> for FivePoints {
+    #[inline(always)]
+    fn filter<S: Simd>(s: S, g: [S::F32; 3]) -> [S::F32; 5] {
+        let even_a = scaled(s, -4.0 / 21.0, g[2], times(s, -16.0 / 21.0, g[0]));
+        let even_b = scaled(s, 10.0 / 21.0, g[2], times(s, 32.0 / 105.0, g[0]));
+        let (odd_a, odd_b) = (times(s, -8.0 / 21.0, g[1]), times(s, 8.0 / 21.0, g[1]));
+        [
+            s.add(odd_a, even_a),
+            s.sub(odd_a, even_a),
+            s.add(odd_b, even_b),
+            s.sub(odd_b, even_b),
+            g[2],
+        ]
+    }
+
+    #[inline(always)]
+    fn output<S: Simd>(s: S, m: [S::F32; 5]) -> [S::F32; 3] {
+        let (even_a, odd_a) = (s.add(m[0], m[1]), s.sub(m[0], m[1]));
+        let (even_b, odd_b) = (s.add(m[2], m[3]), s.sub(m[2], m[3]));
+        [
+            s.add(even_a, even_b),
+            scaled(s, 0.5, odd_a, times(s, 1.25, odd_b)),
+            scaled(s, 0.25, even_a, scaled(s, 1.5625, even_b, m[4])),
+        ]
+    }
+
+    #[inline(always)]
+    fn gradient<S: Simd>(s: S, y: [S::F32; 3]) -> [S::F32; 5] {
+        let (even_a, even_b) = (scaled(s, 0.25, y[2], y[0]), scaled(s, 1.5625, y[2], y[0]));
+        [
+            scaled(s, 0.5, y[1], even_a),
+            scaled(s, -0.5, y[1], even_a),
+            scaled(s, 1.25, y[1], even_b),
+            scaled(s, -1.25, y[1], even_b),
+            y[2],
+        ]
+    }
+
+    #[inline(always)]
+    fn filter_gradient<S: Simd>(s: S, u: [S::F32; 5]) -> [S::F32; 3] {
+        let (even_a, odd_a) = (s.sub(u[0], u[1]), s.add(u[0], u[1]));
+        let (even_b, odd_b) = (s.sub(u[2], u[3]), s.add(u[2], u[3]));
+        [
+            scaled(s, -16.0 / 21.0, even_a, times(s, 32.0 / 105.0, even_b)),
+            times(s, 8.0 / 21.0, s.sub(odd_b, odd_a)),
+            scaled(s, -4.0 / 21.0, even_a, scaled(s, 10.0 / 21.0, even_b, u[4])),
+        ]
     }
 }
 
@@ -303,11 +375,13 @@ mod tests {
                 dispatch!(level, s => worst::<_, FourPoints, 3, 2, 4>(s)),
                 dispatch!(level, s => worst::<_, FourPoints, 2, 3, 4>(s)),
             ];
+            let of_five_points = dispatch!(level, s => worst::<_, FivePoints, 3, 3, 5>(s));
             let of_six_points = [
                 dispatch!(level, s => worst::<_, SixPoints, 3, 4, 6>(s)),
                 dispatch!(level, s => worst::<_, SixPoints, 2, 5, 6>(s)),
             ];
             assert!(of_four_points.iter().all(|&worst| worst < 1e-6), "{of_four_points:?}");
+            assert!(of_five_points < 2e-6, "{of_five_points}");
             assert!(of_six_points.iter().all(|&worst| worst < 4e-6), "{of_six_points:?}");
         }
     }
