@@ -46,8 +46,10 @@ pub(super) mod machine {
     pub(super) const TRANSPOSE: f64 = 0.75;
     /// Arranging a weight.
     pub(in crate::conv2d) const PACK: f64 = 1.4;
-    /// A vector of channels of a depthwise convolution, and each of its taps.
-    pub(super) const DEPTHWISE: [f64; 2] = [8.0, 3.1];
+    /// A vector of channels of a depthwise convolution, and each of its taps; and where the channels do not fill
+    /// a vector.
+    pub(super) const DEPTHWISE: [f64; 2] = [4.0, 0.8];
+    pub(super) const DEPTHWISE_NARROW: [f64; 2] = [8.0, 4.0];
     /// A vector of lanes of a grouped convolution: a pixel that is spread over 16 lanes, each vector it is spread to,
     /// each run of neighbouring taps of an output, and each term of its sum.
     pub(super) const LANES: [f64; 4] = [16.0, 1.5, 2.0, 0.75];
@@ -147,7 +149,11 @@ fn predict(
 fn depthwise(g: &Conv2dGeometry, level: Level) -> f64 {
     let vectors = g.out_channels().div_ceil(level.lanes());
     let pixels = g.y_len() / g.out_channels();
-    let [vector, tap] = machine::DEPTHWISE;
+    let [vector, tap] = if g.out_channels() < level.lanes() {
+        machine::DEPTHWISE_NARROW
+    } else {
+        machine::DEPTHWISE
+    };
     (pixels * vectors) as f64 * (vector + tap * g.taps() as f64)
 }
 

@@ -1,7 +1,6 @@
 //! Which elements of a line an element gathers from, along one axis.
 
 use crate::conv2d::Conv2dGeometry;
-use std::ops::Range;
 
 /// One axis of a convolution, or of the gradient of its input.
 #[derive(Clone, Copy, Debug)]
@@ -23,11 +22,39 @@ pub(super) struct Run {
     pub(super) step: usize,
     pub(super) count: usize,
     pub(super) source_step: usize,
-    /// (tap, start); a start may lie outside the source.
-    pub(super) starts: Vec<(usize, isize)>,
-    /// The `i` whose sources all lie inside.
-    pub(super) inside: Range<usize>,
+    /// (tap, start), by rising start; a start may lie outside the source.
+    pub(super) taps: Vec<(usize, isize)>,
+    /// In a pattern that [`lengths`](Self::lengths) tells.
+    pub(super) chains: Vec<Chain>,
 }
+
+/// Taps `tap + k * tap_step` whose starts, `start + k * source_step`, are those of neighbours in the run:
+/// what one tap reads for an element is what the next one reads for the element before.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chain {
+    pub(super) tap: usize,
+    pub(super) tap_step: isize,
+    pub(super) start: isize,
+    pub(super) len: usize,
+}
+
+impl Chain {
+    fn new(taps: &[(usize, isize)]) -> Self {
+        let tap_step = match taps {
+            [first, second, ..] => second.0 as isize - first.0 as isize,
+            _ => 0,
+        };
+        Self {
+            tap: taps[0].0,
+            tap_step,
+            start: taps[0].1,
+            len: taps.len(),
+        }
+    }
+}
+
+/// Taps of a chain at most: those of two lines are kept in registers.
+const MAX_LEN: usize = 5;
 
 impl Axis {
     /// Rows and columns of the output, which gather from the input.
@@ -77,41 +104,96 @@ impl Axis {
         (at.rem_euclid(stride) == 0).then(|| at.div_euclid(stride))
     }
 
-    /// The taps of element `o` with their sources, those outside left out.
-    pub(super) fn sources(&self, o: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
-        (0..self.taps).filter_map(move |tap| {
-            let source = usize::try_from(self.source(o, tap)?).ok()?;
-            (source < self.source_len).then_some((tap, source))
-        })
-    }
-
-    /// All elements, in runs that gather with equal steps.
-    pub(super) fn runs(&self) -> Vec<Run> {
-        let step = if self.backward { self.stride } else { 1 };
-        let source_step = if self.backward { 1 } else { self.stride };
-        let first = 0..step.min(self.out_len);
+    /// All elements, in runs that gather with equal steps. Where the runs have at least `worth` elements, the
+    /// steps are such that dilated taps make chains.
+    pub(super) fn runs(&self, worth: usize) -> Vec<Run> {
+        let spread = self.dilation / common_divisor(self.stride, self.dilation);
+        let one = if self.backward { self.stride } else { 1 };
+        let step = if self.out_len / (one * spread) >= worth {
+            one * spread
+        } else {
+            one
+        };
+        let source_step = if self.backward {
+            step / self.stride
+        } else {
+            step * self.stride
+        };
         let run = |first: usize| {
-            let count = (self.out_len - first).div_ceil(step);
             let start = |tap| Some((tap, self.source(first, tap)?));
-            let starts: Vec<(usize, isize)> = (0..self.taps).filter_map(start).collect();
-            let mut inside = 0..count;
-            for &(_, start) in &starts {
-                let before = start.min(0).unsigned_abs().div_ceil(source_step);
-                let room = (self.source_len as isize - start).max(0).unsigned_abs();
-                inside.start = inside.start.max(before);
-                inside.end = inside.end.min(room.div_ceil(source_step));
-            }
-            inside.start = inside.start.min(count);
-            inside.end = inside.end.max(inside.start);
+            let mut taps: Vec<_> = (0..self.taps).filter_map(start).collect();
+            taps.sort_by_key(|&(_, start)| start);
             Run {
                 first,
                 step,
-                count,
+                count: (self.out_len - first).div_ceil(step),
                 source_step,
-                starts,
-                inside,
+                chains: chains(&taps, source_step),
+                taps,
             }
         };
-        first.map(run).collect()
+        (0..step.min(self.out_len)).map(run).collect()
     }
+}
+
+impl Run {
+    /// The lengths of the chains: all have the first, or there are two, of either length.
+    pub(super) fn lengths(&self) -> [usize; 2] {
+        match self.chains[..] {
+            [a, b] if a.len != b.len => [a.len, b.len],
+            [a, ..] => [a.len, 0],
+            [] => [1, 0],
+        }
+    }
+
+    /// Where element `i` gathers from, and by which taps, those outside `0..source_len` left out.
+    pub(super) fn sources(
+        &self,
+        i: usize,
+        source_len: usize,
+    ) -> impl Iterator<Item = (usize, usize)> + '_ {
+        self.taps.iter().filter_map(move |&(tap, start)| {
+            let source = usize::try_from(start + (i * self.source_step) as isize).ok()?;
+            (source < source_len).then_some((tap, source))
+        })
+    }
+}
+
+/// Links taps, by rising start, to chains: of one length, or two whose lengths differ by one.
+fn chains(taps: &[(usize, isize)], source_step: usize) -> Vec<Chain> {
+    let mut left = taps.to_vec();
+    let mut linked = Vec::new();
+    while let Some(&(_, first)) = left.first() {
+        let mut next = first;
+        let (chain, others) = left.into_iter().partition(|&(_, start)| {
+            let joins = start == next;
+            next += if joins { source_step as isize } else { 0 };
+            joins
+        });
+        linked.push(chain);
+        left = others;
+    }
+    let cut = |len: fn(usize) -> usize| -> Vec<Chain> {
+        let pieces = linked
+            .iter()
+            .flat_map(|chain: &Vec<_>| chain.chunks(len(chain.len())));
+        pieces.map(Chain::new).collect()
+    };
+    let chains = cut(piece_len);
+    let equal = chains.windows(2).all(|pair| pair[0].len == pair[1].len);
+    match chains[..] {
+        [a, b] if a.len == b.len + 1 && a.len < MAX_LEN => chains,
+        _ if equal => chains,
+        _ => cut(|_| 1),
+    }
+}
+
+/// Cuts a chain that is too long into equal ones, or into a four and a three.
+fn piece_len(len: usize) -> usize {
+    let equal = (1..=MAX_LEN).rev().find(|&piece| len.is_multiple_of(piece));
+    if len == 7 { 4 } else { equal.unwrap_or(1) }
+}
+
+fn common_divisor(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { common_divisor(b, a % b) }
 }

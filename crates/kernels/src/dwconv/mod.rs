@@ -6,25 +6,33 @@
 //!                        of dy[n, oy, ox, c] * w[c, ky, kx]
 //! ```
 //!
-//! Both gather lines of pixels from other lines, a vector of channels at a time ([`line`]). The
-//! gradient of the input gathers for each remainder of a column by the stride on its own, so that
-//! nothing is multiplied with inserted zeros. [`conv2d`](crate::conv2d) chooses this family where it
-//! applies; the reference there is the oracle here.
+//! Both gather lines of pixels from other lines, a vector of channels at a time ([`gather`]), in pairs of lines that
+//! read the same ones ([`bands`]), by chains of taps that read the same pixels ([`neighbours`]). The gradient of the
+//! input gathers for each remainder of a coordinate by the stride on its own, so that nothing is multiplied with
+//! inserted zeros. [`conv2d`](crate::conv2d) chooses this family where it applies; the reference there is the oracle
+//! here.
 
 mod axis;
 mod backward_weight;
-mod line;
+mod bands;
+mod gather;
+mod neighbours;
 
 pub(crate) use backward_weight::run as backward_weight;
 
 use crate::conv2d::Conv2dGeometry;
+use crate::disjoint::DisjointMut;
 use crate::epilogue::Epilogue;
 use crate::error::KernelError;
 use crate::layout::transpose;
-use crate::parallel::{self, Cut};
+use crate::parallel;
 use axis::Axis;
-use line::Lines;
+use bands::Bands;
+use gather::Pass;
 use striate_simd::{Buffer, Level, dispatch};
+
+/// Tasks at most: neighbours read some lines both.
+const TASKS: usize = 64;
 
 /// Weights `[channels, 1, kernel_h, kernel_w]` as `[taps][channels]`.
 pub(crate) fn pack(g: &Conv2dGeometry, weight: &[f32]) -> Result<Buffer<f32>, KernelError> {
@@ -42,7 +50,7 @@ pub(crate) fn forward(
     epilogue: &Epilogue<'_>,
     y: &mut [f32],
 ) {
-    gather(level, g, &Axis::forward(g), x, packed, epilogue, y);
+    gather(level, g, Axis::forward(g), x, packed, epilogue, y);
 }
 
 /// Computes `dx` from `dy`, both channels-last, and packed weights.
@@ -54,39 +62,38 @@ pub(crate) fn backward_input(
     epilogue: &Epilogue<'_>,
     dx: &mut [f32],
 ) {
-    gather(level, g, &Axis::backward(g), dy, packed, epilogue, dx);
+    gather(level, g, Axis::backward(g), dy, packed, epilogue, dx);
 }
 
 fn gather(
     level: Level,
     g: &Conv2dGeometry,
-    [rows, columns]: &[Axis; 2],
+    axes: [Axis; 2],
     source: &[f32],
     weights: &[f32],
     epilogue: &Epilogue<'_>,
     out: &mut [f32],
 ) {
-    let channels = g.in_channels();
-    let line_len = columns.out_len() * channels;
-    if line_len == 0 {
+    if out.is_empty() {
         return;
     }
-    let runs = columns.runs();
-    let cut = Cut::new(out.len() / line_len, line_len * g.taps());
-    parallel::for_each_chunk(out, cut.per_task() * line_len, |task, out| {
-        let lines = Lines {
-            rows,
-            columns,
-            runs: &runs,
-            source,
-            weights,
-            channels,
-            epilogue,
-        };
-        let first = task * cut.per_task();
-        dispatch!(level, s => lines.run(s, first, out));
+    let bands = Bands::new(axes, g.batch(), g.in_channels());
+    let pass = Pass {
+        bands: &bands,
+        source,
+        weights,
+        epilogue,
+    };
+    let cut = bands.cut(TASKS);
+    let out = DisjointMut::new(out);
+    parallel::for_each(cut.tasks(), |task| {
+        let task = cut.range(task);
+        let lines = bands.lines(&task);
+        let at = [lines.start, lines.end].map(|line| line * bands.out_line_len());
+        let out = &mut out.range(at[0]..at[1]);
+        dispatch!(level, s => pass.run(s, task, out));
         if let Some(moments) = epilogue.moments {
-            moments.observe_rows(level, out, channels, first * columns.out_len());
+            moments.observe_rows(level, out, g.in_channels(), at[0] / g.in_channels());
         }
     });
 }

@@ -1,0 +1,297 @@
+//! Lines of pixels that gather from other lines, a vector of channels at a time.
+
+use super::axis::{Chain, Run};
+use super::bands::{Bands, Term};
+use super::neighbours::Window;
+use crate::elementwise::assign;
+use crate::epilogue::Epilogue;
+use std::ops::Range;
+use striate_simd::Simd;
+
+/// A pass over an output.
+pub(super) struct Pass<'a> {
+    pub(super) bands: &'a Bands,
+    pub(super) source: &'a [f32],
+    /// `[taps][channels]`
+    pub(super) weights: &'a [f32],
+    pub(super) epilogue: &'a Epilogue<'a>,
+}
+
+/// Some lines of the output.
+struct Output<'o> {
+    data: &'o mut [f32],
+    /// The number of the first element in the whole output.
+    at: usize,
+}
+
+/// Pixels of a pair of lines.
+struct Place<'p> {
+    lines: [Option<usize>; 2],
+    terms: &'p [Term],
+    run: &'p Run,
+    pixels: Range<usize>,
+    channel: usize,
+}
+
+impl Place<'_> {
+    /// Where a pixel of a line of the output is.
+    #[inline(always)]
+    fn target(&self, bands: &Bands, line: usize, i: usize) -> usize {
+        let pixel = self.run.first + i * self.run.step;
+        line * bands.out_line_len() + pixel * bands.channels + self.channel
+    }
+}
+
+impl Pass<'_> {
+    /// Computes the lines of some bands, which `out` holds.
+    #[inline(always)]
+    pub(super) fn run<S: Simd>(&self, s: S, bands: Range<usize>, out: &mut [f32]) {
+        let mut out = Output {
+            at: self.bands.lines(&bands).start * self.bands.out_line_len(),
+            data: out,
+        };
+        for band in bands {
+            self.bands.pairs(
+                band,
+                #[inline(always)]
+                |lines, terms| {
+                    for run in &self.bands.column_runs {
+                        self.pair(s, lines, terms, run, &mut out);
+                    }
+                },
+            );
+        }
+        if let Some(function) = self.epilogue.activation.late() {
+            assign(s, function, out.data);
+        }
+    }
+
+    #[inline(always)]
+    fn pair<S: Simd>(
+        &self,
+        s: S,
+        lines: [Option<usize>; 2],
+        terms: &[Term],
+        run: &Run,
+        out: &mut Output<'_>,
+    ) {
+        // The lengths are constants of the loops, so that sums stay in registers from chain to chain.
+        match run.lengths() {
+            [1, _] => self.tiles::<S, 1, 0>(s, lines, terms, run, out),
+            [2, 0] => self.tiles::<S, 2, 0>(s, lines, terms, run, out),
+            [2, _] => self.tiles::<S, 2, 1>(s, lines, terms, run, out),
+            [3, 0] => self.tiles::<S, 3, 0>(s, lines, terms, run, out),
+            [3, _] => self.tiles::<S, 3, 2>(s, lines, terms, run, out),
+            [4, 0] => self.tiles::<S, 4, 0>(s, lines, terms, run, out),
+            [4, _] => self.tiles::<S, 4, 3>(s, lines, terms, run, out),
+            _ => self.tiles::<S, 5, 0>(s, lines, terms, run, out),
+        }
+    }
+
+    /// All tiles of a run, whose chains have the lengths `A` and, unless it is zero, `B`.
+    #[inline(always)]
+    fn tiles<S: Simd, const A: usize, const B: usize>(
+        &self,
+        s: S,
+        lines: [Option<usize>; 2],
+        terms: &[Term],
+        run: &Run,
+        out: &mut Output<'_>,
+    ) {
+        let channels = self.bands.channels;
+        // Sevens waste less of some lengths, but only many registers hold two lines of them.
+        let rounded = |width| run.count.next_multiple_of(width);
+        let sevens = S::LANES != 8 && 8 * rounded(7) <= 9 * rounded(4);
+        let width = if sevens { 7 } else { 4 };
+        for group in self.bands.groups(S::LANES, width) {
+            for i in (0..run.count).step_by(width) {
+                for vector in group.clone() {
+                    let place = Place {
+                        lines,
+                        terms,
+                        run,
+                        pixels: i..(i + width).min(run.count),
+                        channel: (vector * S::LANES).min(channels.saturating_sub(S::LANES)),
+                    };
+                    if channels < S::LANES {
+                        self.narrow(s, &place, out);
+                    } else if sevens {
+                        self.tile::<S, A, B, 7>(s, &place, out);
+                    } else {
+                        self.tile::<S, A, B, 4>(s, &place, out);
+                    }
+                }
+            }
+        }
+    }
+
+    /// At most `T` pixels of two lines, and one vector of channels.
+    #[inline(always)]
+    fn tile<S: Simd, const A: usize, const B: usize, const T: usize>(
+        &self,
+        s: S,
+        place: &Place<'_>,
+        out: &mut Output<'_>,
+    ) {
+        let mut sums = [[s.splat(0.0); T]; 2];
+        for term in place.terms {
+            if B == 0 {
+                for chain in &place.run.chains {
+                    sums = self.chain::<S, A, T>(s, sums, place, term, chain);
+                }
+            } else if let [a, b] = &place.run.chains[..] {
+                sums = self.chain::<S, A, T>(s, sums, place, term, a);
+                sums = self.chain::<S, B, T>(s, sums, place, term, b);
+            }
+        }
+        if let Some(line) = place.lines[0] {
+            self.store(s, sums[0], place, line, out);
+        }
+        if let Some(line) = place.lines[1] {
+            self.store(s, sums[1], place, line, out);
+        }
+    }
+
+    #[inline(always)]
+    fn chain<S: Simd, const K: usize, const T: usize>(
+        &self,
+        s: S,
+        sums: [[S::F32; T]; 2],
+        place: &Place<'_>,
+        term: &Term,
+        chain: &Chain,
+    ) -> [[S::F32; T]; 2] {
+        let channels = self.bands.channels;
+        let line_len = self.bands.source_line_len();
+        let pixel = chain.start + (place.pixels.start * place.run.source_step) as isize;
+        let window = Window {
+            line: &self.source[term.source * line_len..][..line_len],
+            at: place.channel.wrapping_add_signed(pixel * channels as isize),
+            step: place.run.source_step * channels,
+        };
+        match term.filters {
+            [Some(a), Some(b)] => {
+                let filters = self.filters::<S, 2, K>(s, place.channel, [a, b], chain);
+                window.gather(s, sums, filters)
+            }
+            [Some(row), None] => {
+                let filters = self.filters::<S, 1, K>(s, place.channel, [row], chain);
+                let [first] = window.gather(s, [sums[0]], filters);
+                [first, sums[1]]
+            }
+            [None, Some(row)] => {
+                let filters = self.filters::<S, 1, K>(s, place.channel, [row], chain);
+                let [second] = window.gather(s, [sums[1]], filters);
+                [sums[0], second]
+            }
+            [None, None] => sums,
+        }
+    }
+
+    /// The weights of the taps of a chain in some rows of the filter.
+    #[inline(always)]
+    fn filters<S: Simd, const R: usize, const K: usize>(
+        &self,
+        s: S,
+        channel: usize,
+        rows: [usize; R],
+        chain: &Chain,
+    ) -> [[S::F32; K]; R] {
+        let channels = self.bands.channels;
+        let step = chain.tap_step * channels as isize;
+        let mut filters = [[s.splat(0.0); K]; R];
+        for r in 0..R {
+            let at = (rows[r] * self.bands.columns.taps() + chain.tap) * channels + channel;
+            for k in 0..K {
+                let at = at.wrapping_add_signed(k as isize * step);
+                filters[r][k] = s.load(&self.weights[at..]);
+            }
+        }
+        filters
+    }
+
+    /// Pixels of fewer channels than a vector has, one by one.
+    #[inline(always)]
+    fn narrow<S: Simd>(&self, s: S, place: &Place<'_>, out: &mut Output<'_>) {
+        let channels = self.bands.channels;
+        for side in 0..2 {
+            let Some(line) = place.lines[side] else {
+                continue;
+            };
+            for i in place.pixels.clone() {
+                let mut sum = s.splat(0.0);
+                for term in place.terms {
+                    let Some(row) = term.filters[side] else {
+                        continue;
+                    };
+                    for (column, pixel) in place.run.sources(i, self.bands.columns.source_len()) {
+                        let from = term.source * self.bands.columns.source_len() + pixel;
+                        let tap = row * self.bands.columns.taps() + column;
+                        let x = s.load_partial(&self.source[from * channels..][..channels]);
+                        let weight = s.load_partial(&self.weights[tap * channels..][..channels]);
+                        sum = s.mul_add(x, weight, sum);
+                    }
+                }
+                self.store_narrow(s, sum, place.target(self.bands, line, i), out);
+            }
+        }
+    }
+
+    /// Stores the sums of the pixels of a line, in loops so small that they are unrolled.
+    #[inline(always)]
+    fn store<S: Simd, const T: usize>(
+        &self,
+        s: S,
+        mut sums: [S::F32; T],
+        place: &Place<'_>,
+        line: usize,
+        out: &mut Output<'_>,
+    ) {
+        let step = place.run.step * self.bands.channels;
+        let at = place.target(self.bands, line, place.pixels.start);
+        let count = place.pixels.len();
+        if let Some(scale) = self.epilogue.scale {
+            let scale = s.load(&scale[place.channel..]);
+            for t in 0..T {
+                sums[t] = s.mul(sums[t], scale);
+            }
+        }
+        if let Some(bias) = self.epilogue.bias {
+            let bias = s.load(&bias[place.channel..]);
+            for t in 0..T {
+                sums[t] = s.add(sums[t], bias);
+            }
+        }
+        if let Some(residual) = self.epilogue.residual {
+            for t in 0..T {
+                if t < count {
+                    sums[t] = s.add(sums[t], s.load(&residual[at + t * step..]));
+                }
+            }
+        }
+        let floor = s.splat(self.epilogue.activation.floor());
+        let out = &mut out.data[at - out.at..];
+        for t in 0..T {
+            if t < count {
+                s.store(s.max(floor, sums[t]), &mut out[t * step..]);
+            }
+        }
+    }
+
+    /// Stores the sums of a pixel of fewer channels than a vector has.
+    #[inline(always)]
+    fn store_narrow<S: Simd>(&self, s: S, mut sum: S::F32, at: usize, out: &mut Output<'_>) {
+        let channels = self.bands.channels;
+        if let Some(scale) = self.epilogue.scale {
+            sum = s.mul(sum, s.load_partial(scale));
+        }
+        if let Some(bias) = self.epilogue.bias {
+            sum = s.add(sum, s.load_partial(bias));
+        }
+        if let Some(residual) = self.epilogue.residual {
+            sum = s.add(sum, s.load_partial(&residual[at..][..channels]));
+        }
+        sum = s.max(s.splat(self.epilogue.activation.floor()), sum);
+        s.store_partial(sum, &mut out.data[at - out.at..][..channels]);
+    }
+}
