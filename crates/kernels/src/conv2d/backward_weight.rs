@@ -58,7 +58,7 @@ pub(super) fn run(
     let mut copies = Buffer::recycled(copies)?;
     plan.accumulate(level, x, dy, &mut copies)?;
     add_in_pairs(&mut copies, plan.copy_len());
-    TapWeights::unpack(&taps, &plan.panels, &copies, dweight);
+    TapWeights::unpack(level, &taps, &plan.panels, &copies, dweight);
     Ok(())
 }
 

@@ -14,8 +14,9 @@
 //! The order of a sum depends on the shape alone.
 
 use super::areas::{Area, Cut as Areas, Run};
+use super::pack::pack_panel;
 use super::padded::Bands;
-use super::taps::{Reduce, TapWeights, Taps, pack_panel};
+use super::taps::{Reduce, TapWeights, Taps};
 use crate::array::array;
 use crate::disjoint::{DisjointMut, TileMut};
 use crate::epilogue::Epilogue;
@@ -112,7 +113,7 @@ pub(super) fn run_once(
     parallel::try_for_each(taps.groups * panels.count(), |task| {
         let (group, panel) = (task / panels.count(), panels.panel(task % panels.count()));
         let mut packed = Buffer::recycled(panels.packed_range(&panel, rows).len())?;
-        pack_panel(taps, reduce, weight, group, &panel, &mut packed);
+        pack_panel(level, taps, reduce, weight, group, &panel, &mut packed);
         Block::new(&plan, group, plan.block(0)).run(level, &panel, &packed, epilogue, &y);
         Ok(())
     })

@@ -33,6 +33,7 @@ mod geometry;
 pub(crate) mod gradient_weights;
 mod grouped;
 mod lanes;
+mod pack;
 mod packed;
 mod padded;
 mod phase;

@@ -45,7 +45,7 @@ pub(super) mod machine {
     /// Transposing an element of an image.
     pub(super) const TRANSPOSE: f64 = 0.75;
     /// Arranging a weight.
-    pub(in crate::conv2d) const PACK: f64 = 1.4;
+    pub(in crate::conv2d) const PACK: f64 = 0.7;
     /// A vector of channels of a depthwise convolution, and each of its taps; and where the channels do not fill
     /// a vector.
     pub(super) const DEPTHWISE: [f64; 2] = [4.0, 0.8];

@@ -1,10 +1,11 @@
 //! A convolution as a sum over taps, and its weights in the order of that sum.
 
 use super::Conv2dGeometry;
+use super::pack::{pack_panel, unpack_panel};
 use super::padded::Bands;
 use crate::disjoint::DisjointMut;
 use crate::error::KernelError;
-use crate::gemm::panels::{Panel, Panels};
+use crate::gemm::panels::Panels;
 use crate::parallel;
 use std::ops::Range;
 use striate_simd::{Buffer, Level};
@@ -155,9 +156,6 @@ pub(super) enum Reduce {
     Outputs,
 }
 
-/// Side of the squares in which weights are transposed: whole lines of cache on either side.
-const SQUARE: usize = 16;
-
 impl TapWeights {
     /// The panels that suit the pixels of `taps`.
     pub(super) fn panels(level: Level, taps: &Taps) -> Panels {
@@ -184,7 +182,7 @@ impl TapWeights {
             let range = panels.packed_range(&panel, rows);
             let start = group * group_len;
             let mut packed = pieces.range(start + range.start..start + range.end);
-            pack_panel(taps, reduce, weight, group, &panel, &mut packed);
+            pack_panel(level, taps, reduce, weight, group, &panel, &mut packed);
         });
         drop(pieces);
         Ok(Self { panels, data })
@@ -192,7 +190,13 @@ impl TapWeights {
 
     /// The inverse of packing for the forward pass: writes `data`, arranged for `panels`, as dense
     /// `[out, in / groups, kernel]` weights.
-    pub(super) fn unpack(taps: &Taps, panels: &Panels, data: &[f32], weight: &mut [f32]) {
+    pub(super) fn unpack(
+        level: Level,
+        taps: &Taps,
+        panels: &Panels,
+        data: &[f32],
+        weight: &mut [f32],
+    ) {
         let (k_len, kernel) = (taps.k_len(), taps.taps.len());
         let rows = kernel * k_len;
         let group_len = panels.padded_columns() * rows;
@@ -201,25 +205,11 @@ impl TapWeights {
             let group = task / panels.count();
             let panel = panels.panel(task % panels.count());
             let range = panels.packed_range(&panel, rows);
-            let width = range.len() / rows;
             let packed = &data[group * group_len..][range];
             let first = group * taps.columns() + panel.columns.start;
             let last = group * taps.columns() + panel.columns.end;
             let mut weight = pieces.range(first * rows..last * rows);
-            for r0 in (0..rows).step_by(SQUARE) {
-                let places: [usize; SQUARE] = std::array::from_fn(|i| {
-                    let r = r0 + i;
-                    (r % kernel * k_len + r / kernel) * width
-                });
-                for c0 in (0..panel.columns.len()).step_by(SQUARE) {
-                    let weight = weight[c0 * rows..].chunks_exact_mut(rows).take(SQUARE);
-                    for (column, weight) in (c0..).zip(weight) {
-                        for (weight, place) in weight[r0..].iter_mut().zip(places) {
-                            *weight = packed[place + column];
-                        }
-                    }
-                }
-            }
+            unpack_panel(level, [k_len, kernel], packed, &mut weight);
         });
     }
 
@@ -247,81 +237,5 @@ impl TapWeights {
                 }
             }
         });
-    }
-}
-
-/// Arranges one panel of one group of dense weights as `[tap][k][columns of the panel]`, with zeros
-/// beyond the last column.
-pub(super) fn pack_panel(
-    taps: &Taps,
-    reduce: Reduce,
-    weight: &[f32],
-    group: usize,
-    panel: &Panel,
-    packed: &mut [f32],
-) {
-    let (k_len, columns) = (taps.k_len(), taps.columns());
-    let kernel = weight.len() / (taps.groups * k_len * columns);
-    let width = packed.len() / (taps.taps.len() * k_len).max(1);
-    let source = &weight[group * k_len * columns * kernel..];
-    match reduce {
-        Reduce::Inputs => pack_by_inputs(k_len, kernel, panel, source, packed),
-        Reduce::Outputs => {
-            let shape = [k_len, columns, kernel];
-            pack_by_outputs(shape, &taps.taps, panel, source, packed);
-        }
-    }
-    for row in packed.chunks_exact_mut(width.max(1)) {
-        row[panel.columns.len()..].fill(0.0);
-    }
-}
-
-/// Arranges dense `[columns, k, tap]` weights as `[tap][k][columns of the panel]`.
-fn pack_by_inputs(k_len: usize, kernel: usize, panel: &Panel, source: &[f32], packed: &mut [f32]) {
-    let rows = k_len * kernel;
-    let width = packed.len() / rows.max(1);
-    let columns = panel.columns.len();
-    for r0 in (0..rows).step_by(SQUARE) {
-        let height = SQUARE.min(rows - r0);
-        for c0 in (0..columns).step_by(SQUARE) {
-            let mut square = [[0.0_f32; SQUARE]; SQUARE];
-            let filled = SQUARE.min(columns - c0);
-            for at in 0..filled {
-                let column = panel.columns.start + c0 + at;
-                let line = &source[column * rows + r0..][..height];
-                for (row, &w) in square.iter_mut().zip(line) {
-                    row[at] = w;
-                }
-            }
-            for (r, line) in (r0..).zip(&square[..height]) {
-                let row = r % kernel * k_len + r / kernel;
-                packed[row * width + c0..][..filled].copy_from_slice(&line[..filled]);
-            }
-        }
-    }
-}
-
-/// Arranges dense `[k, columns, tap]` weights as `[tap of the list][k][columns of the panel]`.
-fn pack_by_outputs(
-    [k_len, columns, kernel]: [usize; 3],
-    taps: &[Tap],
-    panel: &Panel,
-    source: &[f32],
-    packed: &mut [f32],
-) {
-    let width = packed.len() / (taps.len() * k_len).max(1);
-    for k in 0..k_len {
-        let source = &source[(k * columns + panel.columns.start) * kernel..];
-        for (t, tap) in taps.iter().enumerate() {
-            let row = &mut packed[(t * k_len + k) * width..][..panel.columns.len()];
-            if kernel == 1 {
-                row.copy_from_slice(&source[..row.len()]);
-                continue;
-            }
-            let weights = source[tap.index..].iter().step_by(kernel);
-            row.iter_mut()
-                .zip(weights)
-                .for_each(|(to, from)| *to = *from);
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! Transposition of squares in registers.
 
+use crate::array::array;
 use striate_simd::Simd;
 
 /// The most lanes of a level.
@@ -16,41 +17,57 @@ pub(crate) fn transpose_square<S: Simd>(
     (to, to_step): (&mut [f32], usize),
     [count, len]: [usize; 2],
 ) {
-    let mut rows = [s.splat(0.0); LANES];
-    let whole = len == S::LANES;
-    for i in 0..S::LANES {
-        if i < count {
-            let row = &from[i * from_step..][..len];
-            rows[i] = if whole {
-                s.load(row)
-            } else {
-                s.load_partial(row)
-            };
+    let mut rows = if [count, len] == [S::LANES; 2] {
+        array(
+            #[inline(always)]
+            |i| match i < S::LANES {
+                true => s.load(&from[i * from_step..][..S::LANES]),
+                false => s.splat(0.0),
+            },
+        )
+    } else {
+        array(
+            #[inline(always)]
+            |i| match i < count {
+                true => s.load_partial(&from[i * from_step..][..len]),
+                false => s.splat(0.0),
+            },
+        )
+    };
+    exchange::<S, 8>(s, &mut rows);
+    exchange::<S, 4>(s, &mut rows);
+    exchange::<S, 2>(s, &mut rows);
+    exchange::<S, 1>(s, &mut rows);
+    if count == S::LANES {
+        for i in 0..S::LANES {
+            if i < len {
+                s.store(rows[i], &mut to[i * to_step..][..S::LANES]);
+            }
         }
+    } else {
+        for i in 0..S::LANES {
+            if i < len {
+                s.store_partial(rows[i], &mut to[i * to_step..][..count]);
+            }
+        }
+    }
+}
+
+/// Exchanges the off-diagonal squares of `DISTANCE` lanes a side.
+#[inline(always)]
+fn exchange<S: Simd, const DISTANCE: usize>(s: S, rows: &mut [S::F32; LANES]) {
+    if DISTANCE >= S::LANES {
+        return;
     }
     let lane = s.to_i32(s.iota());
-    let mut distance = S::LANES / 2;
-    while distance > 0 {
-        let bit = s.splat_i32(distance as i32);
-        let other = s.xor_i32(lane, bit);
-        let lower = s.eq_i32(s.and_i32(lane, bit), s.splat_i32(0));
-        for i in 0..S::LANES {
-            if i & distance == 0 {
-                let (a, b) = (rows[i], rows[i + distance]);
-                rows[i] = s.select(lower, a, s.permute(b, other));
-                rows[i + distance] = s.select(lower, s.permute(a, other), b);
-            }
-        }
-        distance /= 2;
-    }
+    let bit = s.splat_i32(DISTANCE as i32);
+    let other = s.xor_i32(lane, bit);
+    let lower = s.eq_i32(s.and_i32(lane, bit), s.splat_i32(0));
     for i in 0..S::LANES {
-        if i < len {
-            let row = &mut to[i * to_step..][..count];
-            if count == S::LANES {
-                s.store(rows[i], row);
-            } else {
-                s.store_partial(rows[i], row);
-            }
+        if i & DISTANCE == 0 {
+            let (a, b) = (rows[i], rows[i + DISTANCE]);
+            rows[i] = s.select(lower, a, s.permute(b, other));
+            rows[i + DISTANCE] = s.select(lower, s.permute(a, other), b);
         }
     }
 }

@@ -271,7 +271,7 @@ impl Pass<'_> {
         })?;
         drop(pieces);
         match reduce {
-            Reduce::Inputs => TapWeights::unpack(taps, panels, &by_tap, dweight),
+            Reduce::Inputs => TapWeights::unpack(self.level, taps, panels, &by_tap, dweight),
             Reduce::Outputs => TapWeights::unpack_by_outputs(taps, panels, &by_tap, dweight),
         }
         Ok(())

@@ -19,6 +19,9 @@ const RATE: f64 = 0.95;
 /// for every million of them, and for every further block.
 const ARRIVAL: [f64; 3] = [0.1, 0.025, 0.15];
 
+/// Writing a point of a weight.
+const WRITE: f64 = 0.5;
+
 /// What a prediction must win by, being less accurate.
 pub(in crate::conv2d) const MARGIN: f64 = 1.08;
 
@@ -161,7 +164,7 @@ impl Problem {
         };
         let pack = match weights {
             Weights::Kept => 0.0,
-            Weights::Fresh => self.taps() * self.pairs() * machine::PACK + first,
+            Weights::Fresh => self.taps() * self.pairs() * machine::PACK + WRITE * kept,
         };
         self.groups as f64 * (points * products + transforms) + arrival + pack
     }
