@@ -164,6 +164,38 @@ impl<T> TileMut<'_, T> {
         unsafe { std::slice::from_raw_parts_mut(start, self.place.columns.len()) }
     }
 
+    /// `N` rows, `step` apart, from number `first` on.
+    ///
+    /// # Panics
+    /// If the tile does not have them or they are one row.
+    #[inline]
+    pub(crate) fn rows_apart<const N: usize>(
+        &mut self,
+        first: usize,
+        step: usize,
+    ) -> Slices<'_, T, N> {
+        let last = step.checked_mul(N - 1).and_then(|l| l.checked_add(first));
+        assert!(
+            step > 0 && last.is_some_and(|last| last < self.row_count()),
+            "the tile has {} rows, not {first} + {} * {step} + 1",
+            self.row_count(),
+            N - 1
+        );
+        let (start, row_len) = (self.as_mut_ptr(), self.row_len());
+        let stride = self.owner.row_len;
+        Slices::new(
+            #[inline(always)]
+            |i| {
+                if row_len == 0 {
+                    return &mut [][..];
+                }
+                let start = start.wrapping_add((first + i * step) * stride);
+                // SAFETY: as in `row`; the rows do not overlap, since none is longer than their distance.
+                unsafe { std::slice::from_raw_parts_mut(start, row_len) }
+            },
+        )
+    }
+
     /// The columns `columns` of the `N` rows from number `first` on.
     ///
     /// # Panics
@@ -289,6 +321,27 @@ mod tests {
         drop(tile);
         drop(all);
         assert_eq!(data[8..], [0, 0, 2, 2, 0, 0, 3, 3]);
+    }
+
+    #[test]
+    fn rows_apart_are_borrowed_at_once() {
+        let mut data = [0; 15];
+        let rows = DisjointMut::rows(&mut data, 3);
+        let mut tile = rows.tile(0..5, 1..2);
+        let mut every_other = tile.rows_apart::<2>(1, 2);
+        every_other.get(0).fill(1);
+        every_other.get(1).fill(2);
+        drop(tile);
+        drop(rows);
+        assert_eq!(data, [0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "the tile has 3 rows, not 1 + 1 * 2 + 1")]
+    fn rows_apart_beyond_the_tile_are_caught() {
+        let mut data = [0; 12];
+        let rows = DisjointMut::rows(&mut data, 3);
+        let _rows = rows.tile(1..4, 1..3).rows_apart::<2>(1, 2);
     }
 
     #[test]

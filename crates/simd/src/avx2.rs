@@ -36,6 +36,9 @@ kernel_fn! {
     LANES = 8; F32 = __m256; I32 = __m256i; Mask = __m256;
     operations {
         fn splat(x: f32) -> __m256 { _mm256_set1_ps(x) }
+        fn splat_pair(pair: [f32; 2]) -> __m256 {
+            _mm256_castpd_ps(_mm256_set1_pd(bytemuck::cast(pair)))
+        }
         fn load(src: &[f32]) -> __m256 {
             let src = &src[..8];
             // SAFETY: `src` has 8 floats.

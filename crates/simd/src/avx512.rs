@@ -20,6 +20,9 @@ kernel_fn! {
     LANES = 16; F32 = __m512; I32 = __m512i; Mask = __mmask16;
     operations {
         fn splat(x: f32) -> __m512 { _mm512_set1_ps(x) }
+        fn splat_pair(pair: [f32; 2]) -> __m512 {
+            _mm512_castpd_ps(_mm512_set1_pd(bytemuck::cast(pair)))
+        }
         fn load(src: &[f32]) -> __m512 {
             let src = &src[..16];
             // SAFETY: `src` has 16 floats.

@@ -21,6 +21,9 @@ kernel_fn! {
     LANES = 4; F32 = float32x4_t; I32 = int32x4_t; Mask = uint32x4_t;
     operations {
         fn splat(x: f32) -> float32x4_t { vdupq_n_f32(x) }
+        fn splat_pair(pair: [f32; 2]) -> float32x4_t {
+            vreinterpretq_f32_f64(vdupq_n_f64(bytemuck::cast(pair)))
+        }
         fn load(src: &[f32]) -> float32x4_t {
             let src = &src[..4];
             // SAFETY: `src` has 4 floats.

@@ -62,6 +62,10 @@ impl Simd for Portable {
         f32x8::splat(x)
     }
     #[inline(always)]
+    fn splat_pair(self, [a, b]: [f32; 2]) -> f32x8 {
+        f32x8::new([a, b, a, b, a, b, a, b])
+    }
+    #[inline(always)]
     fn load(self, src: &[f32]) -> f32x8 {
         bytemuck::pod_read_unaligned(bytemuck::cast_slice(&src[..8]))
     }

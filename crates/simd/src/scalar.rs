@@ -45,6 +45,10 @@ impl Simd for Scalar {
         x
     }
     #[inline(always)]
+    fn splat_pair(self, pair: [f32; 2]) -> f32 {
+        pair[0]
+    }
+    #[inline(always)]
     fn load(self, src: &[f32]) -> f32 {
         src[0]
     }

@@ -37,6 +37,9 @@ pub trait Simd: Copy + Send + Sync + Debug + 'static + sealed::Sealed {
     /// `x` in every lane.
     fn splat(self, x: f32) -> Self::F32;
 
+    /// `pair[i % 2]` in lane `i`.
+    fn splat_pair(self, pair: [f32; 2]) -> Self::F32;
+
     /// The first `LANES` floats of `src`.
     ///
     /// # Panics

@@ -139,7 +139,7 @@ fn run_bands(
         let (task, group) = (task % bands.tasks.tasks(), task / bands.tasks.tasks());
         let mut copy = Buffer::recycled(bands.copy_len())?;
         for band in bands.tasks.range(task).map(|index| bands.band(index)) {
-            bands.fill(&band, group, x, &mut copy);
+            bands.fill(level, &band, group, x, &mut copy);
             let local = bands.taps_of(&band);
             let plan = Plan::one_block(Areas::one(&local), &local, &copy, &[]);
             let block = Block {

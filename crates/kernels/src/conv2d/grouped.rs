@@ -7,7 +7,9 @@ use crate::array::array;
 use crate::disjoint::{DisjointMut, TileMut};
 use crate::epilogue::Epilogue;
 use crate::error::KernelError;
-use crate::gemm::microkernel::{Sums, Terms, accumulate_lanes, accumulate_terms, zero};
+use crate::gemm::microkernel::{
+    Operand, Pair, Sums, Terms, Whole, accumulate_lanes, accumulate_terms, zero,
+};
 use crate::gemm::store::Store;
 use crate::gemm::tile::{TileKernel, heights, run_tile};
 use crate::parallel::{self, Cut};
@@ -70,7 +72,11 @@ pub(super) fn forward(
                     first_row,
                     out: &mut out,
                 };
-                run_tile(level, strip.height, plan.wheel, kernel);
+                if plan.pairs {
+                    run_tile(level, strip.height, plan.wheel, Pairs(kernel));
+                } else {
+                    run_tile(level, strip.height, plan.wheel, kernel);
+                }
             }
             epilogue.observe(level, &mut out);
         }
@@ -110,6 +116,9 @@ impl Bands {
     }
 }
 
+/// A kernel whose vectors of inputs are pairs of the ring.
+struct Pairs<K>(K);
+
 /// A strip of one block.
 struct Forward<'a, 'o, 'y> {
     plan: &'a Lanes<'a>,
@@ -128,28 +137,38 @@ struct Forward<'a, 'o, 'y> {
 }
 
 impl TileKernel for Forward<'_, '_, '_> {
+    const NEIGHBOURS: bool = true;
+
     #[inline(always)]
-    fn run<S: Simd, const MR: usize, const NV: usize>(mut self, s: S) {
-        let (plan, taps) = (self.plan, self.plan.taps);
-        let pixel_step = taps.stride[1] * plan.pixel_len();
+    fn run<S: Simd, const MR: usize, const NV: usize>(self, s: S) {
+        self.run_with::<Whole, S, MR, NV>(s);
+    }
+}
+
+impl TileKernel for Pairs<Forward<'_, '_, '_>> {
+    const VECTORS: usize = 2;
+    const NEIGHBOURS: bool = true;
+
+    #[inline(always)]
+    fn run<S: Simd, const MR: usize, const NV: usize>(self, s: S) {
+        self.0.run_with::<Pair, S, MR, NV>(s);
+    }
+}
+
+impl Forward<'_, '_, '_> {
+    #[inline(always)]
+    fn run_with<O: Operand, S: Simd, const MR: usize, const NV: usize>(mut self, s: S) {
+        let taps = self.plan.taps;
         for y in self.rows {
             let terms = &self.terms[self.ring.advance(s, y)];
+            let first = taps.out_pixel([self.image, y, self.strip.columns.start]) - self.first_row;
             for x in (0..self.strip.columns.len()).step_by(MR) {
                 let mut acc = zero::<S, MR, NV>(s);
-                let inputs = &self.ring.rows()[x * pixel_step..];
-                accumulate_terms(s, &mut acc, inputs, pixel_step, terms, self.weights);
-                let mut next = taps.out_pixel([self.image, y, self.strip.columns.start + x]);
-                next -= self.first_row;
-                let rows = array(
-                    #[inline(always)]
-                    |_| {
-                        let row = next;
-                        next += taps.out_step[1];
-                        row
-                    },
-                );
+                let inputs = &self.ring.rows()[x * S::LANES..];
+                accumulate_terms::<O, _, _, _>(s, &mut acc, inputs, terms, self.weights);
                 let sums = turn_back(s, &acc, self.turns);
-                self.store.run(s, &sums, self.out, rows);
+                let (row, step) = (first + x * taps.out_step[1], taps.out_step[1]);
+                self.store.run_apart(s, &sums, self.out, row, step);
             }
         }
     }
@@ -236,7 +255,11 @@ pub(super) fn backward_weight(
                         line: &mut line,
                         out,
                     };
-                    run_tile(level, height, plan.wheel, kernel);
+                    if plan.pairs {
+                        run_tile(level, height, plan.wheel, Pairs(kernel));
+                    } else {
+                        run_tile(level, height, plan.wheel, kernel);
+                    }
                 }
             }
         }
@@ -281,9 +304,25 @@ struct Backward<'a, 'o> {
 
 impl TileKernel for Backward<'_, '_> {
     #[inline(always)]
-    fn run<S: Simd, const MR: usize, const NV: usize>(mut self, s: S) {
+    fn run<S: Simd, const MR: usize, const NV: usize>(self, s: S) {
+        self.run_with::<Whole, S, MR, NV>(s);
+    }
+}
+
+impl TileKernel for Pairs<Backward<'_, '_>> {
+    const VECTORS: usize = 2;
+
+    #[inline(always)]
+    fn run<S: Simd, const MR: usize, const NV: usize>(self, s: S) {
+        self.0.run_with::<Pair, S, MR, NV>(s);
+    }
+}
+
+impl Backward<'_, '_> {
+    #[inline(always)]
+    fn run_with<O: Operand, S: Simd, const MR: usize, const NV: usize>(mut self, s: S) {
         let (plan, taps) = (self.plan, self.plan.taps);
-        let (step, columns) = (taps.stride[1] * plan.pixel_len(), self.columns.len());
+        let columns = self.columns.len();
         let outputs = plan.outputs(self.block);
         for y in self.rows {
             let terms = self.terms[self.ring.advance(s, y)].as_slice();
@@ -306,8 +345,9 @@ impl TileKernel for Backward<'_, '_> {
                     #[inline(always)]
                     |i| terms[i.min(terms.len() - 1)][0],
                 );
-                let steps = [step, NV * S::LANES];
-                accumulate_lanes(s, &mut acc, self.ring.rows(), places, steps, columns, line);
+                let steps = [S::LANES, NV * S::LANES];
+                let rows = self.ring.rows();
+                accumulate_lanes::<O, _, _, _>(s, &mut acc, rows, places, steps, columns, line);
                 for (out, sum) in out.chunks_exact_mut(S::LANES).zip(acc.as_flattened()) {
                     s.store(s.add(s.load(out), *sum), out);
                 }

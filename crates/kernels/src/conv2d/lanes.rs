@@ -17,13 +17,13 @@
 //!
 //! Lanes see the channels of their own group only: what is not a number stays in its group.
 
+use super::predict::machine;
 use super::ring::Source;
 use super::taps::{Reduce, Tap, Taps};
 use crate::disjoint::DisjointMut;
 use crate::error::KernelError;
 use crate::gemm::microkernel::Terms;
-use crate::gemm::panels::tile_runs;
-use crate::gemm::tile::{MAX_VECTORS, heights};
+use crate::gemm::tile::{MAX_VECTORS, heights, heights_of_neighbours};
 use crate::parallel;
 use std::ops::Range;
 use striate_simd::{Buffer, Level};
@@ -34,9 +34,6 @@ const RING: usize = 6 << 10;
 /// Elements of the ring at most: half of a second-level cache of 512 KB.
 const MAX_RING: usize = 1 << 16;
 
-/// Rows of a tile of single vectors at most.
-const MAX_ROWS: usize = 8;
-
 /// A convolution of small groups, cut into blocks of as many outputs as whole wheels hold in a vector.
 #[derive(Debug)]
 pub(super) struct Lanes<'a> {
@@ -46,6 +43,9 @@ pub(super) struct Lanes<'a> {
     pub(super) wheel: usize,
     /// Vectors of inputs of a pixel and block: together their wheels hold all channels of a group.
     pub(super) sources: usize,
+    /// Whether all lanes belong to one group, so that a vector of inputs is a pair of channels again and
+    /// again, which can be read so from the channels in their order.
+    pub(super) pairs: bool,
     /// The first row and column that a tap of pixel `[0, 0]` reads.
     pub(super) origin: [isize; 2],
     /// Rows and columns between the first and the last tap.
@@ -63,7 +63,7 @@ impl<'a> Lanes<'a> {
     /// The cut, if groups are narrow enough for it and the ring is small enough. It does not depend on
     /// the size of images.
     pub(super) fn new(level: Level, taps: &'a Taps) -> Option<Self> {
-        let wheel = choose_wheel(level, taps)?;
+        let (wheel, pairs) = choose_wheel(level, taps)?;
         let bounds = [0, 1].map(|axis| {
             let offsets = || taps.taps.iter().map(|tap| tap.offset[axis]);
             (offsets().min().unwrap_or(0), offsets().max().unwrap_or(0))
@@ -75,11 +75,12 @@ impl<'a> Lanes<'a> {
             lanes: level.lanes(),
             wheel,
             sources: taps.k_len().div_ceil(wheel),
+            pairs,
             origin,
             span,
         };
         let smallest = span[0]
-            .checked_mul(span[1])?
+            .checked_mul(span[1].next_multiple_of(taps.stride[1]))?
             .checked_mul(plan.pixel_len())?;
         (smallest <= MAX_RING).then_some(plan)
     }
@@ -115,14 +116,23 @@ impl<'a> Lanes<'a> {
         groups.start * self.taps.k_len()..groups.end * self.taps.k_len()
     }
 
+    /// Vectors of an input pixel in the ring.
+    fn vectors(&self) -> usize {
+        if self.pairs {
+            self.taps.k_len().div_ceil(self.lanes)
+        } else {
+            self.sources
+        }
+    }
+
     /// Elements of an input pixel in the ring.
-    pub(super) fn pixel_len(&self) -> usize {
-        self.sources * self.lanes
+    fn pixel_len(&self) -> usize {
+        self.vectors() * self.lanes
     }
 
     /// Elements of the weights of an input pixel of a block.
-    pub(super) fn tap_len(&self) -> usize {
-        self.pixel_len() * self.wheel
+    fn tap_len(&self) -> usize {
+        self.sources * self.lanes * self.wheel
     }
 
     /// Elements of the weights of a block.
@@ -132,35 +142,61 @@ impl<'a> Lanes<'a> {
 
     /// Elements of a row of the ring, for a strip of `columns` columns.
     pub(super) fn row_len(&self, columns: usize) -> usize {
-        ((columns - 1) * self.taps.stride[1] + self.span[1]) * self.pixel_len()
+        self.line_columns(columns) * self.taps.stride[1] * self.pixel_len()
+    }
+
+    /// A row of the ring has a line for each remainder of its columns by the stride and each vector of
+    /// a pixel, so that neighbours in the output read neighbours. The columns of a line.
+    pub(super) fn line_columns(&self, columns: usize) -> usize {
+        columns - 1 + self.span[1].div_ceil(self.taps.stride[1])
     }
 
     /// Cuts the columns of the grid into whole tiles of `level`, a few at a time.
     pub(super) fn tile_strips(&self, level: Level) -> Vec<Strip> {
-        let columns = self.taps.grid[1];
-        if self.wheel > 1 {
-            let runs = tile_runs(level, columns, self.wheel);
-            return runs
-                .flat_map(|(height, run)| self.strips(height, run))
-                .collect();
-        }
-        // Every row of a tile needs a pointer of its own, of which there are not so many.
-        let heights = || {
-            let heights = heights(level.name(), 1).iter().copied();
-            heights.filter(|&height| height <= MAX_ROWS)
-        };
-        let best = heights().min_by_key(|&height| columns.next_multiple_of(height));
         let mut first = 0;
         let mut strips = Vec::new();
-        while first < columns {
-            let fitting = |height: &usize| *height <= columns - first;
-            let height = best.filter(fitting).or_else(|| heights().find(fitting));
-            let height = height.unwrap_or(1);
-            let end = columns - (columns - first) % height;
+        while first < self.taps.grid[1] {
+            let height = self.height(level, self.taps.grid[1] - first).0;
+            let end = self.taps.grid[1] - (self.taps.grid[1] - first) % height;
             strips.extend(self.strips(height, first..end));
             first = end;
         }
         strips
+    }
+
+    /// The cycles that the forward pass is predicted to take.
+    pub(super) fn cycles(&self, level: Level) -> f64 {
+        let [rows, columns] = self.taps.grid;
+        if rows * columns == 0 {
+            return 0.0;
+        }
+        let turns = machine::LANES_TURN * ((self.wheel - 1) * columns) as f64;
+        let sums = rows as f64 * (self.height(level, columns).1 + turns);
+        let lines = ((rows - 1) * self.taps.stride[0] + self.span[0]) as f64;
+        let line = |strip: &Strip| {
+            let vectors = self.row_len(strip.columns.len()) / self.lanes;
+            machine::LANES_LINE + machine::LANES_COPY * vectors as f64
+        };
+        let copies = lines * self.tile_strips(level).iter().map(line).sum::<f64>();
+        (self.taps.batch * self.blocks()) as f64 * (sums + copies)
+    }
+
+    /// The height of the tiles that most of `columns` columns are computed best with, and the cycles
+    /// that all take.
+    fn height(&self, level: Level, columns: usize) -> (usize, f64) {
+        let terms = (self.taps.taps.len() * self.sources) as f64;
+        let tile = |height: usize| machine::LANES_TILE + terms * step(height, self.wheel);
+        let fitting = heights_of_neighbours(level.name(), self.wheel)
+            .iter()
+            .copied()
+            .filter(|&height| height <= columns);
+        fitting
+            .map(|height| {
+                let tiles = (columns / height) as f64 * tile(height);
+                (height, tiles + self.height(level, columns % height).1)
+            })
+            .min_by(|a, b| a.1.total_cmp(&b.1))
+            .unwrap_or((1, 0.0))
     }
 
     /// Cuts `columns` into strips of multiples of `height`, whose ring stays in the first-level cache
@@ -191,8 +227,13 @@ impl<'a> Lanes<'a> {
         Ok(Buffer::recycled(self.span[0] * row)?)
     }
 
-    /// Which input channel each lane of each vector of inputs holds, for every block.
+    /// Which input channel each lane of each vector of the ring holds, for every block.
     pub(super) fn layouts(&self) -> Vec<Vec<Source>> {
+        if self.pairs {
+            let in_order = |v| (0..self.lanes).map(move |lane| Some(v * self.lanes + lane));
+            let layout = (0..self.vectors()).map(|v| Source::new(in_order(v).collect()));
+            return vec![layout.collect()];
+        }
         let columns = self.taps.columns();
         let source = |block: usize, source: usize| {
             let (first, inputs) = (self.outputs(block).start, self.inputs(block).start);
@@ -211,13 +252,23 @@ impl<'a> Lanes<'a> {
     /// by vector: for each row of the ring that may hold the first row that it reads.
     pub(super) fn terms(&self, strip: &Strip) -> Vec<Terms> {
         let row_len = self.row_len(strip.columns.len());
+        let line_len = self.line_columns(strip.columns.len()) * self.lanes;
         let place = |start: usize, tap: &Tap| {
             let [row, column] = [0, 1].map(|axis| tap.offset[axis].abs_diff(self.origin[axis]));
-            (start + row) % self.span[0] * row_len + column * self.pixel_len()
+            let [line, column] = [column % self.taps.stride[1], column / self.taps.stride[1]];
+            let line = line * self.vectors() * line_len;
+            (start + row) % self.span[0] * row_len + line + column * self.lanes
         };
         let first_row = |start| {
             let taps = self.taps.taps.iter().map(|tap| place(start, tap));
-            let vectors = taps.flat_map(|at| (0..self.sources).map(move |i| at + i * self.lanes));
+            let source = |i: usize| {
+                if self.pairs {
+                    2 * i / self.lanes * line_len + 2 * i % self.lanes
+                } else {
+                    i * line_len
+                }
+            };
+            let vectors = taps.flat_map(|at| (0..self.sources).map(move |i| at + source(i)));
             let weights = (0..).step_by(self.wheel * self.lanes);
             Terms::new(vectors.zip(weights).map(|(a, b)| [a, b]).collect())
         };
@@ -315,31 +366,49 @@ impl<'a> Lanes<'a> {
     }
 }
 
-/// The wheel with which a vector of outputs costs least, if it costs less than without: then each
-/// group is a dense convolution of its own.
-fn choose_wheel(level: Level, taps: &Taps) -> Option<usize> {
+/// The wheel with which a vector of outputs costs least, and whether its inputs are pairs, if it costs less
+/// than without: then each group is a dense convolution of its own.
+fn choose_wheel(level: Level, taps: &Taps) -> Option<(usize, bool)> {
     let (lanes, k_len, columns) = (level.lanes(), taps.k_len(), taps.columns());
     if taps.groups == 1 || taps.taps.is_empty() || columns > lanes || lanes == 1 {
         return None;
     }
     let terms = taps.taps.len() as f64;
-    // In multiply-adds of a vector, of which two are done in a cycle, as many as loads, but only one
-    // store or permutation.
-    let cost = |wheel: usize| {
-        let tallest = heights(level.name(), wheel).first().copied().unwrap_or(1);
-        let loads = (tallest + wheel) as f64 / (tallest * wheel) as f64;
-        let sources = k_len.div_ceil(wheel) as f64;
-        let sums = terms * sources * wheel as f64 * loads.max(1.0);
-        let turns = 2.0 * (wheel - 1) as f64;
-        let spread = 6.0 * sources * (taps.stride[0] * taps.stride[1]) as f64;
+    // In cycles of a pixel.
+    let cost = |(wheel, pairs): (usize, bool)| {
+        let heights = heights_of_neighbours(level.name(), wheel);
+        let tallest = heights.first().copied().unwrap_or(1);
+        let sources = k_len.div_ceil(wheel);
+        let sums = terms * sources as f64 * step(tallest, wheel) + machine::LANES_TILE;
+        let turns = machine::LANES_TURN * (wheel - 1) as f64;
+        let copied = if pairs {
+            k_len.div_ceil(lanes)
+        } else {
+            sources
+        };
+        let copy = (copied * taps.stride[0] * taps.stride[1]) as f64 * machine::LANES_COPY;
         let used = (lanes / wheel * wheel) as f64 / lanes as f64;
-        (sums + turns + spread) / used
+        (sums / tallest as f64 + turns + copy) / used
     };
     let (wheel, best) = (1..=MAX_VECTORS)
-        .filter(|wheel| columns % wheel == 0 && !heights(level.name(), *wheel).is_empty())
+        .map(|wheel| {
+            let pairs = wheel == 2 && columns == lanes && k_len % 2 == 0;
+            (wheel, pairs)
+        })
+        .filter(|&(wheel, _)| columns % wheel == 0 && !heights(level.name(), wheel).is_empty())
         .map(|wheel| (wheel, cost(wheel)))
         .min_by(|a, b| a.1.total_cmp(&b.1))?;
-    // A dense convolution of one vector of outputs loads an element for each multiply-add.
-    let alone = 1.5 * terms * (k_len * columns.next_multiple_of(lanes)) as f64 / columns as f64;
+    // Without, groups narrower than a vector leave lanes empty, and the tiles of each are found anew.
+    let tallest = heights(level.name(), 1).first().copied().unwrap_or(1);
+    let sums = terms * k_len as f64 * step(tallest, 1) / tallest as f64;
+    let lanes_used = columns as f64 / columns.next_multiple_of(lanes) as f64;
+    let alone = (1.2 * sums + machine::COPY_GROUP) / lanes_used;
     (best < alone).then_some(wheel)
+}
+
+/// Cycles in which a tile of `height` rows of `vectors` vectors adds a term to its sums: two multiply-adds
+/// each, of which eight are under way at a time, and two loads.
+fn step(height: usize, vectors: usize) -> f64 {
+    let [sums, loads] = [height * vectors, height + vectors];
+    sums.max(loads).max(8) as f64 / 2.0
 }

@@ -3,6 +3,7 @@
 use super::taps::{Tap, Taps};
 use crate::parallel::Cut;
 use std::ops::Range;
+use striate_simd::{Level, Simd, dispatch};
 
 /// Multiply-adds that are worth a task.
 const TASK: usize = 3_000_000;
@@ -131,7 +132,14 @@ impl<'a> Bands<'a> {
     }
 
     /// Copies the channels of a group of what a band reads, with zeros outside the image.
-    pub(super) fn fill(&self, band: &Band, group: usize, x: &[f32], copy: &mut [f32]) {
+    pub(super) fn fill(
+        &self,
+        level: Level,
+        band: &Band,
+        group: usize,
+        x: &[f32],
+        copy: &mut [f32],
+    ) {
         let taps = self.taps;
         let ([h, w], k_len, channels) = (taps.in_size, taps.k_len(), taps.in_channels);
         let [lines, columns] = self.size(band.rows.len());
@@ -155,10 +163,18 @@ impl<'a> Bands<'a> {
                 copy.copy_from_slice(pixels);
                 continue;
             }
-            let pixels = pixels.chunks_exact(channels);
-            for (to, from) in copy.chunks_exact_mut(k_len).zip(pixels) {
-                to.copy_from_slice(&from[group * k_len..][..k_len]);
-            }
+            dispatch!(level, s => copy_group(s, &pixels[group * k_len..], channels, copy, k_len));
+        }
+    }
+}
+
+/// Copies the first `k_len` channels of pixels of `channels` channels.
+#[inline(always)]
+fn copy_group<S: Simd>(s: S, pixels: &[f32], channels: usize, copy: &mut [f32], k_len: usize) {
+    for (to, from) in copy.chunks_exact_mut(k_len).zip(pixels.chunks(channels)) {
+        let vectors = from[..k_len].chunks(S::LANES);
+        for (to, from) in to.chunks_mut(S::LANES).zip(vectors) {
+            s.store_partial(s.load_partial(from), to);
         }
     }
 }

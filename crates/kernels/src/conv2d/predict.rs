@@ -7,7 +7,7 @@
 
 use super::lanes::Lanes;
 use super::padded;
-use super::taps::{Tap, Taps};
+use super::taps::Taps;
 use super::winograd::{self, Weights};
 use super::{Algorithm, Conv2dGeometry, few_channels, few_outputs};
 use crate::accuracy::{Accuracy, Policy};
@@ -40,7 +40,7 @@ pub(super) mod machine {
     pub(super) const EDGE_ROW: f64 = 4.0;
     /// Copying a vector of a line, or the channels of a group of a pixel, or an element that lies alone.
     pub(super) const COPY_VECTOR: f64 = 1.0;
-    pub(super) const COPY_GROUP: f64 = 22.0;
+    pub(in crate::conv2d) const COPY_GROUP: f64 = 22.0;
     pub(super) const COPY_ELEMENT: f64 = 5.0;
     /// Transposing an element of an image.
     pub(super) const TRANSPOSE: f64 = 0.75;
@@ -50,9 +50,12 @@ pub(super) mod machine {
     /// a vector.
     pub(super) const DEPTHWISE: [f64; 2] = [4.0, 0.8];
     pub(super) const DEPTHWISE_NARROW: [f64; 2] = [8.0, 4.0];
-    /// A vector of lanes of a grouped convolution: a pixel that is spread over 16 lanes, each vector it is spread to,
-    /// each run of neighbouring taps of an output, and each term of its sum.
-    pub(super) const LANES: [f64; 4] = [16.0, 1.5, 2.0, 0.75];
+    /// A tile of lanes beside its sums, a turn of a wheel of outputs, copying a vector of a line of inputs,
+    /// and the line itself.
+    pub(in crate::conv2d) const LANES_TILE: f64 = 60.0;
+    pub(in crate::conv2d) const LANES_TURN: f64 = 1.5;
+    pub(in crate::conv2d) const LANES_COPY: f64 = 3.5;
+    pub(in crate::conv2d) const LANES_LINE: f64 = 90.0;
 
     /// Elements that the second-level cache holds beside others.
     pub(in crate::conv2d) const SECOND_LEVEL: f64 = 350e3;
@@ -134,7 +137,10 @@ fn predict(
             plan.map_or(f64::INFINITY, |plan| plan.cycles(level))
         }
         Algorithm::FewChannels => few_channels(g, input, level),
-        Algorithm::Grouped => grouped(&taps, level),
+        Algorithm::Grouped => {
+            let lanes = Lanes::new(level, &taps);
+            lanes.map_or(f64::INFINITY, |lanes| lanes.cycles(level))
+        }
         Algorithm::Pointwise => product(&taps.flattened(), level, machine::PRODUCT),
         Algorithm::Direct => direct(&taps.flattened(), level),
         Algorithm::Winograd4x4 | Algorithm::Winograd3x3 | Algorithm::Winograd2x2 => {
@@ -172,24 +178,6 @@ fn few_channels(g: &Conv2dGeometry, input: Layout, level: Level) -> f64 {
     let copied = plan.copied() as f64;
     let entries = machine::DIRECT[0] * (plan.bands() * panels.count()) as f64;
     machine::PREPARE[1] + lines as f64 * line + copied * element + entries
-}
-
-fn grouped(taps: &Taps, level: Level) -> f64 {
-    let Some(lanes) = Lanes::new(level, taps) else {
-        return f64::INFINITY;
-    };
-    let [pixel, vector, run, term] = machine::LANES;
-    let (outputs, k_len) = (taps.pixels() as f64, taps.k_len() as f64);
-    let inputs = (taps.batch * taps.in_size[0] * taps.in_size[1]) as f64;
-    // Narrow vectors are permuted in halves.
-    let pixel = pixel * (16.0 / level.lanes() as f64).max(1.0);
-    let neighbours = |pair: &&[Tap]| {
-        pair[0].offset[0] == pair[1].offset[0] && pair[0].offset[1] + 1 == pair[1].offset[1]
-    };
-    let count = taps.taps.len();
-    let runs = count - taps.taps.windows(2).filter(neighbours).count();
-    let output = run * runs as f64 + term * count as f64 * k_len;
-    lanes.blocks() as f64 * (outputs * output + inputs * (pixel + k_len * vector))
 }
 
 /// A direct convolution, through copies of bands where it makes them.

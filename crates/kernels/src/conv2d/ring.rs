@@ -100,7 +100,7 @@ impl<'a, 'r> Ring<'a, 'r> {
     #[inline(always)]
     fn copy<S: Simd>(&mut self, s: S, row: usize) {
         let taps = self.plan.taps;
-        let [h, w] = taps.in_size;
+        let ([h, w], stride) = (taps.in_size, taps.stride[1]);
         let start = row % self.plan.span[0] * self.row_len;
         let out = &mut self.rows[start..start + self.row_len];
         let y = row.wrapping_add_signed(self.plan.origin[0]);
@@ -108,48 +108,55 @@ impl<'a, 'r> Ring<'a, 'r> {
             out.fill(0.0);
             return;
         }
-        // The columns that lie inside the image.
-        let first = (self.first * taps.stride[1]) as isize + self.plan.origin[1];
-        let columns = self.row_len / self.plan.pixel_len();
-        let left = first.min(0).unsigned_abs().min(columns);
-        let right = (w as isize - first).max(0).unsigned_abs().min(columns);
-        let (out, outside) = out.split_at_mut(right.max(left) * self.plan.pixel_len());
-        let (before, out) = out.split_at_mut(left * self.plan.pixel_len());
-        before.fill(0.0);
-        outside.fill(0.0);
-        if out.is_empty() {
-            return;
+        let line_len = self.row_len / stride;
+        let columns = line_len / (self.sources.len() * S::LANES);
+        let origin = (self.first * stride) as isize + self.plan.origin[1];
+        for (line, out) in (0..).zip(out.chunks_exact_mut(line_len)) {
+            // The columns of the line that lie inside the image.
+            let first: isize = origin + line;
+            let left = first.min(0).unsigned_abs().div_ceil(stride).min(columns);
+            let right = (w as isize - first).max(0).unsigned_abs().div_ceil(stride);
+            let inside = left..right.clamp(left, columns);
+            if inside.is_empty() {
+                out.fill(0.0);
+                continue;
+            }
+            let first = (y * w).wrapping_add_signed(first + (left * stride) as isize);
+            let pixels = Pixels {
+                data: &self.image[first * taps.in_channels + self.channels.start..],
+                step: stride * taps.in_channels,
+                inputs: self.channels.len(),
+            };
+            pixels.copy(s, self.sources, out, inside);
         }
-        let start = (y * w).wrapping_add_signed(first + left as isize) * taps.in_channels;
-        let pixels = Pixels {
-            data: &self.image[start + self.channels.start..],
-            len: taps.in_channels,
-            inputs: self.channels.len(),
-        };
-        pixels.copy(s, self.sources, out);
     }
 }
 
-/// Consecutive pixels of an image, of which the first channels are copied.
+/// Pixels of a row of an image, of which the first channels are copied.
 struct Pixels<'a> {
     data: &'a [f32],
-    /// Elements of a pixel.
-    len: usize,
+    /// Elements from one pixel to the next.
+    step: usize,
     /// Channels to copy.
     inputs: usize,
 }
 
 impl Pixels<'_> {
-    /// Copies every pixel to one vector for each of `sources`. Compiled once for all tiles of a level.
+    /// Copies every pixel to the columns `inside` of the line of each of `sources`, and zeros to the
+    /// others. Compiled once for all tiles of a level.
     #[inline(never)]
-    fn copy<S: Simd>(&self, s: S, sources: &[Source], out: &mut [f32]) {
+    fn copy<S: Simd>(&self, s: S, sources: &[Source], out: &mut [f32], inside: Range<usize>) {
         s.vectorize(
             #[inline(always)]
             || {
-                for (i, source) in sources.iter().enumerate() {
+                let lines = out.chunks_exact_mut(out.len() / sources.len());
+                for (source, line) in sources.iter().zip(lines) {
                     let index = s.bits(s.load(&source.index));
-                    let pixels = out.chunks_exact_mut(sources.len() * S::LANES);
-                    let out = pixels.map(|pixel| &mut pixel[i * S::LANES..][..S::LANES]);
+                    let (line, after) = line.split_at_mut(inside.end * S::LANES);
+                    let (before, line) = line.split_at_mut(inside.start * S::LANES);
+                    before.fill(0.0);
+                    after.fill(0.0);
+                    let out = line.chunks_exact_mut(S::LANES);
                     match source.base {
                         Some(base) if source.ordered => self.each(
                             s,
@@ -182,8 +189,8 @@ impl Pixels<'_> {
         f: impl Fn(S::F32) -> S::F32,
     ) {
         // The vector may reach beyond the channels of the block, with lanes that count for nothing.
-        let pixels = self.data[base..].chunks_exact(self.len.max(S::LANES));
-        if self.len >= S::LANES {
+        let pixels = self.data[base..].chunks_exact(self.step.max(S::LANES));
+        if self.step >= S::LANES {
             let last = pixels.remainder();
             for (pixel, out) in pixels.zip(out.by_ref()) {
                 s.store(f(s.load(pixel)), out);
@@ -193,7 +200,7 @@ impl Pixels<'_> {
             }
             return;
         }
-        for (pixel, out) in self.data[base..].chunks(self.len).zip(out) {
+        for (pixel, out) in self.data[base..].chunks(self.step).zip(out) {
             s.store(f(s.load_partial(pixel)), out);
         }
     }
@@ -201,7 +208,7 @@ impl Pixels<'_> {
     /// Copies channels that are far apart.
     #[inline(always)]
     fn gather<'o, S: Simd>(&self, s: S, index: S::I32, out: impl Iterator<Item = &'o mut [f32]>) {
-        for (pixel, out) in self.data.chunks(self.len).zip(out) {
+        for (pixel, out) in self.data.chunks(self.step).zip(out) {
             let mut sum = s.splat(0.0);
             for (v, inputs) in pixel[..self.inputs].chunks(S::LANES).enumerate() {
                 let here = s.permute(s.load_partial(inputs), index);

@@ -263,6 +263,9 @@ test_each_level! {
             square(1, 130, 15, 70, 1, 1, 1),
             square(1, 64, 15, 40, 1, 2, 1),
             square(1, 64, 12, 64, 3, 1, 8),
+            square(2, 36, 17, 48, 3, 2, 3),
+            square(1, 64, 15, 64, 3, 1, 4),
+            square(1, 54, 9, 48, 3, 3, 3),
             square(1, 1, 28, 12, 5, 1, 1),
             // Lines longer than the strips and bands that they are cut into.
             Conv2dGeometry::new(1, 2, [3, 1100], 9, [2, 9], [1, 1], [1, 0, 2, 7], [1, 2], 1).unwrap(),

@@ -316,53 +316,91 @@ impl Terms {
     }
 }
 
-/// Adds the lane-wise products of `MR` rows of vectors, `row_stride` apart in `a`, with rows of `NV`
-/// vectors of `b`, at the places that `terms` tells:
-/// `acc[i][j] += sum over terms [p, q] of a[p + i * row_stride ..] * b[q + j * LANES ..]`.
+/// What is multiplied of a vector in memory.
+pub(crate) trait Operand {
+    /// Elements that are read.
+    fn len(lanes: usize) -> usize;
+
+    /// The vector at `place`.
+    ///
+    /// # Safety
+    /// `place` is readable for [`len`](Self::len) elements.
+    unsafe fn load<S: Simd>(s: S, place: *const f32) -> S::F32;
+}
+
+/// The vector itself.
+pub(crate) struct Whole;
+
+impl Operand for Whole {
+    #[inline(always)]
+    fn len(lanes: usize) -> usize {
+        lanes
+    }
+
+    #[inline(always)]
+    unsafe fn load<S: Simd>(s: S, place: *const f32) -> S::F32 {
+        // SAFETY: the caller grants a vector.
+        unsafe { s.load_ptr(place) }
+    }
+}
+
+/// Its first two elements, again and again.
+pub(crate) struct Pair;
+
+impl Operand for Pair {
+    #[inline(always)]
+    fn len(_: usize) -> usize {
+        2
+    }
+
+    #[inline(always)]
+    unsafe fn load<S: Simd>(s: S, place: *const f32) -> S::F32 {
+        // SAFETY: the caller grants two elements.
+        s.splat_pair(unsafe { *place.cast::<[f32; 2]>() })
+    }
+}
+
+/// Adds the lane-wise products of `MR` neighbouring vectors of `a` with rows of `NV` vectors of `b`, at
+/// the places that `terms` tells:
+/// `acc[i][j] += sum over terms [p, q] of a[p + i * LANES ..] * b[q + j * LANES ..]`, where `O` tells
+/// what a vector of `a` is.
 ///
 /// # Panics
 /// If a slice is too short.
 #[inline(always)]
-pub(crate) fn accumulate_terms<S: Simd, const MR: usize, const NV: usize>(
+pub(crate) fn accumulate_terms<O: Operand, S: Simd, const MR: usize, const NV: usize>(
     s: S,
     acc: &mut Sums<S, MR, NV>,
     a: &[f32],
-    row_stride: usize,
     terms: &Terms,
     b: &[f32],
 ) {
-    let reach = (MR - 1)
-        .saturating_mul(row_stride)
-        .saturating_add(terms.max[0])
-        .saturating_add(S::LANES);
+    let reach = terms.max[0].saturating_add((MR - 1) * S::LANES + O::len(S::LANES));
     assert!(reach <= a.len(), "the rows of the tile are too short");
     let reach = terms.max[1].saturating_add(NV * S::LANES);
     assert!(reach <= b.len(), "the panel is too short");
-    let rows: [*const f32; MR] = array(
-        #[inline(always)]
-        |i| a.as_ptr().wrapping_add(i * row_stride),
-    );
     let mut sums = *acc;
     for &[p, q] in &terms.places {
         let here = array(
             #[inline(always)]
-            |i| rows[i].wrapping_add(p),
+            |i| a.as_ptr().wrapping_add(p + i * S::LANES),
         );
         // SAFETY: `a` holds a vector at every place of every row, and `b` a row at every place, as just
         // checked.
-        unsafe { step_lanes(s, &mut sums, here, b.as_ptr().wrapping_add(q)) };
+        unsafe { step_lanes::<O, _, _, _>(s, &mut sums, here, b.as_ptr().wrapping_add(q)) };
     }
     *acc = sums;
 }
 
 /// Adds the lane-wise products of `MR` rows of vectors, which start at `offsets` in `a` and advance by
 /// `a_step`, with rows of `NV` vectors, which advance by `b_step` in `b`:
-/// `acc[i][j] += sum over k of a[offsets[i] + k * a_step ..] * b[k * b_step + j * LANES ..]`.
+/// `acc[i][j] += sum over k of a[offsets[i] + k * a_step ..] * b[k * b_step + j * LANES ..]`, where `O`
+/// tells what a vector of `a` is.
 ///
 /// # Panics
 /// If a slice is too short.
 #[inline(always)]
-pub(crate) fn accumulate_lanes<S: Simd, const MR: usize, const NV: usize>(
+pub(crate) fn accumulate_lanes<O: Operand, S: Simd, const MR: usize, const NV: usize>(
     s: S,
     acc: &mut Sums<S, MR, NV>,
     a: &[f32],
@@ -374,7 +412,8 @@ pub(crate) fn accumulate_lanes<S: Simd, const MR: usize, const NV: usize>(
     if k_len == 0 {
         return;
     }
-    let reach = (k_len - 1).saturating_mul(a_step).saturating_add(S::LANES);
+    let reach = (k_len - 1).saturating_mul(a_step);
+    let reach = reach.saturating_add(O::len(S::LANES));
     assert!(reach <= a.len(), "the rows of the tile are too short");
     for offset in offsets {
         assert!(offset <= a.len() - reach, "a row of the tile is too short");
@@ -396,7 +435,7 @@ pub(crate) fn accumulate_lanes<S: Simd, const MR: usize, const NV: usize>(
         );
         // SAFETY: `a` reaches to the last vector of every row, and `b` to its last row, as just
         // checked.
-        unsafe { step_lanes(s, &mut sums, here, b) };
+        unsafe { step_lanes::<O, _, _, _>(s, &mut sums, here, b) };
         b = b.wrapping_add(b_step);
     }
     *acc = sums;
@@ -463,10 +502,10 @@ unsafe fn step<S: Simd, const MR: usize, const NV: usize>(
 /// One step: the lane-wise products of `MR` vectors and a row of `NV` vectors.
 ///
 /// # Safety
-/// - Every pointer in `a` is readable for `LANES` elements.
+/// - Every pointer in `a` is readable for what `O` reads.
 /// - `b` is readable for `NV * LANES` elements.
 #[inline(always)]
-unsafe fn step_lanes<S: Simd, const MR: usize, const NV: usize>(
+unsafe fn step_lanes<O: Operand, S: Simd, const MR: usize, const NV: usize>(
     s: S,
     sums: &mut Sums<S, MR, NV>,
     a: [*const f32; MR],
@@ -480,8 +519,8 @@ unsafe fn step_lanes<S: Simd, const MR: usize, const NV: usize>(
         },
     );
     for i in 0..MR {
-        // SAFETY: the caller grants every vector.
-        let a = unsafe { s.load_ptr(a[i]) };
+        // SAFETY: the caller grants every operand.
+        let a = unsafe { O::load(s, a[i]) };
         for j in 0..NV {
             sums[i][j] = s.mul_add(a, vectors[j], sums[i][j]);
         }

@@ -62,23 +62,46 @@ impl<'a> Store<'a> {
         out: &mut TileMut<'_, f32>,
         rows: [usize; MR],
     ) {
-        let width = NV * S::LANES;
-        let simple = self.residual.is_none() && self.late.is_none() && !self.add;
-        if out.row_len() != width || !simple {
+        if out.row_len() != NV * S::LANES || !self.is_simple() {
             // A copy, so that the sums themselves need no place in memory.
             let copy = *acc;
             return self.run_any(s, copy.as_flattened(), out, &rows);
         }
-        let scale = vectors::<S, NV>(s, self.scale, 1.0);
-        let bias = vectors::<S, NV>(s, self.bias, 0.0);
-        let floor = s.splat(self.floor);
+        let steps = Steps::<S, NV>::new(s, self);
         for i in 0..MR {
-            let row = &mut out.row(rows[i])[..width];
-            for j in 0..NV {
-                let sum = s.max(floor, s.mul_add(acc[i][j], scale[j], bias[j]));
-                s.store(sum, &mut row[j * S::LANES..]);
-            }
+            steps.run(s, &acc[i], out.row(rows[i]));
         }
+    }
+
+    /// As [`run`](Self::run), for every `step`-th row from `first` on.
+    #[inline(always)]
+    pub(crate) fn run_apart<S: Simd, const MR: usize, const NV: usize>(
+        &self,
+        s: S,
+        acc: &Sums<S, MR, NV>,
+        out: &mut TileMut<'_, f32>,
+        first: usize,
+        step: usize,
+    ) {
+        if out.row_len() != NV * S::LANES || !self.is_simple() {
+            let copy = *acc;
+            let rows: [usize; MR] = array(
+                #[inline(always)]
+                |i| first + i * step,
+            );
+            return self.run_any(s, copy.as_flattened(), out, &rows);
+        }
+        let steps = Steps::<S, NV>::new(s, self);
+        let mut rows = out.rows_apart::<MR>(first, step);
+        for i in 0..MR {
+            steps.run(s, &acc[i], rows.get(i));
+        }
+    }
+
+    /// Whether the sums are scaled, shifted and bounded, and no more.
+    #[inline(always)]
+    fn is_simple(&self) -> bool {
+        self.residual.is_none() && self.late.is_none() && !self.add
     }
 
     /// As [`run`](Self::run), with any steps and for the last columns, once for all tiles of a level.
@@ -116,6 +139,33 @@ impl<'a> Store<'a> {
                 sum = s.add(sum, s.load_partial(&term[j * S::LANES..]));
             }
             s.store_partial(s.max(s.splat(self.floor), sum), out);
+        }
+    }
+}
+
+/// The steps of whole rows of `NV` vectors, if they are [simple](Store::is_simple).
+struct Steps<S: Simd, const NV: usize> {
+    scale: [S::F32; NV],
+    bias: [S::F32; NV],
+    floor: S::F32,
+}
+
+impl<S: Simd, const NV: usize> Steps<S, NV> {
+    #[inline(always)]
+    fn new(s: S, store: &Store<'_>) -> Self {
+        Self {
+            scale: vectors::<S, NV>(s, store.scale, 1.0),
+            bias: vectors::<S, NV>(s, store.bias, 0.0),
+            floor: s.splat(store.floor),
+        }
+    }
+
+    #[inline(always)]
+    fn run(&self, s: S, acc: &[S::F32; NV], row: &mut [f32]) {
+        let row = &mut row[..NV * S::LANES];
+        for j in 0..NV {
+            let sum = s.mul_add(acc[j], self.scale[j], self.bias[j]);
+            s.store(s.max(self.floor, sum), &mut row[j * S::LANES..]);
         }
     }
 }

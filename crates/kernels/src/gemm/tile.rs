@@ -35,9 +35,22 @@ pub(crate) const fn heights(name: &str, vectors: usize) -> &'static [usize] {
     }
 }
 
-/// Whether the level called `name` has tiles of `rows x vectors`.
-const fn exists(name: &str, rows: usize, vectors: usize) -> bool {
-    let heights = heights(name, vectors);
+/// As [`heights`], of tiles whose rows are neighbours in memory: they need no more than one address.
+pub(crate) const fn heights_of_neighbours(name: &str, vectors: usize) -> &'static [usize] {
+    match (name.as_bytes(), vectors) {
+        // 28 + 3 registers.
+        (b"avx512", 2) => &[14, 8, 7, 4, 2, 1],
+        _ => heights(name, vectors),
+    }
+}
+
+/// Whether the level called `name` has tiles of `rows x vectors` for `K`.
+const fn exists<K: TileKernel>(name: &str, rows: usize, vectors: usize) -> bool {
+    let heights = if K::NEIGHBOURS {
+        heights_of_neighbours(name, vectors)
+    } else {
+        heights(name, vectors)
+    };
     let mut i = 0;
     while i < heights.len() {
         if heights[i] == rows {
@@ -52,6 +65,9 @@ const fn exists(name: &str, rows: usize, vectors: usize) -> bool {
 pub(crate) trait TileKernel {
     /// The widest tiles it runs on, in vectors.
     const VECTORS: usize = MAX_VECTORS;
+
+    /// Whether it runs on tiles of [`heights_of_neighbours`].
+    const NEIGHBOURS: bool = false;
 
     /// Does the work. Implementations are `#[inline(always)]`, like all they call.
     fn run<S: Simd, const MR: usize, const NV: usize>(self, s: S);
@@ -70,7 +86,7 @@ fn select<S: Simd, K: TileKernel>(s: S, rows: usize, vectors: usize, kernel: K) 
     macro_rules! shapes {
         ($($nv:literal: $($mr:literal)*;)*) => {
             match (vectors, rows) {
-                $($(($nv, $mr) if const { exists(S::NAME, $mr, $nv) } => {
+                $($(($nv, $mr) if const { exists::<K>(S::NAME, $mr, $nv) } => {
                     enter::<S, K, $mr, $nv>(s, kernel);
                 })*)*
                 _ => unreachable!("no tile of {rows} x {vectors} vectors on {}", S::NAME),
@@ -79,7 +95,7 @@ fn select<S: Simd, K: TileKernel>(s: S, rows: usize, vectors: usize, kernel: K) 
     }
     shapes! {
         1: 1 2 4 7 8 12 14;
-        2: 1 2 3 4 6 7 8 12;
+        2: 1 2 3 4 6 7 8 12 14;
         3: 1 2 4 7 8;
         4: 1 2 3 4 6;
     }
@@ -89,7 +105,7 @@ fn select<S: Simd, K: TileKernel>(s: S, rows: usize, vectors: usize, kernel: K) 
 #[inline(never)]
 fn enter<S: Simd, K: TileKernel, const MR: usize, const NV: usize>(s: S, kernel: K) {
     // Shapes that the level does not have are never compiled.
-    if const { exists(S::NAME, MR, NV) && NV <= K::VECTORS } {
+    if const { exists::<K>(S::NAME, MR, NV) && NV <= K::VECTORS } {
         s.vectorize(
             #[inline(always)]
             || kernel.run::<S, MR, NV>(s),

@@ -17,6 +17,13 @@ fn load<S: Simd>(s: S, src: &[f32]) -> Vec<f32> {
 }
 
 #[inline(always)]
+fn splat_pair<S: Simd>(s: S, pair: [f32; 2]) -> Vec<f32> {
+    let mut out = vec![-1.0; S::LANES];
+    s.store(s.splat_pair(pair), &mut out);
+    out
+}
+
+#[inline(always)]
 fn load_partial<S: Simd>(s: S, src: &[f32]) -> Vec<f32> {
     let mut out = vec![-1.0; S::LANES];
     s.store(s.load_partial(src), &mut out);
@@ -63,6 +70,13 @@ test_each_level! {
         let src = counting(2 * n + 8);
         for start in 0..8 {
             assert_eq!(dispatch!(level, s => load(s, &src[start..])), src[start..start + n]);
+        }
+    }
+
+    fn a_pair_fills_the_lanes_in_turn(level: Level) {
+        let pair = [1.5, -0.0];
+        for (lane, x) in dispatch!(level, s => splat_pair(s, pair)).into_iter().enumerate() {
+            assert_eq!(x.to_bits(), pair[lane % 2].to_bits());
         }
     }
 
