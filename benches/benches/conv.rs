@@ -7,8 +7,9 @@
 //! cargo bench -p striate-benches --bench conv -- --assert        fails if the choice is not the fastest
 //! ```
 //!
-//! Words select rows that contain all of them; `--test` runs each once. With `--candidates` and `--assert`
-//! the layers of well-known networks come to the others, and only the forward pass is measured.
+//! Words select rows that contain all of them; `--test` runs each once, on one of the levels in turn and the last of the
+//! counts of threads. With `--candidates` and `--assert` the layers of well-known networks come to the others, and only the
+//! forward pass is measured.
 
 use striate_benches::convolutions::{Convolution, suite, zoo};
 use striate_benches::rounds::measure;
@@ -38,6 +39,7 @@ struct Options {
     threads: Vec<usize>,
     /// For one row.
     seconds: f64,
+    test: bool,
     candidates: bool,
     assert: bool,
 }
@@ -49,6 +51,7 @@ impl Options {
             levels: Level::available(),
             threads: vec![1, 2],
             seconds: 0.1,
+            test: false,
             candidates: false,
             assert: false,
         };
@@ -71,8 +74,8 @@ impl Options {
                         .collect::<std::result::Result<_, _>>()?;
                 }
                 "--seconds" => options.seconds = value()?.parse()?,
-                // As other benchmarks understand it: everything once.
-                "--test" => options.seconds = 0.0,
+                // As other benchmarks understand it: does it run?
+                "--test" => (options.test, options.seconds) = (true, 0.0),
                 "--candidates" => options.candidates = true,
                 "--assert" => (options.candidates, options.assert) = (true, true),
                 // Cargo's own.
@@ -81,7 +84,20 @@ impl Options {
                 _ => options.words.push(argument),
             }
         }
+        if options.test {
+            options
+                .threads
+                .drain(..options.threads.len().saturating_sub(1));
+        }
         Ok(options)
+    }
+
+    /// The levels that row number `row` is measured on.
+    fn levels_of(&self, row: usize) -> &[Level] {
+        match self.levels.len() {
+            count if self.test && count > 0 => &self.levels[row % count..][..1],
+            _ => &self.levels,
+        }
     }
 
     fn selects(&self, row: &str) -> bool {
@@ -101,8 +117,8 @@ fn main() -> Result<()> {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .build()?;
-        for convolution in &suite()? {
-            for &level in &options.levels {
+        for (row, convolution) in suite()?.iter().enumerate() {
+            for &level in options.levels_of(row) {
                 pool.install(|| passes(&options, convolution, level, threads))?;
             }
         }
@@ -219,8 +235,8 @@ fn check(result: std::result::Result<(), KernelError>) {
 fn all_candidates(options: &Options) -> Result<()> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
     let (mut wrong, mut choices) = (Vec::new(), 0);
-    for convolution in suite()?.iter().chain(&zoo()?) {
-        for &level in &options.levels {
+    for (row, convolution) in suite()?.iter().chain(&zoo()?).enumerate() {
+        for &level in options.levels_of(row) {
             let row = format!("{:26} {level}", convolution.name);
             if !options.selects(&row) {
                 continue;
