@@ -28,26 +28,38 @@ pub(super) struct Run {
     pub(super) chains: Vec<Chain>,
 }
 
-/// Taps `tap + k * tap_step` whose starts, `start + k * source_step`, are those of neighbours in the run:
-/// what one tap reads for an element is what the next one reads for the element before.
+/// Taps whose starts, one source step apart, are those of neighbours in the run: what one tap reads for an element
+/// is what the next one reads for the element before.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chain {
+    /// Where the weight of the first tap is.
     pub(super) tap: usize,
+    /// From there to the weight of the next one.
     pub(super) tap_step: isize,
+    /// Where the first tap starts, possibly outside the source.
     pub(super) start: isize,
     pub(super) len: usize,
 }
 
+/// Distances in memory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pitch {
+    /// Between neighbours in the source.
+    pub(super) source: usize,
+    /// Between the weights of neighbouring taps.
+    pub(super) tap: usize,
+}
+
 impl Chain {
-    fn new(taps: &[(usize, isize)]) -> Self {
+    fn new(taps: &[(usize, isize)], pitch: Pitch) -> Self {
         let tap_step = match taps {
             [first, second, ..] => second.0 as isize - first.0 as isize,
             _ => 0,
         };
         Self {
-            tap: taps[0].0,
-            tap_step,
-            start: taps[0].1,
+            tap: taps[0].0 * pitch.tap,
+            tap_step: tap_step * pitch.tap as isize,
+            start: taps[0].1 * pitch.source as isize,
             len: taps.len(),
         }
     }
@@ -106,7 +118,7 @@ impl Axis {
 
     /// All elements, in runs that gather with equal steps. Where the runs have at least `worth` elements, the
     /// steps are such that dilated taps make chains.
-    pub(super) fn runs(&self, worth: usize) -> Vec<Run> {
+    pub(super) fn runs(&self, worth: usize, pitch: Pitch) -> Vec<Run> {
         let spread = self.dilation / common_divisor(self.stride, self.dilation);
         let one = if self.backward { self.stride } else { 1 };
         let step = if self.out_len / (one * spread) >= worth {
@@ -128,7 +140,7 @@ impl Axis {
                 step,
                 count: (self.out_len - first).div_ceil(step),
                 source_step,
-                chains: chains(&taps, source_step),
+                chains: chains(&taps, source_step, pitch),
                 taps,
             }
         };
@@ -160,7 +172,7 @@ impl Run {
 }
 
 /// Links taps, by rising start, to chains: of one length, or two whose lengths differ by one.
-fn chains(taps: &[(usize, isize)], source_step: usize) -> Vec<Chain> {
+fn chains(taps: &[(usize, isize)], source_step: usize, pitch: Pitch) -> Vec<Chain> {
     let mut left = taps.to_vec();
     let mut linked = Vec::new();
     while let Some(&(_, first)) = left.first() {
@@ -177,7 +189,7 @@ fn chains(taps: &[(usize, isize)], source_step: usize) -> Vec<Chain> {
         let pieces = linked
             .iter()
             .flat_map(|chain: &Vec<_>| chain.chunks(len(chain.len())));
-        pieces.map(Chain::new).collect()
+        pieces.map(|taps| Chain::new(taps, pitch)).collect()
     };
     let chains = cut(piece_len);
     let equal = chains.windows(2).all(|pair| pair[0].len == pair[1].len);

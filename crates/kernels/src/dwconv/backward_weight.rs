@@ -9,7 +9,7 @@
 
 use super::axis::{Axis, Chain, Run};
 use super::bands::{Bands, Term};
-use super::neighbours::Window;
+use super::neighbours::Places;
 use crate::conv2d::Conv2dGeometry;
 use crate::conv2d::copies::add_in_pairs;
 use crate::error::KernelError;
@@ -33,11 +33,11 @@ pub(crate) fn run(
         return Ok(());
     }
     let channels = g.in_channels();
-    let bands = Bands::new(Axis::forward(g), g.batch(), channels);
-    let cut = bands.cut(COPIES);
     // Every vector of channels has a place of its own, also the last, which repeats channels of the one before.
     let lanes = level.lanes();
     let row_len = channels.next_multiple_of(lanes);
+    let bands = Bands::new(Axis::forward(g), g.batch(), channels, row_len);
+    let cut = bands.cut(COPIES);
     let len = element_count(
         "conv2d",
         "copies of dweight",
@@ -48,7 +48,6 @@ pub(crate) fn run(
         bands: &bands,
         x,
         dy,
-        row_len,
     };
     parallel::for_each_chunk(&mut copies, g.taps() * row_len, |task, sums| {
         sums.fill(0.0);
@@ -74,8 +73,6 @@ struct Pass<'a> {
     bands: &'a Bands,
     x: &'a [f32],
     dy: &'a [f32],
-    /// Elements of the sums of a tap.
-    row_len: usize,
 }
 
 /// Pixels of a pair of lines.
@@ -115,6 +112,9 @@ impl Pass<'_> {
         run: &Run,
         sums: &mut [f32],
     ) {
+        if self.bands.channels < S::LANES {
+            return self.narrow(s, lines, terms, run, sums);
+        }
         match run.lengths() {
             [1, _] => self.tiles::<S, 1, 0>(s, lines, terms, run, sums),
             [2, 0] => self.tiles::<S, 2, 0>(s, lines, terms, run, sums),
@@ -152,11 +152,10 @@ impl Pass<'_> {
                         terms,
                         run,
                         first,
-                        channel: (vector * S::LANES).min(channels.saturating_sub(S::LANES)),
+                        channel: (vector * S::LANES).min(channels - S::LANES),
                         slot: vector * S::LANES,
                     };
                     match width {
-                        _ if channels < S::LANES => self.narrow(s, &place, width, sums),
                         7 => self.tile::<S, A, B, 7>(s, &place, sums),
                         4 => self.tile::<S, A, B, 4>(s, &place, sums),
                         _ => self.tile::<S, A, B, 1>(s, &place, sums),
@@ -214,90 +213,76 @@ impl Pass<'_> {
         sums: &mut [f32],
     ) {
         let channels = self.bands.channels;
-        let line_len = self.bands.source_line_len();
-        let pixel = chain.start + (place.first * place.run.source_step) as isize;
-        let window = Window {
-            line: &self.x[term.source * line_len..][..line_len],
-            at: place.channel.wrapping_add_signed(pixel * channels as isize),
-            step: place.run.source_step * channels,
+        let first = place.first * place.run.source_step * channels + place.channel;
+        let pixels = Places {
+            at: first.wrapping_add_signed(chain.start),
+            step: (place.run.source_step * channels) as isize,
         };
+        let taps = Places {
+            at: chain.tap + place.slot,
+            step: chain.tap_step,
+        };
+        let line = &self.x[term.source..][..self.bands.source_line_len()];
         match term.filters {
             [Some(a), Some(b)] => {
-                let [a, b] = [self.taps(place, a, chain), self.taps(place, b, chain)];
-                let filters = [load_each::<S, K>(s, a, sums), load_each(s, b, sums)];
-                let [first, second] = window.correlate(s, filters, gradients);
-                store_each(s, first, a, sums);
-                store_each(s, second, b, sums);
+                let filters = [taps.load::<S, K>(s, &sums[a..]), taps.load(s, &sums[b..])];
+                let [first, second] = pixels.correlate(s, line, filters, gradients);
+                taps.store(s, first, &mut sums[a..]);
+                taps.store(s, second, &mut sums[b..]);
             }
             [Some(row), None] => {
-                let row = self.taps(place, row, chain);
-                let filter = load_each::<S, K>(s, row, sums);
-                let [filter] = window.correlate(s, [filter], [gradients[0]]);
-                store_each(s, filter, row, sums);
+                let filter = taps.load::<S, K>(s, &sums[row..]);
+                let [filter] = pixels.correlate(s, line, [filter], [gradients[0]]);
+                taps.store(s, filter, &mut sums[row..]);
             }
             [None, Some(row)] => {
-                let row = self.taps(place, row, chain);
-                let filter = load_each::<S, K>(s, row, sums);
-                let [filter] = window.correlate(s, [filter], [gradients[1]]);
-                store_each(s, filter, row, sums);
+                let filter = taps.load::<S, K>(s, &sums[row..]);
+                let [filter] = pixels.correlate(s, line, [filter], [gradients[1]]);
+                taps.store(s, filter, &mut sums[row..]);
             }
             [None, None] => {}
         }
     }
 
-    /// Where the sums of the taps of a chain are.
-    #[inline(always)]
-    fn taps<const K: usize>(&self, place: &Place<'_>, row: usize, chain: &Chain) -> [usize; K] {
-        let at = (row * self.bands.columns.taps() + chain.tap) * self.row_len + place.slot;
-        let step = chain.tap_step * self.row_len as isize;
-        let mut places = [at; K];
-        for k in 0..K {
-            places[k] = at.wrapping_add_signed(k as isize * step);
-        }
-        places
-    }
-
     /// Pixels of fewer channels than a vector has, one by one.
     #[inline(always)]
-    fn narrow<S: Simd>(&self, s: S, place: &Place<'_>, count: usize, sums: &mut [f32]) {
+    fn narrow<S: Simd>(
+        &self,
+        s: S,
+        lines: [Option<usize>; 2],
+        terms: &[Term],
+        run: &Run,
+        sums: &mut [f32],
+    ) {
+        let place = Place {
+            lines,
+            terms,
+            run,
+            first: 0,
+            channel: 0,
+            slot: 0,
+        };
         let channels = self.bands.channels;
         let source_len = self.bands.columns.source_len();
         for side in 0..2 {
             let Some(line) = place.lines[side] else {
                 continue;
             };
-            for i in place.first..place.first + count {
-                let gradient = &self.dy[self.gradient(place, line, i)..][..channels];
+            for i in 0..run.count {
+                let gradient = &self.dy[self.gradient(&place, line, i)..][..channels];
                 let gradient = s.load_partial(gradient);
                 for term in place.terms {
                     let Some(row) = term.filters[side] else {
                         continue;
                     };
                     for (column, pixel) in place.run.sources(i, source_len) {
-                        let from = (term.source * source_len + pixel) * channels;
+                        let from = term.source + pixel * channels;
                         let x = s.load_partial(&self.x[from..][..channels]);
-                        let tap = row * self.bands.columns.taps() + column;
-                        let sum = &mut sums[tap * self.row_len..];
+                        let sum = &mut sums[row + column * self.bands.tap_len..];
                         s.store(s.mul_add(x, gradient, s.load(sum)), sum);
                     }
                 }
             }
         }
-    }
-}
-
-#[inline(always)]
-fn load_each<S: Simd, const K: usize>(s: S, at: [usize; K], data: &[f32]) -> [S::F32; K] {
-    let mut vectors = [s.splat(0.0); K];
-    for k in 0..K {
-        vectors[k] = s.load(&data[at[k]..]);
-    }
-    vectors
-}
-
-#[inline(always)]
-fn store_each<S: Simd, const K: usize>(s: S, v: [S::F32; K], at: [usize; K], data: &mut [f32]) {
-    for k in 0..K {
-        s.store(v[k], &mut data[at[k]..]);
     }
 }

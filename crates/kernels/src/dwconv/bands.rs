@@ -2,7 +2,7 @@
 //!
 //! Two lines whose sources overlap are computed together, so that what they both read is loaded once.
 
-use super::axis::{Axis, Run};
+use super::axis::{Axis, Pitch, Run};
 use crate::parallel::Cut;
 use std::ops::Range;
 
@@ -20,11 +20,13 @@ pub(super) struct Bands {
     pub(super) row_runs: Vec<Run>,
     pub(super) column_runs: Vec<Run>,
     pub(super) channels: usize,
+    /// From the weights of one tap to those of the next.
+    pub(super) tap_len: usize,
     batch: usize,
 }
 
-/// A line of the source, and the rows of the filter by which the first and the second line of a pair gather
-/// from it.
+/// Where a line of the source is, and where the rows of the filter are by which the first and the second line of a
+/// pair gather from it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Term {
     pub(super) source: usize,
@@ -32,14 +34,24 @@ pub(super) struct Term {
 }
 
 impl Bands {
-    pub(super) fn new([rows, columns]: [Axis; 2], batch: usize, channels: usize) -> Self {
+    pub(super) fn new(
+        [rows, columns]: [Axis; 2],
+        batch: usize,
+        channels: usize,
+        tap_len: usize,
+    ) -> Self {
+        let pitch = |source, taps| Pitch {
+            source: source * channels,
+            tap: taps * tap_len,
+        };
         Self {
             rows,
             columns,
             // Lines are many enough for pairs, if they are two.
-            row_runs: rows.runs(2),
-            column_runs: columns.runs(WORTH),
+            row_runs: rows.runs(2, pitch(columns.source_len(), columns.taps())),
+            column_runs: columns.runs(WORTH, pitch(1, 1)),
             channels,
+            tap_len,
             batch,
         }
     }
@@ -85,7 +97,7 @@ impl Bands {
     }
 
     /// Calls `f` for each pair of lines of a band: with the number of its first line and that of its second, if
-    /// there is one, and with the lines of the source that they gather from, all counted over all images.
+    /// there is one, counted over all images, and with the lines of the source that they gather from.
     #[inline(always)]
     pub(super) fn pairs(&self, band: usize, mut f: impl FnMut([Option<usize>; 2], &[Term])) {
         let (image, number) = (band / self.per_image(), band % self.per_image());
@@ -98,7 +110,8 @@ impl Bands {
                     return None;
                 }
                 for (tap, source) in run.sources(i, self.rows.source_len()) {
-                    let source = image * self.rows.source_len() + source;
+                    let line = image * self.rows.source_len() + source;
+                    let source = line * self.source_line_len();
                     let known = terms.iter().position(|term| term.source == source);
                     let at = known.unwrap_or_else(|| {
                         terms.push(Term {
@@ -107,7 +120,7 @@ impl Bands {
                         });
                         terms.len() - 1
                     });
-                    terms[at].filters[side] = Some(tap);
+                    terms[at].filters[side] = Some(tap * self.columns.taps() * self.tap_len);
                 }
                 Some(image * self.rows.out_len() + run.first + i * run.step)
             });

@@ -2,7 +2,7 @@
 
 use super::axis::{Chain, Run};
 use super::bands::{Bands, Term};
-use super::neighbours::Window;
+use super::neighbours::Places;
 use crate::elementwise::assign;
 use crate::epilogue::Epilogue;
 use std::ops::Range;
@@ -75,6 +75,9 @@ impl Pass<'_> {
         run: &Run,
         out: &mut Output<'_>,
     ) {
+        if self.bands.channels < S::LANES {
+            return self.narrow(s, lines, terms, run, out);
+        }
         // The lengths are constants of the loops, so that sums stay in registers from chain to chain.
         match run.lengths() {
             [1, _] => self.tiles::<S, 1, 0>(s, lines, terms, run, out),
@@ -111,11 +114,9 @@ impl Pass<'_> {
                         terms,
                         run,
                         pixels: i..(i + width).min(run.count),
-                        channel: (vector * S::LANES).min(channels.saturating_sub(S::LANES)),
+                        channel: (vector * S::LANES).min(channels - S::LANES),
                     };
-                    if channels < S::LANES {
-                        self.narrow(s, &place, out);
-                    } else if sevens {
+                    if sevens {
                         self.tile::<S, A, B, 7>(s, &place, out);
                     } else {
                         self.tile::<S, A, B, 4>(s, &place, out);
@@ -162,58 +163,54 @@ impl Pass<'_> {
         chain: &Chain,
     ) -> [[S::F32; T]; 2] {
         let channels = self.bands.channels;
-        let line_len = self.bands.source_line_len();
-        let pixel = chain.start + (place.pixels.start * place.run.source_step) as isize;
-        let window = Window {
-            line: &self.source[term.source * line_len..][..line_len],
-            at: place.channel.wrapping_add_signed(pixel * channels as isize),
-            step: place.run.source_step * channels,
+        let first = place.pixels.start * place.run.source_step * channels + place.channel;
+        let pixels = Places {
+            at: first.wrapping_add_signed(chain.start),
+            step: (place.run.source_step * channels) as isize,
         };
+        let taps = Places {
+            at: chain.tap + place.channel,
+            step: chain.tap_step,
+        };
+        let line = &self.source[term.source..][..self.bands.source_line_len()];
         match term.filters {
             [Some(a), Some(b)] => {
-                let filters = self.filters::<S, 2, K>(s, place.channel, [a, b], chain);
-                window.gather(s, sums, filters)
+                let a = taps.load::<S, K>(s, &self.weights[a..]);
+                let b = taps.load::<S, K>(s, &self.weights[b..]);
+                pixels.gather(s, line, sums, [a, b])
             }
             [Some(row), None] => {
-                let filters = self.filters::<S, 1, K>(s, place.channel, [row], chain);
-                let [first] = window.gather(s, [sums[0]], filters);
+                let filter = taps.load::<S, K>(s, &self.weights[row..]);
+                let [first] = pixels.gather(s, line, [sums[0]], [filter]);
                 [first, sums[1]]
             }
             [None, Some(row)] => {
-                let filters = self.filters::<S, 1, K>(s, place.channel, [row], chain);
-                let [second] = window.gather(s, [sums[1]], filters);
+                let filter = taps.load::<S, K>(s, &self.weights[row..]);
+                let [second] = pixels.gather(s, line, [sums[1]], [filter]);
                 [sums[0], second]
             }
             [None, None] => sums,
         }
     }
 
-    /// The weights of the taps of a chain in some rows of the filter.
-    #[inline(always)]
-    fn filters<S: Simd, const R: usize, const K: usize>(
-        &self,
-        s: S,
-        channel: usize,
-        rows: [usize; R],
-        chain: &Chain,
-    ) -> [[S::F32; K]; R] {
-        let channels = self.bands.channels;
-        let step = chain.tap_step * channels as isize;
-        let mut filters = [[s.splat(0.0); K]; R];
-        for r in 0..R {
-            let at = (rows[r] * self.bands.columns.taps() + chain.tap) * channels + channel;
-            for k in 0..K {
-                let at = at.wrapping_add_signed(k as isize * step);
-                filters[r][k] = s.load(&self.weights[at..]);
-            }
-        }
-        filters
-    }
-
     /// Pixels of fewer channels than a vector has, one by one.
     #[inline(always)]
-    fn narrow<S: Simd>(&self, s: S, place: &Place<'_>, out: &mut Output<'_>) {
+    fn narrow<S: Simd>(
+        &self,
+        s: S,
+        lines: [Option<usize>; 2],
+        terms: &[Term],
+        run: &Run,
+        out: &mut Output<'_>,
+    ) {
         let channels = self.bands.channels;
+        let place = Place {
+            lines,
+            terms,
+            run,
+            pixels: 0..run.count,
+            channel: 0,
+        };
         for side in 0..2 {
             let Some(line) = place.lines[side] else {
                 continue;
@@ -225,10 +222,10 @@ impl Pass<'_> {
                         continue;
                     };
                     for (column, pixel) in place.run.sources(i, self.bands.columns.source_len()) {
-                        let from = term.source * self.bands.columns.source_len() + pixel;
-                        let tap = row * self.bands.columns.taps() + column;
-                        let x = s.load_partial(&self.source[from * channels..][..channels]);
-                        let weight = s.load_partial(&self.weights[tap * channels..][..channels]);
+                        let from = term.source + pixel * channels;
+                        let x = s.load_partial(&self.source[from..][..channels]);
+                        let tap = row + column * channels;
+                        let weight = s.load_partial(&self.weights[tap..][..channels]);
                         sum = s.mul_add(x, weight, sum);
                     }
                 }

@@ -77,7 +77,7 @@ fn gather(
     if out.is_empty() {
         return;
     }
-    let bands = Bands::new(axes, g.batch(), g.in_channels());
+    let bands = Bands::new(axes, g.batch(), g.in_channels(), g.in_channels());
     let pass = Pass {
         bands: &bands,
         source,
