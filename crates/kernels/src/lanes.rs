@@ -5,9 +5,6 @@
 use crate::array::Slices;
 use striate_simd::Simd;
 
-/// Vectors that [`map`] handles at once, so that the overhead of the loop is shared.
-const MAP_UNROLL: usize = 2;
-
 /// Independent sums of [`fold`], so that it need not wait for each addition.
 const UNROLL: usize = 4;
 
@@ -21,17 +18,14 @@ pub(crate) fn map<S: Simd, const K: usize>(
 ) {
     let n = y.len();
     let mut at = 0;
-    while at + MAP_UNROLL * S::LANES <= n {
-        for _ in 0..MAP_UNROLL {
-            let value = f(load(s, &x, at));
-            s.store(value, &mut y[at..]);
-            at += S::LANES;
-        }
+    while at + S::LANES <= n {
+        let value = f(load(s, &x, at));
+        s.store(value, &mut y[at..]);
+        at += S::LANES;
     }
-    while at < n {
+    if at < n {
         let value = f(load_partial(s, &x, at, n));
         s.store_partial(value, &mut y[at..]);
-        at += S::LANES;
     }
 }
 
@@ -47,19 +41,16 @@ pub(crate) fn update<S: Simd, const K: usize>(
 ) {
     let n = y.len();
     let mut at = 0;
-    while at + MAP_UNROLL * S::LANES <= n {
-        for _ in 0..MAP_UNROLL {
-            let old = s.load(&first.unwrap_or(y)[at..]);
-            let value = f(old, load(s, &x, at));
-            s.store(value, &mut y[at..]);
-            at += S::LANES;
-        }
+    while at + S::LANES <= n {
+        let old = s.load(&first.unwrap_or(y)[at..]);
+        let value = f(old, load(s, &x, at));
+        s.store(value, &mut y[at..]);
+        at += S::LANES;
     }
-    while at < n {
+    if at < n {
         let old = s.load_partial(&first.unwrap_or(y)[at..n]);
         let value = f(old, load_partial(s, &x, at, n));
         s.store_partial(value, &mut y[at..]);
-        at += S::LANES;
     }
 }
 
@@ -116,7 +107,8 @@ pub(crate) fn map_all<S: Simd, const K: usize, const M: usize>(
 }
 
 /// Folds the elements of `x`, in a fixed order: `LANES * UNROLL` running values, of which the `i`-th takes every element
-/// whose number is `i` modulo their count, combined in pairs at the end. `start` must be neutral.
+/// whose number is `i` modulo their count, and the first `LANES` of them the elements that are left in the end, combined in
+/// pairs. `start` must be neutral.
 #[inline(always)]
 pub(crate) fn fold<S: Simd, const K: usize>(
     s: S,
@@ -134,20 +126,14 @@ pub(crate) fn fold<S: Simd, const K: usize>(
             at += S::LANES;
         }
     }
-    for u in 0..UNROLL - 1 {
-        if at + S::LANES <= n {
-            acc[u] = step(acc[u], load(s, &x, at));
-            at += S::LANES;
-        }
-    }
-    let all = join(join(acc[0], acc[1]), join(acc[2], acc[3]));
-    if at < n {
-        let last = step(all, load_partial(s, &x, at, n));
+    while at < n {
+        let next = step(acc[0], load_partial(s, &x, at, n));
         // Lanes beyond the end keep what they had.
         let inside = s.lt(s.iota(), s.splat((n - at) as f32));
-        return s.select(inside, last, all);
+        acc[0] = s.select(inside, next, acc[0]);
+        at += S::LANES;
     }
-    all
+    join(join(acc[0], acc[1]), join(acc[2], acc[3]))
 }
 
 /// The vectors of all slices at `at`.

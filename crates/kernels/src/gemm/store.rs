@@ -110,9 +110,11 @@ impl<'a> Store<'a> {
         s.vectorize(
             #[inline(always)]
             || {
-                for (acc, &row) in acc.chunks_exact(acc.len() / rows.len()).zip(rows) {
+                // Iterators over vectors would be functions without the features of the level.
+                let vectors = acc.len() / rows.len();
+                for (i, &row) in rows.iter().enumerate() {
                     let out = out.row(row);
-                    self.run_row(s, acc, row, out);
+                    self.run_row(s, &acc[i * vectors..][..vectors], row, out);
                     if let Some(function) = self.late {
                         assign(s, function, out);
                     }
@@ -127,8 +129,8 @@ impl<'a> Store<'a> {
             #[inline(always)]
             |residual| &residual.data[row * residual.stride..][..out.len()],
         );
-        for (j, (&sum, out)) in acc.iter().zip(out.chunks_mut(S::LANES)).enumerate() {
-            let mut sum = sum;
+        for (j, out) in out.chunks_mut(S::LANES).enumerate() {
+            let mut sum = acc[j];
             if self.add {
                 sum = s.add(sum, s.load_partial(out));
             }

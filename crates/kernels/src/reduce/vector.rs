@@ -157,14 +157,7 @@ pub(super) fn totals(
         let mut tile = cells.tile(row..row + 1, kept.clone());
         let totals = tile.row(0);
         let steps = segment.range(row);
-        dispatch!(level, s => match fold {
-            Fold::Sum => partial(s, Fold::Sum, form, g, a, b, kept, steps, totals),
-            Fold::Product => partial(s, Fold::Product, form, g, a, b, kept, steps, totals),
-            Fold::Deviation => partial(s, Fold::Deviation, form, g, a, b, kept, steps, totals),
-            Fold::Ties => partial(s, Fold::Ties, form, g, a, b, kept, steps, totals),
-            Fold::Max => partial(s, Fold::Max, form, g, a, b, kept, steps, totals),
-            Fold::Min => partial(s, Fold::Min, form, g, a, b, kept, steps, totals),
-        });
+        partial(level, fold, form, g, (a, b), kept, steps, totals);
     });
     drop(cells);
     let (result, later) = totals.split_at_mut(outputs);
@@ -178,45 +171,64 @@ pub(super) fn totals(
 }
 
 /// The folds of the outputs at the positions `kept` over the positions `steps`.
-#[inline(always)]
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the captures of a closure, which cannot be generic"
-)]
-fn partial<S: Simd>(
-    s: S,
+#[expect(clippy::too_many_arguments, reason = "the captures of a closure")]
+fn partial(
+    level: Level,
     fold: Fold,
     form: Form,
     g: &ReduceGeometry,
-    a: &[f32],
-    b: &[f32],
+    (a, b): (&[f32], &[f32]),
     kept: Range<usize>,
     steps: Range<usize>,
     totals: &mut [f64],
 ) {
     let start = kept.start;
-    let [out_row, a_row, b_row] = g.kept.rows().strides;
-    let columns = g.kept.columns().strides;
-    g.kept.for_each_tile(
-        kept,
-        #[inline(always)]
-        |tile: Tile<3>| {
-            for r in 0..tile.rows {
-                let [o, i, j] = tile.offsets;
-                let (a, b) = (&a[i + r * a_row..], &b[j + r * b_row..]);
-                let totals = &mut totals[o + r * out_row - start..][..tile.columns];
-                match form {
-                    Form::Columns => fold_columns(s, fold, g, (a, b), &steps, totals),
-                    Form::Rows => {
-                        for (c, total) in totals.iter_mut().enumerate() {
-                            let (a, b) = (&a[c * columns[1]..], &b[c * columns[2]..]);
-                            *total = fold_rows(s, fold, g, (a, b), &steps);
-                        }
-                    }
-                }
+    let out_row = g.kept.rows().strides[0];
+    g.kept.for_each_tile(kept, |tile: Tile<3>| {
+        let [o, i, j] = tile.offsets;
+        let operands = (&a[i..], &b[j..]);
+        for r in 0..tile.rows {
+            let totals = &mut totals[o + r * out_row - start..][..tile.columns];
+            dispatch!(level, s => match fold {
+                Fold::Sum => fold_row(s, Fold::Sum, form, g, operands, r, &steps, totals),
+                Fold::Product => fold_row(s, Fold::Product, form, g, operands, r, &steps, totals),
+                Fold::Deviation => fold_row(s, Fold::Deviation, form, g, operands, r, &steps, totals),
+                Fold::Ties => fold_row(s, Fold::Ties, form, g, operands, r, &steps, totals),
+                Fold::Max => fold_row(s, Fold::Max, form, g, operands, r, &steps, totals),
+                Fold::Min => fold_row(s, Fold::Min, form, g, operands, r, &steps, totals),
+            });
+        }
+    });
+}
+
+/// The folds of row `r` of a tile of outputs, whose operands start at `a` and `b`.
+#[inline(always)]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the captures of a closure, which cannot be generic"
+)]
+fn fold_row<S: Simd>(
+    s: S,
+    fold: Fold,
+    form: Form,
+    g: &ReduceGeometry,
+    (a, b): (&[f32], &[f32]),
+    r: usize,
+    steps: &Range<usize>,
+    totals: &mut [f64],
+) {
+    let [_, a_row, b_row] = g.kept.rows().strides;
+    let [_, a_column, b_column] = g.kept.columns().strides;
+    let (a, b) = (&a[r * a_row..], &b[r * b_row..]);
+    match form {
+        Form::Columns => fold_columns(s, fold, g, (a, b), steps, totals),
+        Form::Rows => {
+            for (c, total) in totals.iter_mut().enumerate() {
+                let (a, b) = (&a[c * a_column..], &b[c * b_column..]);
+                *total = fold_rows(s, fold, g, (a, b), steps);
             }
-        },
-    );
+        }
+    }
 }
 
 /// The fold of one output, whose operands start at `a` and `b`.

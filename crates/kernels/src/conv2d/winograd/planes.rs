@@ -43,7 +43,7 @@ fn columns<'a, S: Simd, const IN: usize, const OUT: usize>(
     s: S,
     len: usize,
     scratch: &mut [f32],
-    map: impl Fn(S, [S::F32; IN]) -> [S::F32; OUT],
+    map: impl Fn(S, [S::F32; IN]) -> [S::F32; OUT] + Copy,
     line: impl Fn([usize; 2]) -> &'a [f32],
     mut row: impl FnMut(usize, [&[f32]; IN]),
 ) {
@@ -53,14 +53,7 @@ fn columns<'a, S: Simd, const IN: usize, const OUT: usize>(
             |i| line([i, j]),
         );
         let column = &mut scratch[j * OUT * BLOCK..];
-        map_all(
-            s,
-            len,
-            from,
-            split::<OUT>(column, BLOCK),
-            #[inline(always)]
-            |lines| map(s, lines),
-        );
+        transform(s, len, from, split::<OUT>(column, BLOCK), map);
     }
     for i in 0..OUT {
         let from = array(
@@ -69,6 +62,31 @@ fn columns<'a, S: Simd, const IN: usize, const OUT: usize>(
         );
         row(i, from);
     }
+}
+
+/// The one-dimensional transforms of `n` channels: a function of its own for every transform and level, called for columns
+/// and rows.
+#[inline(never)]
+fn transform<S: Simd, const IN: usize, const OUT: usize>(
+    s: S,
+    n: usize,
+    from: [&[f32]; IN],
+    to: Slices<'_, f32, OUT>,
+    map: impl Fn(S, [S::F32; IN]) -> [S::F32; OUT],
+) {
+    s.vectorize(
+        #[inline(always)]
+        || {
+            map_all(
+                s,
+                n,
+                from,
+                to,
+                #[inline(always)]
+                |lines| map(s, lines),
+            );
+        },
+    );
 }
 
 /// `N` lines, `len` elements apart; the last one may be shorter.
@@ -178,13 +196,12 @@ impl Gather<'_> {
                     },
                     #[inline(always)]
                     |i: usize, from: [&[f32]; IN]| {
-                        map_all(
+                        transform(
                             s,
                             block.len(),
                             from,
                             out.row_array::<N>(i * N, to.clone()),
-                            #[inline(always)]
-                            |lines| map(s, lines),
+                            map,
                         );
                     },
                 );
@@ -448,13 +465,12 @@ fn square<S: Simd, const IN: usize, const OUT: usize>(
             |[i, j]: [usize; 2]| &from[(i * IN + j) * len + block.start..][..block.len()],
             #[inline(always)]
             |i: usize, from: [&[f32]; IN]| {
-                map_all(
+                transform(
                     s,
                     block.len(),
                     from,
                     split::<OUT>(&mut to[i * OUT * len + block.start..], len),
-                    #[inline(always)]
-                    |lines| map(s, lines),
+                    map,
                 );
             },
         );
