@@ -3,11 +3,10 @@
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
+use striate_fuzz::{compare, is_small, nhwc, numbers, policy};
 use striate_kernels::conv2d::{self, Conv2dGeometry, reference};
 use striate_kernels::epilogue::Epilogue;
 use striate_kernels::view::{View, ViewMut};
-use striate_kernels::{Accuracy, Policy};
-use striate_simd::Level;
 
 #[derive(Arbitrary, Debug)]
 struct Problem {
@@ -44,26 +43,6 @@ impl Problem {
     }
 }
 
-/// Small integers: every sum of products is exact, so results must be equal where nothing but such sums is computed.
-fn numbers(len: usize, seed: usize) -> Vec<f32> {
-    (0..len).map(|i| ((i * 7 + seed * 13) % 11) as f32 - 5.0).collect()
-}
-
-/// How far results may be from sums of `terms` products of two numbers up to 5.
-fn bound(accuracy: Accuracy, terms: usize) -> f32 {
-    match accuracy {
-        Accuracy::Strict => 0.0,
-        // The bound of Winograd's algorithms, `docs/numerics.md`.
-        _ => 40.0 * 2.0_f32.powi(-24) * 25.0 * terms as f32,
-    }
-}
-
-fn compare(what: &str, y: &[f32], expected: &[f32], bound: f32) {
-    for (i, (y, e)) in y.iter().zip(expected).enumerate() {
-        assert!((y - e).abs() <= bound, "{what}: {y} is not {e} at {i}");
-    }
-}
-
 fuzz_target!(|problem: Problem| {
     let p = problem.folded();
     let Ok(g) = Conv2dGeometry::new(
@@ -71,37 +50,33 @@ fuzz_target!(|problem: Problem| {
     ) else {
         return;
     };
-    if g.multiply_adds() > 3e6 || g.x_len() > 1 << 18 || g.y_len() > 1 << 18 || g.weight_len() > 1 << 18 {
+    if !is_small(g.multiply_adds(), [g.x_len(), g.y_len(), g.weight_len()]) {
         return;
     }
-    let levels = Level::available();
-    let level = levels[usize::from(p.level) % levels.len()];
-    let accuracy = if p.fast { Accuracy::Fast } else { Accuracy::Strict };
-    let policy = Policy { level, accuracy };
+    let policy = policy(p.level, p.fast);
     let taps = g.kernel()[0] * g.kernel()[1];
     let (x, w, dy) = (numbers(g.x_len(), 1), numbers(g.weight_len(), 2), numbers(g.y_len(), 3));
-    let view = |data, shape| View::nhwc(data, shape).expect("the geometry's length");
     let weight = View::nchw(&w, g.weight_shape()).expect("the geometry's length");
     let ok = "valid arguments";
 
     let (mut y, mut expected) = (vec![0.0; g.y_len()], vec![0.0; g.y_len()]);
     conv2d::forward(policy, &g, &x, &w, &Epilogue::default(), &mut y).expect(ok);
     let mut out = ViewMut::nhwc(&mut expected, g.y_shape()).expect(ok);
-    reference::forward(&g, &view(&x, g.x_shape()), &weight, None, &mut out).expect(ok);
+    reference::forward(&g, &nhwc(&x, g.x_shape()), &weight, None, &mut out).expect(ok);
     let terms = taps * (p.channels[0] / p.groups);
-    compare(&format!("forward, {policy:?}, {g:?}"), &y, &expected, bound(accuracy, terms));
+    compare("forward", policy, &g, terms, [&y, &expected]);
 
     let (mut dx, mut expected) = (vec![0.0; g.x_len()], vec![0.0; g.x_len()]);
     conv2d::backward_input(policy, &g, &dy, &w, &mut dx).expect(ok);
     let mut out = ViewMut::nhwc(&mut expected, g.x_shape()).expect(ok);
-    reference::backward_input(&g, &view(&dy, g.y_shape()), &weight, &mut out).expect(ok);
+    reference::backward_input(&g, &nhwc(&dy, g.y_shape()), &weight, &mut out).expect(ok);
     let terms = taps * (p.channels[1] / p.groups);
-    compare(&format!("gradient of the input, {policy:?}, {g:?}"), &dx, &expected, bound(accuracy, terms));
+    compare("gradient of the input", policy, &g, terms, [&dx, &expected]);
 
     let (mut dw, mut expected) = (vec![0.0; g.weight_len()], vec![0.0; g.weight_len()]);
     conv2d::backward_weight(policy, &g, &x, &dy, &mut dw).expect(ok);
     let mut out = ViewMut::nchw(&mut expected, g.weight_shape()).expect(ok);
-    reference::backward_weight(&g, &view(&x, g.x_shape()), &view(&dy, g.y_shape()), &mut out).expect(ok);
+    reference::backward_weight(&g, &nhwc(&x, g.x_shape()), &nhwc(&dy, g.y_shape()), &mut out).expect(ok);
     let terms = g.y_len() / p.channels[1].max(1);
-    compare(&format!("gradient of the weights, {policy:?}, {g:?}"), &dw, &expected, bound(accuracy, terms));
+    compare("gradient of the weights", policy, &g, terms, [&dw, &expected]);
 });

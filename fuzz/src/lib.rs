@@ -1,0 +1,49 @@
+//! What the targets of convolutions share.
+
+use std::fmt::Debug;
+use striate_kernels::view::View;
+use striate_kernels::{Accuracy, Policy};
+use striate_simd::Level;
+
+/// Elements of an operand that is computed with, and multiply-adds, at most.
+const MOST: usize = 1 << 18;
+const MOST_MULTIPLY_ADDS: f64 = 3e6;
+
+/// Whether a problem is small enough to be computed by the reference many times a second.
+pub fn is_small(multiply_adds: f64, lengths: [usize; 3]) -> bool {
+    multiply_adds <= MOST_MULTIPLY_ADDS && lengths.iter().all(|&len| len <= MOST)
+}
+
+/// One of the levels of this machine, with or without Winograd's algorithms.
+pub fn policy(level: u8, fast: bool) -> Policy {
+    let levels = Level::available();
+    Policy {
+        level: levels[usize::from(level) % levels.len()],
+        accuracy: if fast { Accuracy::Fast } else { Accuracy::Strict },
+    }
+}
+
+/// Small integers: every sum of products is exact, so results must be equal where nothing but such sums is computed.
+pub fn numbers(len: usize, seed: usize) -> Vec<f32> {
+    (0..len).map(|i| ((i * 7 + seed * 13) % 11) as f32 - 5.0).collect()
+}
+
+/// Numbers in channels-last order.
+pub fn nhwc(data: &[f32], shape: [usize; 4]) -> View<'_, f32> {
+    View::nhwc(data, shape).expect("the geometry's length")
+}
+
+/// Compares what was computed from [`numbers`] with the reference, where an element is a sum of `terms` products.
+///
+/// # Panics
+/// If it differs by more than the bound of `docs/numerics.md`.
+pub fn compare(what: &str, policy: Policy, geometry: &impl Debug, terms: usize, [y, expected]: [&[f32]; 2]) {
+    let bound = match policy.accuracy {
+        Accuracy::Strict => 0.0,
+        // Products of two numbers up to 5.
+        _ => 40.0 * 2.0_f32.powi(-24) * 25.0 * terms as f32,
+    };
+    for (i, (y, e)) in y.iter().zip(expected).enumerate() {
+        assert!((y - e).abs() <= bound, "{what}, {policy:?}, {geometry:?}: {y} is not {e} at {i}");
+    }
+}
