@@ -320,7 +320,7 @@ impl TileKernel for Channels<'_, '_> {
                 let (x, dy) = (&block.x[run.x + channel..], &block.dy[run.dy * width..]);
                 accumulate_outer(s, &mut acc, x, block.x_step, run.len, dy);
             }
-            write(s, &acc, block.add, out);
+            write(s, &acc, block.add, 0, out);
             channel += MR;
         }
     }

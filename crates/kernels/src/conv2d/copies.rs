@@ -25,15 +25,20 @@ pub(crate) fn add_in_pairs(copies: &mut [f32], len: usize) {
     }
 }
 
-/// Writes a tile of sums to dense rows of its width, or adds it to them.
+/// Writes the rows of a tile of sums from number `first` on to dense rows of its width, or adds it to them.
 #[inline(always)]
 pub(super) fn write<S: Simd, const MR: usize, const NV: usize>(
     s: S,
     acc: &Sums<S, MR, NV>,
     add: bool,
+    first: usize,
     out: &mut [f32],
 ) {
     for i in 0..MR {
+        // A loop from `first` would keep the sums in memory.
+        if i < first {
+            continue;
+        }
         for j in 0..NV {
             let out = &mut out[(i * NV + j) * S::LANES..][..S::LANES];
             let sum = if add {

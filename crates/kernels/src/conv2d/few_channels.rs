@@ -11,7 +11,7 @@ use crate::error::KernelError;
 use crate::gemm::Matrix;
 use crate::gemm::microkernel::{Offsets, accumulate_gathered, accumulate_indexed, zero};
 use crate::gemm::pack::pack_b;
-use crate::gemm::panels::{Panel, Panels, tile_runs};
+use crate::gemm::panels::{Panel, Panels, tile_cost, tile_runs};
 use crate::gemm::store::Store;
 use crate::gemm::tile::{TileKernel, run_tile};
 use crate::geometry::Layout;
@@ -25,8 +25,8 @@ const TASK: usize = 3_000_000;
 /// Copies of the weight gradient at most.
 const COPIES: usize = 16;
 
-/// Output pixels of a band, about.
-const PIXELS: usize = 512;
+/// Output pixels of a band, at most: bands read some lines of each other.
+const PIXELS: usize = 4096;
 
 /// A convolution of few channels.
 #[derive(Debug)]
@@ -41,7 +41,9 @@ impl<'a> Plan<'a> {
     /// The plan, if the kernel is small enough; the size of the image does not matter.
     pub(super) fn new(g: &'a Conv2dGeometry, input: Layout) -> Option<Self> {
         let taps = Taps::forward(g);
-        let bands = Bands::new(std::slice::from_ref(&taps), input, PIXELS)?;
+        let pixel = g.in_channels() * g.taps() * g.out_channels();
+        let pixels = (TASK / pixel.max(1)).clamp(512, PIXELS);
+        let bands = Bands::new(std::slice::from_ref(&taps), input, pixels)?;
         Some(Self {
             g,
             offsets: bands.offsets(0..g.in_channels(), &taps.taps),
@@ -153,6 +155,30 @@ impl Lines<'_> {
             run_tile(level, height, vectors, Forward { lines, out });
         }
     }
+
+    /// One tile or two, the first pixel of which is `[y, x]`.
+    #[inline(always)]
+    fn tiles<S: Simd, const MR: usize, const NV: usize, const T: usize>(
+        &self,
+        s: S,
+        [y, x]: [usize; 2],
+        out: &mut TileMut<'_, f32>,
+    ) {
+        let mut acc = [zero::<S, MR, NV>(s); T];
+        let a = &self.copy[self.bands.place([y, x])..];
+        // Neighbours need one address for all.
+        if self.x_stride == 1 {
+            accumulate_indexed(s, &mut acc, a, 1, self.offsets, self.weights);
+        } else {
+            accumulate_indexed(s, &mut acc, a, self.x_stride, self.offsets, self.weights);
+        }
+        let first = y * self.line_stride + x;
+        self.store.run_apart(s, &acc[0], out, first, 1);
+        // A loop would keep the sums in memory.
+        if const { T == 2 } {
+            self.store.run_apart(s, &acc[T - 1], out, first + MR, 1);
+        }
+    }
 }
 
 /// Lines whose columns make up whole tiles.
@@ -164,18 +190,18 @@ struct Forward<'a, 'o, 'y> {
 impl TileKernel for Forward<'_, '_, '_> {
     #[inline(always)]
     fn run<S: Simd, const MR: usize, const NV: usize>(self, s: S) {
-        let lines = self.lines;
+        let lines = &self.lines;
         for y in 0..lines.count {
-            for x in lines.columns.clone().step_by(MR) {
-                let mut acc = zero::<S, MR, NV>(s);
-                let a = &lines.copy[lines.bands.place([y, x])..];
-                let weights = lines.weights;
-                accumulate_indexed(s, &mut acc, a, lines.x_stride, lines.offsets, weights);
-                let rows = array(
-                    #[inline(always)]
-                    |i| y * lines.line_stride + x + i,
-                );
-                lines.store.run(s, &acc, self.out, rows);
+            let mut x = lines.columns.start;
+            // Where rows need no address each there are registers for two tiles.
+            if const { S::LANES == 16 && NV == 1 && MR >= 8 } && lines.x_stride == 1 {
+                while lines.columns.end - x >= 2 * MR {
+                    lines.tiles::<S, MR, NV, 2>(s, [y, x], self.out);
+                    x += 2 * MR;
+                }
+            }
+            for x in (x..lines.columns.end).step_by(MR) {
+                lines.tiles::<S, MR, NV, 1>(s, [y, x], self.out);
             }
         }
     }
@@ -212,19 +238,28 @@ pub(super) fn backward_weight(
         {
             bands.fill(level, &band, x, &mut copy);
             for panel in (0..panels.count()).map(|index| panels.panel(index)) {
-                let dy = &dy[pixels(g, &band).start * g.out_channels()..];
-                let width = pack_gradient(g, &band, &panel, level, dy, &mut strip);
+                let dy = &dy[pixels(g, &band).start * g.out_channels() + panel.columns.start..];
+                let width = panel.vectors * level.lanes();
+                let whole = panel.columns.len() == width;
+                let (dy, steps) = if whole {
+                    (dy, [g.out_size()[1], 1].map(|n| n * g.out_channels()))
+                } else {
+                    pack_gradient(g, &band, &panel, width, dy, &mut strip);
+                    (&strip[..], [band.columns.len(), 1].map(|n| n * width))
+                };
                 let range = panels.packed_range(&panel, k_len);
                 let start = task * copy_len;
                 let gradient = Gradient {
                     bands,
                     offsets: offsets.as_slice(),
                     copy: &copy,
-                    dy: &strip,
+                    dy,
+                    dy_steps: steps,
                     lines: band.rows.len(),
                     columns: band.columns.len(),
                     x_stride: g.stride()[1],
                     add: nth > 0,
+                    known: 0,
                 };
                 let mut out = pieces.range(start + range.start..start + range.end);
                 gradient.run_on_tiles(level, panel.vectors, width, &mut out);
@@ -247,17 +282,16 @@ pub(super) fn backward_weight(
     Ok(())
 }
 
-/// Copies a panel of the gradient of a band, consecutive and with zeros beyond the last channel, and
-/// returns the length of a row.
+/// Copies a panel of the gradient of a band, where `dy` begins, to consecutive rows of `width` elements, with
+/// zeros beyond the last channel.
 fn pack_gradient(
     g: &Conv2dGeometry,
     band: &Band,
     panel: &Panel,
-    level: Level,
+    width: usize,
     dy: &[f32],
     strip: &mut [f32],
-) -> usize {
-    let width = panel.vectors * level.lanes();
+) {
     let columns = band.columns.len();
     for (line, strip) in strip
         .chunks_mut(columns * width)
@@ -267,11 +301,10 @@ fn pack_gradient(
         let dy = &dy[line * g.out_size()[1] * g.out_channels()..];
         let pixels = dy.chunks(g.out_channels()).take(columns);
         for (to, from) in strip.chunks_exact_mut(width).zip(pixels) {
-            to[..panel.columns.len()].copy_from_slice(&from[panel.columns.clone()]);
+            to[..panel.columns.len()].copy_from_slice(&from[..panel.columns.len()]);
             to[panel.columns.len()..].fill(0.0);
         }
     }
-    width
 }
 
 /// The gradient of one panel of the weights over one band.
@@ -281,24 +314,55 @@ struct Gradient<'a> {
     offsets: &'a [usize],
     copy: &'a [f32],
     dy: &'a [f32],
+    /// Elements from one line to the next, and from one pixel to the next.
+    dy_steps: [usize; 2],
     lines: usize,
     columns: usize,
     x_stride: usize,
     /// Whether the sums are added to the old contents of the output.
     add: bool,
+    /// Rows of a tile that other tiles compute.
+    known: usize,
 }
 
 impl Gradient<'_> {
     fn run_on_tiles(self, level: Level, vectors: usize, width: usize, out: &mut [f32]) {
         let rows = out.len() / width;
         for (height, run) in tile_runs(level, rows, vectors) {
-            let out = &mut out[run.start * width..run.end * width];
-            let gradient = Self {
-                offsets: &self.offsets[run],
-                ..self
-            };
-            run_tile(level, height, vectors, Backward { gradient, out });
+            self.run(level, [height, vectors], width, run.clone(), 0, out);
+            let rest = rows - run.end;
+            // Rows computed twice can be cheaper than small tiles.
+            if rest > 0 && tile_cost(level, rest, vectors) > tile_cost(level, height, vectors) {
+                self.run(
+                    level,
+                    [height, vectors],
+                    width,
+                    rows - height..rows,
+                    height - rest,
+                    out,
+                );
+                return;
+            }
         }
+    }
+
+    /// Computes whole tiles of rows, and leaves out the first ones of each.
+    fn run(
+        self,
+        level: Level,
+        [height, vectors]: [usize; 2],
+        width: usize,
+        rows: Range<usize>,
+        known: usize,
+        out: &mut [f32],
+    ) {
+        let out = &mut out[rows.start * width..rows.end * width];
+        let gradient = Self {
+            offsets: &self.offsets[rows],
+            known,
+            ..self
+        };
+        run_tile(level, height, vectors, Backward { gradient, out });
     }
 }
 
@@ -313,6 +377,7 @@ impl TileKernel for Backward<'_, '_> {
     fn run<S: Simd, const MR: usize, const NV: usize>(self, s: S) {
         let g = self.gradient;
         let width = NV * S::LANES;
+        let [line_step, pixel_step] = g.dy_steps;
         let offsets = g.offsets.chunks_exact(MR);
         for (offsets, out) in offsets.zip(self.out.chunks_exact_mut(MR * width)) {
             let offsets = array(
@@ -321,11 +386,60 @@ impl TileKernel for Backward<'_, '_> {
             );
             let mut acc = zero::<S, MR, NV>(s);
             for y in 0..g.lines {
-                let a = &g.copy[g.bands.place([y, 0])..];
-                let dy = &g.dy[y * g.columns * width..];
-                accumulate_gathered(s, &mut acc, a, offsets, g.x_stride, g.columns, dy);
+                let a = (&g.copy[g.bands.place([y, 0])..], g.x_stride);
+                let dy = (&g.dy[y * line_step..], pixel_step);
+                accumulate_gathered(s, &mut acc, a, offsets, g.columns, dy);
             }
-            write(s, &acc, g.add, out);
+            write(s, &acc, g.add, g.known, out);
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Problem, exact_backward_weight, exact_forward};
+    use super::*;
+    use crate::testing::{Random, assert_close};
+    use striate_simd::test_each_level;
+
+    fn geometries() -> [Conv2dGeometry; 6] {
+        let g = |n, c, size, o, kernel, stride| {
+            Conv2dGeometry::new(n, c, size, o, kernel, stride, [1; 4], [1, 1], 1).unwrap()
+        };
+        [
+            // Tiles in pairs, and terms that two tiles compute.
+            g(1, 3, [4, 61], 16, [3, 3], [1, 1]),
+            g(2, 1, [5, 43], 8, [3, 3], [1, 1]),
+            g(1, 3, [5, 19], 13, [3, 3], [1, 1]),
+            g(1, 3, [5, 61], 16, [3, 3], [2, 2]),
+            // Some panels are whole.
+            g(2, 2, [9, 12], 72, [3, 2], [1, 2]),
+            // Several bands.
+            g(1, 2, [11, 500], 64, [7, 7], [1, 1]),
+        ]
+    }
+
+    test_each_level!(
+        fn both_passes_agree_with_double_precision(level: Level) {
+            for g in geometries() {
+                let p = Problem::new(g, Random::normals);
+                let weights = pack(level, &g, &p.weight).unwrap();
+                for layout in [Layout::Nchw, Layout::Nhwc] {
+                    let plan = Plan::new(&g, layout).unwrap();
+                    let mut y = vec![f32::NAN; g.y_len()];
+                    forward(level, &plan, &weights, &p.x, &Epilogue::NONE, &mut y).unwrap();
+                    let mut dw = vec![f32::NAN; g.weight_len()];
+                    backward_weight(level, &plan, &p.x, &p.dy, &mut dw).unwrap();
+                    let terms = [g.in_channels() * g.taps(), g.y_len() / g.out_channels()];
+                    let exact = [exact_forward(&p, layout), exact_backward_weight(&p, layout)];
+                    for ((got, [exact, bound]), terms) in [y, dw].iter().zip(&exact).zip(terms) {
+                        for (i, &got) in got.iter().enumerate() {
+                            let what = || format!("{g:?} on {level}, element {i}");
+                            assert_close(got, exact[i], bound[i], terms, what);
+                        }
+                    }
+                }
+            }
+        }
+    );
 }

@@ -23,11 +23,13 @@ use crate::parallel::{self, Cut};
 use std::ops::Range;
 use striate_simd::{Buffer, Level, Simd, dispatch};
 
-/// Multiply-adds that are worth a task.
-const TASK: usize = 3_000_000;
+/// Multiply-adds that are worth a task, and those that take as long as copying an element.
+const TASK: usize = 2_000_000;
+const COPY: usize = 16;
 
-/// Output pixels of a band, at most.
+/// Output pixels of a band, at most; and elements of its copy, about, if no two bands read the same.
 const PIXELS: usize = 4096;
+const APART: usize = 1 << 14;
 
 /// Output channels of a tile, at most.
 const CHANNELS: usize = 3;
@@ -78,10 +80,17 @@ impl<'a> Plan<'a> {
         if !phases.iter().all(fits) {
             return None;
         }
+        let first = phases.first()?;
+        let one_tap = phases.iter().map(|taps| taps.taps.len()).sum::<usize>() == 1;
+        let pixels = if one_tap {
+            (APART / first.in_channels).clamp(64, PIXELS)
+        } else {
+            PIXELS
+        };
         Some(Self {
             phases,
-            first: phases.first()?,
-            bands: Bands::new(phases, input, PIXELS)?,
+            first,
+            bands: Bands::new(phases, input, pixels)?,
             input,
         })
     }
@@ -143,7 +152,7 @@ impl<'a> Plan<'a> {
         });
         let offsets: Vec<Vec<Offsets>> = offsets.collect();
         let terms: usize = offsets.iter().flatten().map(Offsets::len).sum();
-        let cost = bands.pixels() * terms * first.out_channels;
+        let cost = bands.pixels() * terms * first.out_channels + COPY * bands.copy_len();
         let tasks = Cut::every(bands.count(), TASK / cost.max(1));
         let flat = bands.flat_len() + REACH;
         let pixels: usize = self.phases.iter().map(Taps::pixels).sum();

@@ -140,22 +140,16 @@ pub(crate) fn accumulate_outer<S: Simd, const MR: usize, const NV: usize>(
     k_len: usize,
     b: &[f32],
 ) {
-    accumulate_gathered(
-        s,
-        acc,
-        a,
-        array(
-            #[inline(always)]
-            |i| i,
-        ),
-        a_step,
-        k_len,
-        b,
+    let neighbours = array(
+        #[inline(always)]
+        |i| i,
     );
+    accumulate_gathered(s, acc, (a, a_step), neighbours, k_len, (b, NV * S::LANES));
 }
 
 /// Adds the products of `MR` rows that start at `offsets` in `a` and advance by `a_step`, with the
-/// rows of `b`: `acc[i][j] += sum over k of a[offsets[i] + k * a_step] * b[k][j]`.
+/// rows of `b`, which advance by `b_step`:
+/// `acc[i][j] += sum over k of a[offsets[i] + k * a_step] * b[k * b_step + j * LANES ..]`.
 ///
 /// # Panics
 /// If a slice is too short.
@@ -163,11 +157,10 @@ pub(crate) fn accumulate_outer<S: Simd, const MR: usize, const NV: usize>(
 pub(crate) fn accumulate_gathered<S: Simd, const MR: usize, const NV: usize>(
     s: S,
     acc: &mut Sums<S, MR, NV>,
-    a: &[f32],
+    (a, a_step): (&[f32], usize),
     offsets: [usize; MR],
-    a_step: usize,
     k_len: usize,
-    b: &[f32],
+    (b, b_step): (&[f32], usize),
 ) {
     if k_len == 0 {
         return;
@@ -177,25 +170,18 @@ pub(crate) fn accumulate_gathered<S: Simd, const MR: usize, const NV: usize>(
     for offset in offsets {
         assert!(offset < a.len() - reach, "a row of the tile is too short");
     }
-    assert!(b.len() / (NV * S::LANES) >= k_len, "the panel is too short");
+    let reach = (k_len - 1)
+        .saturating_mul(b_step)
+        .saturating_add(NV * S::LANES);
+    assert!(reach <= b.len(), "the panel is too short");
     let a = a.as_ptr();
     let rows = array(
         #[inline(always)]
         |i| a.wrapping_add(offsets[i]),
     );
-    // SAFETY: every row has an element at `(k_len - 1) * a_step` and `b` has `k_len` rows, as just
+    // SAFETY: every row has an element at `(k_len - 1) * a_step` and `b` reaches to its last row, as just
     // checked.
-    unsafe {
-        accumulate(
-            s,
-            acc,
-            rows,
-            a_step,
-            (b.as_ptr(), NV * S::LANES),
-            k_len,
-            (b, 0),
-        );
-    }
+    unsafe { accumulate(s, acc, rows, a_step, (b.as_ptr(), b_step), k_len, (b, 0)) };
 }
 
 /// Places in a slice relative to some element, with the largest of them.
@@ -220,47 +206,58 @@ impl Offsets {
     }
 }
 
-/// Adds the products of `MR` rows, `row_stride` apart in `a`, whose elements lie at `offsets`, with
-/// the rows of `b`: `acc[i][j] += sum over k of a[offsets[k] + i * row_stride] * b[k][j]`.
+/// Adds the products of the rows of `T` tiles, `row_stride` apart in `a`, whose elements lie at `offsets`,
+/// with the rows of `b`: `acc[t][i][j] += sum over k of a[offsets[k] + (t * MR + i) * row_stride] * b[k][j]`.
 ///
 /// # Panics
-/// If a slice is too short.
+/// If a slice is too short, or there are no offsets.
 #[inline(always)]
-pub(crate) fn accumulate_indexed<S: Simd, const MR: usize, const NV: usize>(
+pub(crate) fn accumulate_indexed<S: Simd, const MR: usize, const NV: usize, const T: usize>(
     s: S,
-    acc: &mut Sums<S, MR, NV>,
+    acc: &mut [Sums<S, MR, NV>; T],
     a: &[f32],
     row_stride: usize,
     offsets: &Offsets,
     b: &[f32],
 ) {
-    let reach = (MR - 1)
+    let reach = (T * MR - 1)
         .saturating_mul(row_stride)
         .saturating_add(offsets.max);
     assert!(reach < a.len(), "the rows of the tile are too short");
+    assert!(!offsets.offsets.is_empty(), "a sum has no terms");
     let width = NV * S::LANES;
     assert!(
         b.len() / width >= offsets.offsets.len(),
         "the panel is too short"
     );
-    let a = a.as_ptr();
-    let rows: [*const f32; MR] = array(
+    let tiles: [[*const f32; MR]; T] = array(
         #[inline(always)]
-        |i| a.wrapping_add(i * row_stride),
+        |t| rows_at(a.as_ptr().wrapping_add(t * MR * row_stride), row_stride),
     );
     let mut b = b.as_ptr();
     let mut sums = *acc;
     for &offset in &offsets.offsets {
-        let here = array(
-            #[inline(always)]
-            |i| rows[i].wrapping_add(offset),
-        );
-        // SAFETY: `(MR - 1) * row_stride + offset` lies inside `a`, and `b` has a row for each
-        // offset, as just checked.
-        unsafe { step(s, &mut sums, here, b) };
+        for (sums, rows) in sums.iter_mut().zip(tiles) {
+            let here = array(
+                #[inline(always)]
+                |i| rows[i].wrapping_add(offset),
+            );
+            // SAFETY: `(T * MR - 1) * row_stride + offset` lies inside `a`, and `b` has a row for each
+            // offset, as just checked.
+            unsafe { step(s, sums, here, b) };
+        }
         b = b.wrapping_add(width);
     }
     *acc = sums;
+}
+
+/// Rows that start `stride` apart.
+#[inline(always)]
+fn rows_at<const MR: usize>(a: *const f32, stride: usize) -> [*const f32; MR] {
+    array(
+        #[inline(always)]
+        |i| a.wrapping_add(i * stride),
+    )
 }
 
 /// Adds the products of `MR` rows with the `NV` vectors that lie at each of `offsets` in `b`:
@@ -458,7 +455,24 @@ unsafe fn accumulate<S: Simd, const MR: usize, const NV: usize>(
 ) {
     // A local copy: the loop must see that nobody else looks at the sums.
     let mut sums = *acc;
-    for k in 0..k_len {
+    let mut first = 0;
+    // More rows than registers for their addresses.
+    if NV == 1 && MR > 8 && a_step == 1 {
+        while k_len - first >= STEPS {
+            let here = array(
+                #[inline(always)]
+                |i| rows[i].wrapping_add(first),
+            );
+            for step in 0..STEPS {
+                s.prefetch(ahead, (first + step) * ahead_step);
+            }
+            // SAFETY: the caller grants these elements of every row and these rows of `b`.
+            unsafe { steps(s, &mut sums, here, (b, b_step)) };
+            b = b.wrapping_add(STEPS * b_step);
+            first += STEPS;
+        }
+    }
+    for k in first..k_len {
         let here = array(
             #[inline(always)]
             |i| rows[i].wrapping_add(k * a_step),
@@ -469,6 +483,45 @@ unsafe fn accumulate<S: Simd, const MR: usize, const NV: usize>(
         b = b.wrapping_add(b_step);
     }
     *acc = sums;
+}
+
+/// Steps for which a row's address is read once.
+const STEPS: usize = 4;
+
+/// As many steps, row by row: outer products of neighbours in the rows and of rows of `b`, which
+/// advance by `b_step`.
+///
+/// # Safety
+/// - `rows[i] + k` is readable for every `i < MR`, `k < STEPS`.
+/// - `b + k * b_step` is readable for `NV * LANES` elements for every `k < STEPS`.
+#[inline(always)]
+unsafe fn steps<S: Simd, const MR: usize, const NV: usize>(
+    s: S,
+    sums: &mut Sums<S, MR, NV>,
+    rows: [*const f32; MR],
+    (b, b_step): (*const f32, usize),
+) {
+    let vectors: [[S::F32; NV]; STEPS] = array(
+        #[inline(always)]
+        |k| {
+            array(
+                #[inline(always)]
+                |j| {
+                    // SAFETY: the caller grants NV vectors of each row.
+                    unsafe { s.load_ptr(b.wrapping_add(k * b_step + j * S::LANES)) }
+                },
+            )
+        },
+    );
+    for i in 0..MR {
+        for k in 0..STEPS {
+            // SAFETY: the caller grants every element.
+            let a = s.splat(unsafe { *rows[i].wrapping_add(k) });
+            for j in 0..NV {
+                sums[i][j] = s.mul_add(a, vectors[k][j], sums[i][j]);
+            }
+        }
+    }
 }
 
 /// One step: the outer product of `MR` elements and a row of `NV` vectors.

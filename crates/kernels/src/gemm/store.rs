@@ -1,6 +1,7 @@
 //! From registers to memory.
 
 use super::microkernel::Sums;
+use super::tile::MAX_VECTORS;
 use crate::array::array;
 use crate::disjoint::TileMut;
 use crate::elementwise::{Unary, assign};
@@ -156,8 +157,8 @@ impl<S: Simd, const NV: usize> Steps<S, NV> {
     #[inline(always)]
     fn new(s: S, store: &Store<'_>) -> Self {
         Self {
-            scale: vectors::<S, NV>(s, store.scale, 1.0),
-            bias: vectors::<S, NV>(s, store.bias, 0.0),
+            scale: vectors::<S, NV>(s, store.scale.unwrap_or(&ONES)),
+            bias: vectors::<S, NV>(s, store.bias.unwrap_or(&ZEROS)),
             floor: s.splat(store.floor),
         }
     }
@@ -172,17 +173,16 @@ impl<S: Simd, const NV: usize> Steps<S, NV> {
     }
 }
 
-/// The numbers of `NV` vectors of channels; `default` for all, if there are none.
+/// What stands for a scale and a bias that there are not, for as many channels as a tile has at most.
+static ONES: [f32; MAX_VECTORS * 16] = [1.0; MAX_VECTORS * 16];
+static ZEROS: [f32; MAX_VECTORS * 16] = [0.0; MAX_VECTORS * 16];
+
+/// The numbers of `NV` vectors of channels.
 #[inline(always)]
-fn vectors<S: Simd, const NV: usize>(s: S, numbers: Option<&[f32]>, default: f32) -> [S::F32; NV] {
+fn vectors<S: Simd, const NV: usize>(s: S, numbers: &[f32]) -> [S::F32; NV] {
+    let numbers = &numbers[..NV * S::LANES];
     array(
         #[inline(always)]
-        |j| {
-            numbers.map_or(
-                s.splat(default),
-                #[inline(always)]
-                |numbers| s.load(&numbers[j * S::LANES..]),
-            )
-        },
+        |j| s.load(&numbers[j * S::LANES..]),
     )
 }
