@@ -9,7 +9,7 @@
 
 use super::axis::{Axis, Chain, Run};
 use super::bands::{Bands, Term};
-use super::neighbours::Places;
+use super::neighbours::{Places, holds_two};
 use crate::conv2d::Conv2dGeometry;
 use crate::conv2d::copies::add_in_pairs;
 use crate::error::KernelError;
@@ -223,24 +223,21 @@ impl Pass<'_> {
             step: chain.tap_step,
         };
         let line = &self.x[term.source..][..self.bands.source_line_len()];
-        match term.filters {
-            [Some(a), Some(b)] => {
-                let filters = [taps.load::<S, K>(s, &sums[a..]), taps.load(s, &sums[b..])];
-                let [first, second] = pixels.correlate(s, line, filters, gradients);
-                taps.store(s, first, &mut sums[a..]);
-                taps.store(s, second, &mut sums[b..]);
-            }
-            [Some(row), None] => {
+        if let [Some(a), Some(b)] = term.filters
+            && holds_two::<S, K>()
+        {
+            let filters = [taps.load::<S, K>(s, &sums[a..]), taps.load(s, &sums[b..])];
+            let [first, second] = pixels.correlate(s, line, filters, gradients);
+            taps.store(s, first, &mut sums[a..]);
+            taps.store(s, second, &mut sums[b..]);
+            return;
+        }
+        for side in 0..2 {
+            if let Some(row) = term.filters[side] {
                 let filter = taps.load::<S, K>(s, &sums[row..]);
-                let [filter] = pixels.correlate(s, line, [filter], [gradients[0]]);
+                let [filter] = pixels.correlate(s, line, [filter], [gradients[side]]);
                 taps.store(s, filter, &mut sums[row..]);
             }
-            [None, Some(row)] => {
-                let filter = taps.load::<S, K>(s, &sums[row..]);
-                let [filter] = pixels.correlate(s, line, [filter], [gradients[1]]);
-                taps.store(s, filter, &mut sums[row..]);
-            }
-            [None, None] => {}
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::axis::{Chain, Run};
 use super::bands::{Bands, Term};
-use super::neighbours::Places;
+use super::neighbours::{Places, holds_two};
 use crate::elementwise::assign;
 use crate::epilogue::Epilogue;
 use std::ops::Range;
@@ -102,10 +102,17 @@ impl Pass<'_> {
         out: &mut Output<'_>,
     ) {
         let channels = self.bands.channels;
-        // Sevens waste less of some lengths, but only many registers hold two lines of them.
+        // Sevens waste less of some lengths, but only many registers hold two lines of them; few do not even
+        // hold fours beside long chains.
+        let few_registers = S::LANES == 8;
         let rounded = |width| run.count.next_multiple_of(width);
-        let sevens = S::LANES != 8 && 8 * rounded(7) <= 9 * rounded(4);
-        let width = if sevens { 7 } else { 4 };
+        let width = if few_registers && A > 3 {
+            2
+        } else if !few_registers && 8 * rounded(7) <= 9 * rounded(4) {
+            7
+        } else {
+            4
+        };
         for group in self.bands.groups(S::LANES, width) {
             for i in (0..run.count).step_by(width) {
                 for vector in group.clone() {
@@ -116,10 +123,10 @@ impl Pass<'_> {
                         pixels: i..(i + width).min(run.count),
                         channel: (vector * S::LANES).min(channels - S::LANES),
                     };
-                    if sevens {
-                        self.tile::<S, A, B, 7>(s, &place, out);
-                    } else {
-                        self.tile::<S, A, B, 4>(s, &place, out);
+                    match width {
+                        7 => self.tile::<S, A, B, 7>(s, &place, out),
+                        2 => self.tile::<S, A, B, 2>(s, &place, out),
+                        _ => self.tile::<S, A, B, 4>(s, &place, out),
                     }
                 }
             }
@@ -173,24 +180,23 @@ impl Pass<'_> {
             step: chain.tap_step,
         };
         let line = &self.source[term.source..][..self.bands.source_line_len()];
-        match term.filters {
-            [Some(a), Some(b)] => {
-                let a = taps.load::<S, K>(s, &self.weights[a..]);
-                let b = taps.load::<S, K>(s, &self.weights[b..]);
-                pixels.gather(s, line, sums, [a, b])
-            }
-            [Some(row), None] => {
-                let filter = taps.load::<S, K>(s, &self.weights[row..]);
-                let [first] = pixels.gather(s, line, [sums[0]], [filter]);
-                [first, sums[1]]
-            }
-            [None, Some(row)] => {
-                let filter = taps.load::<S, K>(s, &self.weights[row..]);
-                let [second] = pixels.gather(s, line, [sums[1]], [filter]);
-                [sums[0], second]
-            }
-            [None, None] => sums,
+        if let [Some(a), Some(b)] = term.filters
+            && holds_two::<S, K>()
+        {
+            let a = taps.load::<S, K>(s, &self.weights[a..]);
+            let b = taps.load::<S, K>(s, &self.weights[b..]);
+            return pixels.gather(s, line, sums, [a, b]);
         }
+        let [mut first, mut second] = sums;
+        if let Some(row) = term.filters[0] {
+            let filter = taps.load::<S, K>(s, &self.weights[row..]);
+            [first] = pixels.gather(s, line, [first], [filter]);
+        }
+        if let Some(row) = term.filters[1] {
+            let filter = taps.load::<S, K>(s, &self.weights[row..]);
+            [second] = pixels.gather(s, line, [second], [filter]);
+        }
+        [first, second]
     }
 
     /// Pixels of fewer channels than a vector has, one by one.

@@ -9,12 +9,21 @@
 
 use striate_simd::Simd;
 
+/// What pixels outside a line are.
+static OUTSIDE: [f32; 16] = [0.0; 16];
+
 /// Places in memory, `step` apart.
 #[derive(Clone, Copy)]
 pub(super) struct Places {
     /// May have passed below zero.
     pub(super) at: usize,
     pub(super) step: isize,
+}
+
+/// Whether chains of `K` taps of two lines fit into the registers beside their sums.
+#[inline(always)]
+pub(super) fn holds_two<S: Simd, const K: usize>() -> bool {
+    S::LANES != 8 && K < 5
 }
 
 impl Places {
@@ -74,17 +83,21 @@ impl Places {
     /// Calls `f` with the number of each of `count` neighbours and its vector, which is zero outside the line.
     #[inline(always)]
     fn each<S: Simd>(self, s: S, line: &[f32], count: usize, mut f: impl FnMut(usize, S::F32)) {
+        const { assert!(S::LANES <= OUTSIDE.len(), "a vector longer than the zeros") };
         let Some(last) = line.len().checked_sub(S::LANES) else {
             return;
         };
         for j in 0..count {
             let at = self.place(j);
-            let x = if at <= last {
-                // SAFETY: a vector that begins at `last` ends with the line.
-                unsafe { s.load_ptr(line.as_ptr().wrapping_add(at)) }
+            // A choice of the place, not of the vector: one that depended on a branch would be loaded early and
+            // take a register until its use.
+            let place = if at <= last {
+                line.as_ptr().wrapping_add(at)
             } else {
-                s.splat(0.0)
+                OUTSIDE.as_ptr()
             };
+            // SAFETY: a vector that begins at `last` ends with the line, and none is longer than the zeros.
+            let x = unsafe { s.load_ptr(place) };
             f(j, x);
         }
     }
