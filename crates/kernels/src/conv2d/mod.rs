@@ -57,7 +57,7 @@ use crate::epilogue::Epilogue;
 use crate::error::{KernelError, check_len};
 use crate::geometry::Layout;
 use crate::layout::transpose;
-use crate::reduce::{ReduceGeometry, Reduction, reduce};
+use crate::reduce::sum_rows;
 use algorithm::choose_for;
 use lanes::Lanes;
 use striate_simd::{Buffer, Level};
@@ -228,9 +228,7 @@ pub fn backward_bias(
 ) -> Result<(), KernelError> {
     check_len(OP, "dy", dy.len(), g.y_len())?;
     check_len(OP, "dbias", dbias.len(), g.out_channels())?;
-    let shape = [g.y_len() / g.out_channels(), g.out_channels()];
-    let sums = ReduceGeometry::new(&shape, &[shape[1], 1], &[0])?;
-    reduce(level, Reduction::Sum, &sums, dy, dbias)
+    sum_rows(level, dy, dbias)
 }
 
 #[cfg(test)]

@@ -129,18 +129,23 @@ pub fn backward_bias<T: Real>(
 ) -> Result<(), KernelError> {
     check_shape(OP, "dy", dy.shape(), g.y_shape())?;
     check_bias(g, Some(dbias.len()))?;
-    let [oh, ow] = g.out_size();
-    for (o, sum) in dbias.iter_mut().enumerate() {
+    sum_channels(dy, dbias);
+    Ok(())
+}
+
+/// The sum of each channel over images and pixels.
+pub(crate) fn sum_channels<T: Real>(y: &View<'_, T>, sums: &mut [T]) {
+    let [batch, _, height, width] = y.shape();
+    for (c, sum) in sums.iter_mut().enumerate() {
         *sum = T::ZERO;
-        for n in 0..g.batch() {
-            for oy in 0..oh {
-                for ox in 0..ow {
-                    *sum += dy.at(n, o, oy, ox);
+        for n in 0..batch {
+            for h in 0..height {
+                for w in 0..width {
+                    *sum += y.at(n, c, h, w);
                 }
             }
         }
     }
-    Ok(())
 }
 
 /// Calls `f(ky, kx, iy, ix)` for every tap of the output pixel that lies inside the input.

@@ -32,7 +32,7 @@ use crate::conv2d::gradient_weights::METHODS;
 use crate::conv2d::{self, backward_input as data_gradient};
 use crate::epilogue::Epilogue;
 use crate::error::{KernelError, check_len};
-use crate::reduce::{ReduceGeometry, Reduction, reduce};
+use crate::reduce::sum_rows;
 use striate_simd::Level;
 
 const OP: &str = "conv_transpose2d";
@@ -137,9 +137,7 @@ pub fn backward_bias(
 ) -> Result<(), KernelError> {
     check_len(OP, "dy", dy.len(), g.y_len())?;
     check_len(OP, "dbias", dbias.len(), g.out_channels())?;
-    let shape = [dy.len() / g.out_channels(), g.out_channels()];
-    let sums = ReduceGeometry::new(&shape, &[shape[1], 1], &[0])?;
-    reduce(level, Reduction::Sum, &sums, dy, dbias)
+    sum_rows(level, dy, dbias)
 }
 
 #[cfg(test)]

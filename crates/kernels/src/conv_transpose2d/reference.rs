@@ -9,6 +9,7 @@
 //! group, from outputs that start as the bias. Terms outside the output are dropped.
 
 use super::{ConvTranspose2dGeometry, OP};
+use crate::conv2d::reference::sum_channels;
 use crate::error::{KernelError, check_len};
 use crate::geometry::check_shape;
 use crate::real::Real;
@@ -99,17 +100,7 @@ pub fn backward_bias<T: Real>(
 ) -> Result<(), KernelError> {
     check_shape(OP, "dy", dy.shape(), g.y_shape())?;
     check_len(OP, "dbias", dbias.len(), g.out_channels())?;
-    let [oh, ow] = g.out_size();
-    for (o, sum) in dbias.iter_mut().enumerate() {
-        *sum = T::ZERO;
-        for n in 0..g.batch() {
-            for oy in 0..oh {
-                for ox in 0..ow {
-                    *sum += dy.at(n, o, oy, ox);
-                }
-            }
-        }
-    }
+    sum_channels(dy, dbias);
     Ok(())
 }
 

@@ -35,63 +35,26 @@ type Operands<'a> = (&'a [f32], &'a [f32], &'a mut [f32]);
 
 #[inline(always)]
 fn choose<S: Simd>(s: S, op: Binary, nest: &LoopNest<3>, tile: Tile<3>, operands: Operands<'_>) {
+    macro_rules! rows {
+        (|$a:ident, $b:ident| $value:expr) => {
+            rows(
+                s,
+                nest,
+                tile,
+                operands,
+                #[inline(always)]
+                |$a, $b| $value,
+            )
+        };
+    }
     match op {
-        Binary::Add => rows(
-            s,
-            nest,
-            tile,
-            operands,
-            #[inline(always)]
-            |a, b| s.add(a, b),
-        ),
-        Binary::Sub => rows(
-            s,
-            nest,
-            tile,
-            operands,
-            #[inline(always)]
-            |a, b| s.sub(a, b),
-        ),
-        Binary::Mul => rows(
-            s,
-            nest,
-            tile,
-            operands,
-            #[inline(always)]
-            |a, b| s.mul(a, b),
-        ),
-        Binary::Div => rows(
-            s,
-            nest,
-            tile,
-            operands,
-            #[inline(always)]
-            |a, b| s.div(a, b),
-        ),
-        Binary::Max => rows(
-            s,
-            nest,
-            tile,
-            operands,
-            #[inline(always)]
-            |a, b| maximum(s, a, b),
-        ),
-        Binary::Min => rows(
-            s,
-            nest,
-            tile,
-            operands,
-            #[inline(always)]
-            |a, b| minimum(s, a, b),
-        ),
-        Binary::AddRelu => rows(
-            s,
-            nest,
-            tile,
-            operands,
-            #[inline(always)]
-            |a, b| s.max(s.splat(0.0), s.add(a, b)),
-        ),
+        Binary::Add => rows!(|a, b| s.add(a, b)),
+        Binary::Sub => rows!(|a, b| s.sub(a, b)),
+        Binary::Mul => rows!(|a, b| s.mul(a, b)),
+        Binary::Div => rows!(|a, b| s.div(a, b)),
+        Binary::Max => rows!(|a, b| maximum(s, a, b)),
+        Binary::Min => rows!(|a, b| minimum(s, a, b)),
+        Binary::AddRelu => rows!(|a, b| s.max(s.splat(0.0), s.add(a, b))),
     }
 }
 

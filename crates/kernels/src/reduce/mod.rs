@@ -73,6 +73,16 @@ pub fn reduce<R: Real>(
     Ok(())
 }
 
+/// The sum of the rows of a dense matrix, each as long as `sums`.
+///
+/// # Errors
+/// If the rows are no whole number.
+pub(crate) fn sum_rows(level: Level, x: &[f32], sums: &mut [f32]) -> Result<(), KernelError> {
+    let columns = sums.len();
+    let g = ReduceGeometry::new(&[x.len() / columns.max(1), columns], &[columns, 1], &[0])?;
+    reduce(level, Reduction::Sum, &g, x, sums)
+}
+
 /// `out = sum(a * b)` over the reduced dimensions of a geometry made by [`ReduceGeometry::pair`].
 ///
 /// # Errors

@@ -155,6 +155,22 @@ pub fn apply<F: Function<N>, const N: usize>(function: F, inputs: [&Tensor; N]) 
     })
 }
 
+/// What [`VariadicFunction::backward`] returns: the gradient of each input that needs one, computed by
+/// `gradient` from the number of the input.
+///
+/// # Errors
+/// The first that `gradient` returns.
+pub fn gradients(
+    needs: &[bool],
+    gradient: impl Fn(usize) -> Result<Tensor>,
+) -> Result<Vec<Option<Tensor>>> {
+    needs
+        .iter()
+        .enumerate()
+        .map(|(i, &need)| need.then(|| gradient(i)).transpose())
+        .collect()
+}
+
 /// [`apply`] for any number of inputs.
 ///
 /// # Errors

@@ -24,7 +24,9 @@ mod scope;
 
 pub use backward::Gradients;
 pub use checkpoint::{checkpoint, is_recomputing};
-pub use function::{Description, Function, VariadicFunction, apply, apply_variadic, reject};
+pub use function::{
+    Description, Function, VariadicFunction, apply, apply_variadic, gradients, reject,
+};
 pub use grad_mode::{is_grad_enabled, no_grad};
 pub use gradcheck::{Gradcheck, gradcheck};
 pub use graph::{Graph, GraphInput, GraphNode, GraphSource};

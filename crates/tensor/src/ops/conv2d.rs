@@ -7,11 +7,12 @@ use striate_kernels::epilogue::Epilogue;
 use striate_simd::Buffer;
 
 use super::batch_norm::BatchStats;
+use super::check_float;
 use super::spatial::{
-    Padding, Pair, filled_by, format_for, format_of, image, image_layout, in_format, view,
+    Padding, Pair, check_filters, filled_by, format_for, format_of, image, image_layout, in_format,
+    view,
 };
-use super::{check_float, check_same_dtype};
-use crate::autograd::{Description, VariadicFunction, apply_variadic};
+use crate::autograd::{Description, VariadicFunction, apply_variadic, gradients};
 use crate::level::current_policy;
 use crate::{DType, Error, MemoryFormat, Result, Tensor};
 
@@ -193,19 +194,8 @@ impl Conv2d {
             );
             return Err(Error::shape(OP, detail));
         }
-        for operand in [Some(weight), bias].into_iter().flatten() {
-            check_same_dtype(OP, x, operand)?;
-        }
-        match bias {
-            Some(b) if b.shape() != [out] => {
-                let detail = format!(
-                    "{out} output channels need a bias of shape [{out}], got {:?}",
-                    b.shape()
-                );
-                Err(Error::shape(OP, detail))
-            }
-            _ => Ok(geometry),
-        }
+        check_filters(OP, x, weight, bias, out)?;
+        Ok(geometry)
     }
 }
 
@@ -291,11 +281,7 @@ impl VariadicFunction for Conv2d {
             DType::F32 => fast_gradient(g, x, weight, &grad.channels_last()?, input),
             _ => reference_gradient(g, x, weight, grad, input),
         };
-        needs
-            .iter()
-            .enumerate()
-            .map(|(i, &need)| need.then(|| gradient(i)).transpose())
-            .collect()
+        gradients(needs, gradient)
     }
 }
 

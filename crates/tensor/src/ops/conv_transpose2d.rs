@@ -4,9 +4,9 @@ use striate_kernels::conv_transpose2d::{self, ConvTranspose2dGeometry, PackedWei
 use striate_kernels::epilogue::Epilogue;
 use striate_simd::Buffer;
 
-use super::spatial::{Padding, Pair, filled_by, format_for, image, view};
-use super::{check_float, check_same_dtype};
-use crate::autograd::{Description, VariadicFunction, apply_variadic};
+use super::check_float;
+use super::spatial::{Padding, Pair, check_filters, filled_by, format_for, image, view};
+use crate::autograd::{Description, VariadicFunction, apply_variadic, gradients};
 use crate::level::current_policy;
 use crate::{DType, Error, MemoryFormat, Result, Tensor};
 
@@ -157,20 +157,8 @@ impl ConvTranspose2d {
             options.dilation,
             options.groups,
         )?;
-        for operand in [Some(weight), bias].into_iter().flatten() {
-            check_same_dtype(OP, x, operand)?;
-        }
-        let out = geometry.out_channels();
-        match bias {
-            Some(b) if b.shape() != [out] => {
-                let detail = format!(
-                    "{out} output channels need a bias of shape [{out}], got {:?}",
-                    b.shape()
-                );
-                Err(Error::shape(OP, detail))
-            }
-            _ => Ok(geometry),
-        }
+        check_filters(OP, x, weight, bias, geometry.out_channels())?;
+        Ok(geometry)
     }
 }
 
@@ -225,11 +213,7 @@ impl VariadicFunction for ConvTranspose2d {
             DType::F32 => fast_gradient(saved, &grad.channels_last()?, input),
             _ => reference_gradient(saved, grad, input),
         };
-        needs
-            .iter()
-            .enumerate()
-            .map(|(i, &need)| need.then(|| gradient(i)).transpose())
-            .collect()
+        gradients(needs, gradient)
     }
 }
 

@@ -5,7 +5,7 @@ use striate_kernels::gemm::{Matrix, MatrixMut, PackedB};
 use striate_simd::Buffer;
 
 use super::{check_float, check_same_dtype};
-use crate::autograd::{Description, VariadicFunction, apply_variadic};
+use crate::autograd::{Description, VariadicFunction, apply_variadic, gradients};
 use crate::layout::Layout;
 use crate::{DType, Error, MemoryFormat, Result, Tensor, current_level};
 
@@ -86,11 +86,7 @@ impl VariadicFunction for Linear {
             1 => grad.transpose(0, 1)?.matmul(x),
             _ => grad.sum(&[0], false),
         };
-        needs
-            .iter()
-            .enumerate()
-            .map(|(i, &need)| need.then(|| gradient(i)).transpose())
-            .collect()
+        gradients(needs, gradient)
     }
 }
 

@@ -4,6 +4,7 @@ use striate_kernels::geometry::Layout as ImageLayout;
 use striate_kernels::view::{View, ViewMut};
 use striate_simd::Buffer;
 
+use super::check_same_dtype;
 use crate::{Element, Error, MemoryFormat, Result, Tensor};
 
 /// A number for the height and one for the width. Made from one number for both or from `[h, w]`.
@@ -114,6 +115,29 @@ pub(crate) fn as_image(op: &'static str, x: &Tensor) -> Result<Tensor> {
     };
     let x = x.reshape(shape)?;
     in_format(&x, format_of(&x))
+}
+
+/// Checks the element types of a convolution's weight and bias, and that there is a bias for each of `out` channels.
+pub(crate) fn check_filters(
+    op: &'static str,
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    out: usize,
+) -> Result<()> {
+    check_same_dtype(op, x, weight)?;
+    let Some(bias) = bias else {
+        return Ok(());
+    };
+    check_same_dtype(op, x, bias)?;
+    if bias.shape() == [out] {
+        return Ok(());
+    }
+    let detail = format!(
+        "{out} output channels need a bias of shape [{out}], got {:?}",
+        bias.shape()
+    );
+    Err(Error::shape(op, detail))
 }
 
 /// A new channels-last image from the kernels, in the order that suits its channels.
