@@ -16,7 +16,7 @@ use super::taps::{TapWeights, Taps};
 use super::{Conv2dGeometry, OP};
 use crate::disjoint::DisjointMut;
 use crate::error::KernelError;
-use crate::gemm::microkernel::{accumulate_outer, zero};
+use crate::gemm::microkernel::{Ahead, accumulate_outer, zero};
 use crate::gemm::panels::{Panel, Panels, tile_runs};
 use crate::gemm::tile::{TileKernel, run_tile};
 use crate::geometry::element_count;
@@ -209,6 +209,7 @@ impl Task<'_> {
                     x_step: plan.taps.stride[1] * plan.taps.in_channels,
                     runs: &runs,
                     dy: &strip,
+                    next: [&[]; 2],
                     add: first > pixels.start,
                 };
                 block.run_on_tiles(level, self.panel.vectors, &mut out);
@@ -282,6 +283,8 @@ pub(super) struct Block<'a> {
     pub(super) x_step: usize,
     pub(super) runs: &'a [Run],
     pub(super) dy: &'a [f32],
+    /// What is needed next and comes from further away.
+    pub(super) next: [&'a [f32]; 2],
     /// Whether the sums are added to the old contents of the output.
     pub(super) add: bool,
 }
@@ -313,12 +316,17 @@ impl TileKernel for Channels<'_, '_> {
     fn run<S: Simd, const MR: usize, const NV: usize>(self, s: S) {
         let block = self.block;
         let width = NV * S::LANES;
+        let [mut ahead, mut later] = block.next.map(Ahead::new);
         let mut channel = block.channel;
         for out in self.out.chunks_exact_mut(MR * width) {
             let mut acc = zero::<S, MR, NV>(s);
             for run in block.runs {
                 let (x, dy) = (&block.x[run.x + channel..], &block.dy[run.dy * width..]);
-                accumulate_outer(s, &mut acc, x, block.x_step, run.len, dy);
+                accumulate_outer(s, &mut acc, x, block.x_step, run.len, dy, ahead);
+                ahead = ahead.after(S::LANES, run.len);
+                if ahead.is_empty() {
+                    ahead = std::mem::take(&mut later);
+                }
             }
             write(s, &acc, block.add, 0, out);
             channel += MR;

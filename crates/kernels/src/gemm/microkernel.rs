@@ -27,7 +27,7 @@ pub(crate) fn zero<S: Simd, const MR: usize, const NV: usize>(s: S) -> Sums<S, M
 
 /// What a loop brings to the second-level cache while it computes, a vector at each step: usually a
 /// piece of the panel that is needed after this one, which comes from further away.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Ahead<'a>(&'a [f32]);
 
 impl<'a> Ahead<'a> {
@@ -39,6 +39,11 @@ impl<'a> Ahead<'a> {
     #[inline(always)]
     pub(crate) fn after(self, lanes: usize, steps: usize) -> Self {
         Self(self.0.get(steps * lanes..).unwrap_or_default())
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_empty(self) -> bool {
+        self.0.is_empty()
     }
 
     /// The vectors to ask for, and the distance between them. With nothing ahead the first line of `b`
@@ -127,7 +132,7 @@ pub(crate) fn accumulate_strided<S: Simd, const MR: usize, const NV: usize>(
 }
 
 /// Adds the outer products of `MR` neighbours in `a` with the rows of `b`, which hold `NV` vectors
-/// each and follow one another: `acc[i][j] += sum over k of a[k * a_step + i] * b[k][j]`.
+/// each and follow one another: `acc[i][j] += sum over k of a[k * a_step + i] * b[k][j]`; see [`Ahead`].
 ///
 /// # Panics
 /// If a slice is too short.
@@ -139,12 +144,31 @@ pub(crate) fn accumulate_outer<S: Simd, const MR: usize, const NV: usize>(
     a_step: usize,
     k_len: usize,
     b: &[f32],
+    ahead: Ahead<'_>,
 ) {
+    if k_len == 0 {
+        return;
+    }
+    let reach = (k_len - 1).saturating_mul(a_step).saturating_add(MR);
+    assert!(reach <= a.len(), "the rows of the tile are too short");
+    assert!(b.len() / (NV * S::LANES) >= k_len, "the panel is too short");
+    let a = a.as_ptr();
     let neighbours = array(
         #[inline(always)]
-        |i| i,
+        |i| a.wrapping_add(i),
     );
-    accumulate_gathered(s, acc, (a, a_step), neighbours, k_len, (b, NV * S::LANES));
+    // SAFETY: the `MR` neighbours of every step and `k_len` rows of `b` exist, as just checked.
+    unsafe {
+        accumulate(
+            s,
+            acc,
+            neighbours,
+            a_step,
+            (b.as_ptr(), NV * S::LANES),
+            k_len,
+            ahead.or(S::LANES, b),
+        );
+    }
 }
 
 /// Adds the products of `MR` rows that start at `offsets` in `a` and advance by `a_step`, with the

@@ -32,6 +32,8 @@ mod pack;
 mod planes;
 mod tiles;
 mod transform;
+mod weight_blocks;
+mod weight_points;
 
 pub(super) use backward_weight::backward_weight;
 pub(super) use cost::{MARGIN, Problem, Weights};

@@ -37,6 +37,8 @@ pub(in crate::conv2d) fn pack(
         let range = panels.packed_range(&panel, rows);
         let start = group * group_len;
         let mut points = pieces.range(start + range.start..start + range.end);
+        let len = points.len() / size.points();
+        let mut points: Vec<_> = points.chunks_exact_mut(len).collect();
         transform_weights(level, size, &by_tap, &mut points, &mut Scratch::new()?);
         Ok::<_, KernelError>(())
     })?;

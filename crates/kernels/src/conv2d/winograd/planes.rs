@@ -408,13 +408,13 @@ struct Row<'a> {
 
 // ---- weights
 
-/// The points of a panel of weights: the lines of `from`, one for each tap, become one line of `to`
-/// for each point.
+/// The points of some weights: the lines of `from`, one for each tap, become one line of `to` for each
+/// point.
 pub(super) fn transform_weights(
     level: Level,
     size: Size,
     from: &[f32],
-    to: &mut [f32],
+    to: &mut [&mut [f32]],
     scratch: &mut Scratch,
 ) {
     let scratch = &mut scratch.0[..];
@@ -427,12 +427,12 @@ pub(super) fn transform_weights(
     });
 }
 
-/// The gradients of the taps from those of the points, lines as in [`transform_weights`].
+/// The gradients of the taps, a line of `to` for each, from those of the points, the lines of `from`.
 pub(super) fn transform_weight_gradients(
     level: Level,
     size: Size,
     from: &[f32],
-    to: &mut [f32],
+    to: &mut [&mut [f32]],
     scratch: &mut Scratch,
 ) {
     let scratch = &mut scratch.0[..];
@@ -451,7 +451,7 @@ fn square<S: Simd, const IN: usize, const OUT: usize>(
     s: S,
     map: impl Fn(S, [S::F32; IN]) -> [S::F32; OUT] + Copy,
     from: &[f32],
-    to: &mut [f32],
+    to: &mut [&mut [f32]],
     scratch: &mut [f32],
 ) {
     let len = from.len() / (IN * IN);
@@ -465,13 +465,16 @@ fn square<S: Simd, const IN: usize, const OUT: usize>(
             |[i, j]: [usize; 2]| &from[(i * IN + j) * len + block.start..][..block.len()],
             #[inline(always)]
             |i: usize, from: [&[f32]; IN]| {
-                transform(
-                    s,
-                    block.len(),
-                    from,
-                    split::<OUT>(&mut to[i * OUT * len + block.start..], len),
-                    map,
+                let mut lines = to[i * OUT..].iter_mut();
+                let to = Slices::new(
+                    #[inline(always)]
+                    |_| {
+                        lines
+                            .next()
+                            .map_or(&mut [][..], |line| &mut line[block.clone()])
+                    },
                 );
+                transform::<S, IN, OUT>(s, block.len(), from, to, map);
             },
         );
     }
