@@ -20,7 +20,7 @@ use striate_kernels::conv2d::{
 use striate_kernels::epilogue::Epilogue;
 use striate_kernels::geometry::Layout;
 use striate_kernels::{Accuracy, KernelError};
-use striate_simd::Level;
+use striate_simd::{Buffer, Level};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -152,7 +152,7 @@ fn passes(
     if selected.is_empty() {
         return Ok(());
     }
-    let mut operands = Operands::new(g);
+    let mut operands = Operands::new(g)?;
     let packed = PackedWeights::new(level, g, input, &operands.weight)?;
     let measured = measure(level, options.seconds, selected.len(), |piece| {
         check(operands.run(selected[piece], level, g, &packed));
@@ -174,26 +174,26 @@ fn passes(
     Ok(())
 }
 
-/// The operands of a convolution and room for its results.
+/// The operands of a convolution and room for its results, from where tensors have theirs.
 struct Operands {
-    x: Vec<f32>,
-    weight: Vec<f32>,
-    dy: Vec<f32>,
-    y: Vec<f32>,
-    dx: Vec<f32>,
-    dweight: Vec<f32>,
+    x: Buffer<f32>,
+    weight: Buffer<f32>,
+    dy: Buffer<f32>,
+    y: Buffer<f32>,
+    dx: Buffer<f32>,
+    dweight: Buffer<f32>,
 }
 
 impl Operands {
-    fn new(g: &Conv2dGeometry) -> Self {
-        Self {
-            x: vec![0.5; g.x_len()],
-            weight: vec![0.25; g.weight_len()],
-            dy: vec![0.125; g.y_len()],
-            y: vec![0.0; g.y_len()],
-            dx: vec![0.0; g.x_len()],
-            dweight: vec![0.0; g.weight_len()],
-        }
+    fn new(g: &Conv2dGeometry) -> Result<Self> {
+        Ok(Self {
+            x: Buffer::filled(g.x_len(), 0.5)?,
+            weight: Buffer::filled(g.weight_len(), 0.25)?,
+            dy: Buffer::filled(g.y_len(), 0.125)?,
+            y: Buffer::zeroed(g.y_len())?,
+            dx: Buffer::zeroed(g.x_len())?,
+            dweight: Buffer::zeroed(g.weight_len())?,
+        })
     }
 
     fn run(
@@ -285,8 +285,8 @@ fn compare(
     let least = candidates.iter().map(predicted).fold(f64::MAX, f64::min);
     candidates.retain(|c| c.cycles <= HOPELESS * least);
     let chosen = choose(g, input, level, Accuracy::Fast);
-    let operands = Operands::new(g);
-    let mut y = vec![0.0; g.y_len()];
+    let operands = Operands::new(g)?;
+    let mut y = Buffer::zeroed(g.y_len())?;
     let packed = candidates
         .iter()
         .map(|c| PackedWeights::with_algorithm(level, g, input, &operands.weight, c.algorithm))

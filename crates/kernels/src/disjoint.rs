@@ -164,36 +164,32 @@ impl<T> TileMut<'_, T> {
         unsafe { std::slice::from_raw_parts_mut(start, self.place.columns.len()) }
     }
 
-    /// `N` rows, `step` apart, from number `first` on.
+    /// Calls `f(i, row)` for `N` rows, `step` apart, from number `first` on. A tile of no columns has no rows.
     ///
     /// # Panics
     /// If the tile does not have them or they are one row.
-    #[inline]
-    pub(crate) fn rows_apart<const N: usize>(
+    #[inline(always)]
+    pub(crate) fn each_row_apart<const N: usize>(
         &mut self,
         first: usize,
         step: usize,
-    ) -> Slices<'_, T, N> {
+        mut f: impl FnMut(usize, &mut [T]),
+    ) {
         let last = step.checked_mul(N - 1).and_then(|l| l.checked_add(first));
         assert!(
             step > 0 && last.is_some_and(|last| last < self.row_count()),
-            "the tile has {} rows, not {first} + {} * {step} + 1",
-            self.row_count(),
-            N - 1
+            "the tile does not have the rows"
         );
         let (start, row_len) = (self.as_mut_ptr(), self.row_len());
+        if row_len == 0 {
+            return;
+        }
         let stride = self.owner.row_len;
-        Slices::new(
-            #[inline(always)]
-            |i| {
-                if row_len == 0 {
-                    return &mut [][..];
-                }
-                let start = start.wrapping_add((first + i * step) * stride);
-                // SAFETY: as in `row`; the rows do not overlap, since none is longer than their distance.
-                unsafe { std::slice::from_raw_parts_mut(start, row_len) }
-            },
-        )
+        for i in 0..N {
+            let start = start.wrapping_add((first + i * step) * stride);
+            // SAFETY: as in `row`, one row at a time.
+            f(i, unsafe { std::slice::from_raw_parts_mut(start, row_len) });
+        }
     }
 
     /// The columns `columns` of the `N` rows from number `first` on.
@@ -328,20 +324,18 @@ mod tests {
         let mut data = [0; 15];
         let rows = DisjointMut::rows(&mut data, 3);
         let mut tile = rows.tile(0..5, 1..2);
-        let mut every_other = tile.rows_apart::<2>(1, 2);
-        every_other.get(0).fill(1);
-        every_other.get(1).fill(2);
+        tile.each_row_apart::<2>(1, 2, |i, row| row.fill(i + 1));
         drop(tile);
         drop(rows);
         assert_eq!(data, [0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0]);
     }
 
     #[test]
-    #[should_panic(expected = "the tile has 3 rows, not 1 + 1 * 2 + 1")]
+    #[should_panic(expected = "the tile does not have the rows")]
     fn rows_apart_beyond_the_tile_are_caught() {
         let mut data = [0; 12];
         let rows = DisjointMut::rows(&mut data, 3);
-        let _rows = rows.tile(1..4, 1..3).rows_apart::<2>(1, 2);
+        rows.tile(1..4, 1..3).each_row_apart::<2>(1, 2, |_, _| ());
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl Product<'_> {
         c: &mut [f32],
         c_stride: usize,
     ) {
-        let grid = Grid::new(self.rows, self.panels, self.k_len, self.k_len);
+        let grid = Grid::new(self.rows, self.panels, self.k_len);
         let c = DisjointMut::rows(c, c_stride);
         parallel::for_each(grid.tasks(), |task| {
             let (rows, panels) = grid.task(task);

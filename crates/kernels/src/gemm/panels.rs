@@ -191,7 +191,7 @@ pub(crate) struct Grid {
 /// Multiply-adds that are worth a task: some tens of microseconds on the fastest level.
 const TASK: f64 = 3e6;
 
-/// Rows of a block are multiples of this, which 6, 7, 8 and 12 divide, so that blocks have no tails.
+/// The fewest rows of a block that is one of several, about, so that the panels are reused often enough.
 pub(crate) const BLOCK_ROWS: usize = 168;
 
 /// Most elements of the left operand that a block reads: half of a second-level cache of 1 MB.
@@ -199,26 +199,26 @@ const BLOCK_ELEMENTS: usize = 1 << 17;
 
 impl Grid {
     /// Cuts `rows` rows times the `panels`, each element of the product being a sum of `k_len`
-    /// products and each row reading `row_elements` elements of the left operand.
-    pub(crate) fn new(rows: usize, panels: &Panels, k_len: usize, row_elements: usize) -> Self {
-        let panel_count = panels.count();
+    /// products.
+    ///
+    /// Blocks are of equal size, and even in number, so that two threads end together. A block is cut
+    /// into runs of panels only where each of them is worth a task: threads that write parts of the same
+    /// rows fetch lines that are about to be written by the other.
+    pub(crate) fn new(rows: usize, panels: &Panels, k_len: usize) -> Self {
         let row_cost = k_len as f64 * panels.padded_columns() as f64;
-        // As many blocks of rows as tasks can be had, as long as the panels are reused often enough.
-        let mut block_rows = BLOCK_ROWS;
-        while (block_rows as f64) * row_cost < TASK
-            && (block_rows + BLOCK_ROWS) * row_elements <= BLOCK_ELEMENTS
-            && block_rows < rows
-        {
-            block_rows += BLOCK_ROWS;
-        }
-        let block_rows = block_rows.min(rows.max(1));
-        let panel_cost = block_rows as f64 * row_cost / panel_count as f64;
-        let block_panels = ((TASK / panel_cost.max(1.0)) as usize).clamp(1, panel_count);
+        let most = (BLOCK_ELEMENTS / k_len.max(1)).max(BLOCK_ROWS);
+        let worthwhile = ((TASK / row_cost.max(1.0)) as usize).clamp(BLOCK_ROWS, most);
+        let blocks = match rows.div_ceil(worthwhile) {
+            0 | 1 => 1,
+            blocks => blocks.next_multiple_of(2),
+        };
+        let block_rows = rows.div_ceil(blocks).max(1);
+        let runs = (block_rows as f64 * row_cost / TASK) as usize;
         Self {
             rows,
-            panels: panel_count,
+            panels: panels.count(),
             block_rows,
-            block_panels,
+            block_panels: panels.count().div_ceil(runs.max(1)),
         }
     }
 

@@ -93,10 +93,12 @@ impl<'a> Store<'a> {
             return self.run_any(s, copy.as_flattened(), out, &rows);
         }
         let steps = Steps::<S, NV>::new(s, self);
-        let mut rows = out.rows_apart::<MR>(first, step);
-        for i in 0..MR {
-            steps.run(s, &acc[i], rows.get(i));
-        }
+        out.each_row_apart::<MR>(
+            first,
+            step,
+            #[inline(always)]
+            |i, row| steps.run(s, &acc[i], row),
+        );
     }
 
     /// Whether the sums are scaled, shifted and bounded, and no more.
