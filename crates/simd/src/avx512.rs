@@ -13,6 +13,17 @@ fn first_lanes(len: usize) -> __mmask16 {
     ((1u32 << len.min(16)) - 1) as __mmask16
 }
 
+/// Orders stores past the caches before all later ones.
+#[inline(always)]
+#[allow(
+    unused_unsafe,
+    reason = "the instruction is safe in later versions of Rust"
+)]
+fn order() {
+    // SAFETY: a fence touches no memory, and every CPU of this architecture has it.
+    unsafe { _mm_sfence() }
+}
+
 kernel_fn! {
     /// Proof that this CPU has AVX-512 F, VL, BW and DQ, AVX2 and FMA.
     Avx512 = "avx512", std::is_x86_feature_detected,
@@ -29,6 +40,8 @@ kernel_fn! {
             unsafe { _mm512_loadu_ps(src.as_ptr()) }
         }
         fn prefetch(data: &[f32], at: usize) -> () { fetch(data, at) }
+        fn streams() -> bool { true }
+        fn fence() -> () { order() }
         fn load_partial(src: &[f32]) -> __m512 {
             let mask = first_lanes(src.len());
             // SAFETY: only lanes within `src` are read.
@@ -122,6 +135,10 @@ kernel_fn! {
         unsafe fn store_ptr(v: __m512, dst: *mut f32) -> () {
             // SAFETY: the caller grants 16 writable floats.
             unsafe { _mm512_storeu_ps(dst, v) }
+        }
+        unsafe fn stream_ptr(v: __m512, dst: *mut f32) -> () {
+            // SAFETY: the caller grants 16 writable floats, aligned, and calls `fence`.
+            unsafe { _mm512_stream_ps(dst, v) }
         }
     }
     shifts {

@@ -49,6 +49,7 @@ pub mod level;
 pub mod math;
 pub mod memory;
 mod simd;
+mod stream;
 pub mod test_each_level;
 
 #[cfg(target_arch = "x86_64")]
@@ -66,6 +67,7 @@ mod scalar;
 pub use buffer::{AllocError, Buffer};
 pub use level::{Level, LevelError};
 pub use simd::Simd;
+pub use stream::Stream;
 
 #[cfg(target_arch = "x86_64")]
 pub use avx2::Avx2;

@@ -1,5 +1,5 @@
 //! The vector operations a kernel is written in.
-#![expect(unsafe_code, reason = "declares the two pointer operations")]
+#![expect(unsafe_code, reason = "declares the pointer operations")]
 
 use crate::Level;
 use std::fmt::Debug;
@@ -82,6 +82,28 @@ pub trait Simd: Copy + Send + Sync + Debug + 'static + sealed::Sealed {
     fn prefetch(self, data: &[f32], at: usize) {
         let _ = (data, at);
     }
+
+    /// Whether there are stores that pass the caches by: of vectors that are whole lines of memory, since a part
+    /// of a line would be written on its own. [`Stream`](crate::Stream) is made of them.
+    #[inline(always)]
+    fn streams(self) -> bool {
+        false
+    }
+
+    /// [`store_ptr`](Self::store_ptr), past the caches if this level [`streams`](Self::streams).
+    ///
+    /// # Safety
+    /// As for `store_ptr`; `dst` is aligned as a vector, and no other thread accesses it before this one has called
+    /// [`fence`](Self::fence).
+    #[inline(always)]
+    unsafe fn stream_ptr(self, v: Self::F32, dst: *mut f32) {
+        // SAFETY: as the caller promises.
+        unsafe { self.store_ptr(v, dst) }
+    }
+
+    /// Orders stores past the caches before all later ones.
+    #[inline(always)]
+    fn fence(self) {}
 
     /// `0.0, 1.0, 2.0, ...`
     fn iota(self) -> Self::F32;

@@ -7,8 +7,8 @@
 //! A few pixels of two lines of the output's gradient are kept in registers while all lines of the input that they
 //! read pass by. Tasks add up copies of their own, cut by shape alone, which are then added in pairs.
 
-use super::axis::{Axis, Chain, Run};
-use super::bands::{Bands, Term};
+use super::axis::{Axis, Chain};
+use super::bands::{Bands, Pair, Term};
 use super::neighbours::{Places, holds_two};
 use crate::conv2d::Conv2dGeometry;
 use crate::conv2d::copies::add_in_pairs;
@@ -77,9 +77,7 @@ struct Pass<'a> {
 
 /// Pixels of a pair of lines.
 struct Place<'p> {
-    lines: [Option<usize>; 2],
-    terms: &'p [Term],
-    run: &'p Run,
+    pair: Pair<'p>,
     first: usize,
     channel: usize,
     /// Of the vector of channels.
@@ -94,36 +92,25 @@ impl Pass<'_> {
             self.bands.pairs(
                 band,
                 #[inline(always)]
-                |lines, terms| {
-                    for run in &self.bands.column_runs {
-                        self.pair(s, lines, terms, run, sums);
-                    }
-                },
+                |pair| self.pair(s, pair, sums),
             );
         }
     }
 
     #[inline(always)]
-    fn pair<S: Simd>(
-        &self,
-        s: S,
-        lines: [Option<usize>; 2],
-        terms: &[Term],
-        run: &Run,
-        sums: &mut [f32],
-    ) {
+    fn pair<S: Simd>(&self, s: S, pair: Pair<'_>, sums: &mut [f32]) {
         if self.bands.channels < S::LANES {
-            return self.narrow(s, lines, terms, run, sums);
+            return self.narrow(s, pair, sums);
         }
-        match run.lengths() {
-            [1, _] => self.tiles::<S, 1, 0>(s, lines, terms, run, sums),
-            [2, 0] => self.tiles::<S, 2, 0>(s, lines, terms, run, sums),
-            [2, _] => self.tiles::<S, 2, 1>(s, lines, terms, run, sums),
-            [3, 0] => self.tiles::<S, 3, 0>(s, lines, terms, run, sums),
-            [3, _] => self.tiles::<S, 3, 2>(s, lines, terms, run, sums),
-            [4, 0] => self.tiles::<S, 4, 0>(s, lines, terms, run, sums),
-            [4, _] => self.tiles::<S, 4, 3>(s, lines, terms, run, sums),
-            _ => self.tiles::<S, 5, 0>(s, lines, terms, run, sums),
+        match pair.run.lengths() {
+            [1, _] => self.tiles::<S, 1, 0>(s, pair, sums),
+            [2, 0] => self.tiles::<S, 2, 0>(s, pair, sums),
+            [2, _] => self.tiles::<S, 2, 1>(s, pair, sums),
+            [3, 0] => self.tiles::<S, 3, 0>(s, pair, sums),
+            [3, _] => self.tiles::<S, 3, 2>(s, pair, sums),
+            [4, 0] => self.tiles::<S, 4, 0>(s, pair, sums),
+            [4, _] => self.tiles::<S, 4, 3>(s, pair, sums),
+            _ => self.tiles::<S, 5, 0>(s, pair, sums),
         }
     }
 
@@ -132,12 +119,10 @@ impl Pass<'_> {
     fn tiles<S: Simd, const A: usize, const B: usize>(
         &self,
         s: S,
-        lines: [Option<usize>; 2],
-        terms: &[Term],
-        run: &Run,
+        pair: Pair<'_>,
         sums: &mut [f32],
     ) {
-        let channels = self.bands.channels;
+        let (channels, run) = (self.bands.channels, pair.run);
         for group in self.bands.groups(S::LANES, 7) {
             let mut first = 0;
             while first < run.count {
@@ -148,13 +133,12 @@ impl Pass<'_> {
                 };
                 for vector in group.clone() {
                     let place = Place {
-                        lines,
-                        terms,
-                        run,
+                        pair,
                         first,
                         channel: (vector * S::LANES).min(channels - S::LANES),
                         slot: vector * S::LANES,
                     };
+                    pair.ask_ahead(s, self.x, self.bands, first, width, place.channel);
                     match width {
                         7 => self.tile::<S, A, B, 7>(s, &place, sums),
                         4 => self.tile::<S, A, B, 4>(s, &place, sums),
@@ -169,7 +153,7 @@ impl Pass<'_> {
     /// Where pixel `i` of a line of the output's gradient is.
     #[inline(always)]
     fn gradient(&self, place: &Place<'_>, line: usize, i: usize) -> usize {
-        let pixel = place.run.first + i * place.run.step;
+        let pixel = place.pair.run.first + i * place.pair.run.step;
         line * self.bands.out_line_len() + pixel * self.bands.channels + place.channel
     }
 
@@ -183,19 +167,22 @@ impl Pass<'_> {
     ) {
         let mut gradients = [[s.splat(0.0); T]; 2];
         for side in 0..2 {
-            if let Some(line) = place.lines[side] {
+            if let Some(line) = place.pair.lines[side] {
                 for t in 0..T {
                     let at = self.gradient(place, line, place.first + t);
                     gradients[side][t] = s.load(&self.dy[at..]);
+                    if let Some(advance) = place.pair.advance {
+                        s.prefetch(self.dy, at + advance);
+                    }
                 }
             }
         }
-        for term in place.terms {
+        for term in place.pair.terms {
             if B == 0 {
-                for chain in &place.run.chains {
+                for chain in &place.pair.run.chains {
                     self.chain::<S, A, T>(s, gradients, place, term, chain, sums);
                 }
-            } else if let [a, b] = &place.run.chains[..] {
+            } else if let [a, b] = &place.pair.run.chains[..] {
                 self.chain::<S, A, T>(s, gradients, place, term, a, sums);
                 self.chain::<S, B, T>(s, gradients, place, term, b, sums);
             }
@@ -213,10 +200,10 @@ impl Pass<'_> {
         sums: &mut [f32],
     ) {
         let channels = self.bands.channels;
-        let first = place.first * place.run.source_step * channels + place.channel;
+        let first = place.first * place.pair.run.source_step * channels + place.channel;
         let pixels = Places {
             at: first.wrapping_add_signed(chain.start),
-            step: (place.run.source_step * channels) as isize,
+            step: (place.pair.run.source_step * channels) as isize,
         };
         let taps = Places {
             at: chain.tap + place.slot,
@@ -243,18 +230,9 @@ impl Pass<'_> {
 
     /// Pixels of fewer channels than a vector has, one by one.
     #[inline(always)]
-    fn narrow<S: Simd>(
-        &self,
-        s: S,
-        lines: [Option<usize>; 2],
-        terms: &[Term],
-        run: &Run,
-        sums: &mut [f32],
-    ) {
+    fn narrow<S: Simd>(&self, s: S, pair: Pair<'_>, sums: &mut [f32]) {
         let place = Place {
-            lines,
-            terms,
-            run,
+            pair,
             first: 0,
             channel: 0,
             slot: 0,
@@ -262,17 +240,17 @@ impl Pass<'_> {
         let channels = self.bands.channels;
         let source_len = self.bands.columns.source_len();
         for side in 0..2 {
-            let Some(line) = place.lines[side] else {
+            let Some(line) = place.pair.lines[side] else {
                 continue;
             };
-            for i in 0..run.count {
+            for i in 0..pair.run.count {
                 let gradient = &self.dy[self.gradient(&place, line, i)..][..channels];
                 let gradient = s.load_partial(gradient);
-                for term in place.terms {
+                for term in place.pair.terms {
                     let Some(row) = term.filters[side] else {
                         continue;
                     };
-                    for (column, pixel) in place.run.sources(i, source_len) {
+                    for (column, pixel) in place.pair.run.sources(i, source_len) {
                         let from = term.source + pixel * channels;
                         let x = s.load_partial(&self.x[from..][..channels]);
                         let sum = &mut sums[row + column * self.bands.tap_len..];

@@ -5,9 +5,16 @@
 use super::axis::{Axis, Pitch, Run};
 use crate::parallel::Cut;
 use std::ops::Range;
+use striate_simd::Simd;
 
 /// Bytes of a first-level cache that the data of a tile may take.
 const FIRST_LEVEL: usize = 1 << 15;
+
+/// Elements of a line of memory.
+const MEMORY_LINE: usize = 16;
+
+/// Elements of source and output that are more than what one core can count on in a cache that cores share.
+const FAR: usize = if cfg!(test) { 1 << 13 } else { 10 << 20 };
 
 /// Pixels of a line that are worth a run of their own.
 const WORTH: usize = 7;
@@ -23,6 +30,23 @@ pub(super) struct Bands {
     /// From the weights of one tap to those of the next.
     pub(super) tap_len: usize,
     batch: usize,
+    /// Whether source and output come from memory beyond all caches: what follows is to be asked for, and nothing of
+    /// the output would be found in a cache when it is read.
+    pub(super) far: bool,
+}
+
+/// What is gathered by the elements of a run of a pair of lines.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pair<'p> {
+    /// Counted over all images.
+    pub(super) lines: [Option<usize>; 2],
+    pub(super) terms: &'p [Term],
+    pub(super) run: &'p Run,
+    /// Where the lines of the source are that the next pair reads and this one does not; none if they need not be
+    /// asked for.
+    ahead: &'p [usize],
+    /// Elements of the output from these lines to those of the next pair, if they are to be asked for.
+    pub(super) advance: Option<usize>,
 }
 
 /// Where a line of the source is, and where the rows of the filter are by which the first and the second line of a
@@ -44,6 +68,7 @@ impl Bands {
             source: source * channels,
             tap: taps * tap_len,
         };
+        let pixels = rows.source_len() * columns.source_len() + rows.out_len() * columns.out_len();
         Self {
             rows,
             columns,
@@ -53,6 +78,7 @@ impl Bands {
             channels,
             tap_len,
             batch,
+            far: batch * pixels * channels >= FAR,
         }
     }
 
@@ -96,38 +122,65 @@ impl Bands {
         self.first_line(bands.start)..self.first_line(bands.end)
     }
 
-    /// Calls `f` for each pair of lines of a band: with the number of its first line and that of its second, if
-    /// there is one, counted over all images, and with the lines of the source that they gather from.
+    /// Calls `f` for each pair of lines of a band, and each run of their elements.
     #[inline(always)]
-    pub(super) fn pairs(&self, band: usize, mut f: impl FnMut([Option<usize>; 2], &[Term])) {
+    pub(super) fn pairs(&self, band: usize, mut f: impl FnMut(Pair<'_>)) {
         let (image, number) = (band / self.per_image(), band % self.per_image());
         let mut terms: Vec<Term> = Vec::with_capacity(2 * self.rows.taps());
-        for run in &self.row_runs {
-            terms.clear();
-            let lines = [0, 1].map(|side| {
-                let i = 2 * number + side;
-                if i >= run.count {
-                    return None;
-                }
-                for (tap, source) in run.sources(i, self.rows.source_len()) {
-                    let line = image * self.rows.source_len() + source;
-                    let source = line * self.source_line_len();
-                    let known = terms.iter().position(|term| term.source == source);
-                    let at = known.unwrap_or_else(|| {
-                        terms.push(Term {
-                            source,
-                            filters: [None; 2],
-                        });
-                        terms.len() - 1
-                    });
-                    terms[at].filters[side] = Some(tap * self.columns.taps() * self.tap_len);
-                }
-                Some(image * self.rows.out_len() + run.first + i * run.step)
-            });
-            if lines[0].is_some() {
-                f(lines, &terms);
+        let mut ahead = Vec::with_capacity(2 * self.rows.taps());
+        for rows in &self.row_runs {
+            let lines = self.gather_from(image, number, rows, &mut terms);
+            if lines[0].is_none() {
+                continue;
+            }
+            ahead.clear();
+            if self.far {
+                let next =
+                    |term: &Term| term.source + 2 * rows.source_step * self.source_line_len();
+                let known = |&place: &usize| terms.iter().any(|term| term.source == place);
+                ahead.extend(terms.iter().map(next).filter(|place| !known(place)));
+            }
+            for run in &self.column_runs {
+                f(Pair {
+                    lines,
+                    terms: &terms,
+                    run,
+                    ahead: &ahead,
+                    advance: self.far.then(|| 2 * rows.step * self.out_line_len()),
+                });
             }
         }
+    }
+
+    /// The lines of pair `number` of a run of an image, and in `terms` what they gather from.
+    fn gather_from(
+        &self,
+        image: usize,
+        number: usize,
+        run: &Run,
+        terms: &mut Vec<Term>,
+    ) -> [Option<usize>; 2] {
+        terms.clear();
+        [0, 1].map(|side| {
+            let i = 2 * number + side;
+            if i >= run.count {
+                return None;
+            }
+            for (tap, source) in run.sources(i, self.rows.source_len()) {
+                let line = image * self.rows.source_len() + source;
+                let source = line * self.source_line_len();
+                let known = terms.iter().position(|term| term.source == source);
+                let at = known.unwrap_or_else(|| {
+                    terms.push(Term {
+                        source,
+                        filters: [None; 2],
+                    });
+                    terms.len() - 1
+                });
+                terms[at].filters[side] = Some(tap * self.columns.taps() * self.tap_len);
+            }
+            Some(image * self.rows.out_len() + run.first + i * run.step)
+        })
     }
 
     /// The vectors of channels in groups, such that what tiles of `pixels` pixels by one group touch stays in the
@@ -146,5 +199,30 @@ impl Bands {
         (0..vectors)
             .step_by(each)
             .map(move |first| first..(first + each).min(vectors))
+    }
+}
+
+impl Pair<'_> {
+    /// Asks for what the next pair reads where this one reads `width` elements from `first` on, a vector of each pixel.
+    #[inline(always)]
+    pub(super) fn ask_ahead<S: Simd>(
+        &self,
+        s: S,
+        source: &[f32],
+        bands: &Bands,
+        first: usize,
+        width: usize,
+        channel: usize,
+    ) {
+        if !channel.is_multiple_of(MEMORY_LINE) && S::LANES < MEMORY_LINE {
+            // The vector before was in the same line of memory.
+            return;
+        }
+        let pixels = first * self.run.source_step..(first + width) * self.run.source_step;
+        for &line in self.ahead {
+            for pixel in pixels.clone() {
+                s.prefetch(source, line + pixel * bands.channels + channel);
+            }
+        }
     }
 }

@@ -1,12 +1,12 @@
 //! Lines of pixels that gather from other lines, a vector of channels at a time.
 
-use super::axis::{Chain, Run};
-use super::bands::{Bands, Term};
+use super::axis::Chain;
+use super::bands::{Bands, Pair, Term};
 use super::neighbours::{Places, holds_two};
 use crate::elementwise::assign;
 use crate::epilogue::Epilogue;
 use std::ops::Range;
-use striate_simd::Simd;
+use striate_simd::{Simd, Stream};
 
 /// A pass over an output.
 pub(super) struct Pass<'a> {
@@ -18,17 +18,31 @@ pub(super) struct Pass<'a> {
 }
 
 /// Some lines of the output.
-struct Output<'o> {
-    data: &'o mut [f32],
+struct Output<'o, S: Simd> {
+    data: Memory<'o, S>,
     /// The number of the first element in the whole output.
     at: usize,
 }
 
+enum Memory<'o, S: Simd> {
+    Near(&'o mut [f32]),
+    Far(Stream<'o, S>),
+}
+
+impl<S: Simd> Output<'_, S> {
+    #[inline(always)]
+    fn store(&mut self, s: S, v: S::F32, at: usize) {
+        let at = at - self.at;
+        match &mut self.data {
+            Memory::Near(data) => s.store(v, &mut data[at..]),
+            Memory::Far(data) => data.store(v, at),
+        }
+    }
+}
+
 /// Pixels of a pair of lines.
 struct Place<'p> {
-    lines: [Option<usize>; 2],
-    terms: &'p [Term],
-    run: &'p Run,
+    pair: Pair<'p>,
     pixels: Range<usize>,
     channel: usize,
 }
@@ -37,7 +51,7 @@ impl Place<'_> {
     /// Where a pixel of a line of the output is.
     #[inline(always)]
     fn target(&self, bands: &Bands, line: usize, i: usize) -> usize {
-        let pixel = self.run.first + i * self.run.step;
+        let pixel = self.pair.run.first + i * self.pair.run.step;
         line * bands.out_line_len() + pixel * bands.channels + self.channel
     }
 }
@@ -46,48 +60,43 @@ impl Pass<'_> {
     /// Computes the lines of some bands, which `out` holds.
     #[inline(always)]
     pub(super) fn run<S: Simd>(&self, s: S, bands: Range<usize>, out: &mut [f32]) {
-        let mut out = Output {
-            at: self.bands.lines(&bands).start * self.bands.out_line_len(),
-            data: out,
+        let at = self.bands.lines(&bands).start * self.bands.out_line_len();
+        let late = self.epilogue.activation.late();
+        let read_again = late.is_some() || self.epilogue.moments.is_some();
+        let whole_vectors = self.bands.channels.is_multiple_of(S::LANES);
+        let data = if self.bands.far && whole_vectors && !read_again {
+            Stream::new(s, out).map_or_else(Memory::Near, Memory::Far)
+        } else {
+            Memory::Near(out)
         };
+        let mut out = Output { data, at };
         for band in bands {
             self.bands.pairs(
                 band,
                 #[inline(always)]
-                |lines, terms| {
-                    for run in &self.bands.column_runs {
-                        self.pair(s, lines, terms, run, &mut out);
-                    }
-                },
+                |pair| self.pair(s, pair, &mut out),
             );
         }
-        if let Some(function) = self.epilogue.activation.late() {
-            assign(s, function, out.data);
+        if let (Some(function), Memory::Near(data)) = (late, out.data) {
+            assign(s, function, data);
         }
     }
 
     #[inline(always)]
-    fn pair<S: Simd>(
-        &self,
-        s: S,
-        lines: [Option<usize>; 2],
-        terms: &[Term],
-        run: &Run,
-        out: &mut Output<'_>,
-    ) {
+    fn pair<S: Simd>(&self, s: S, pair: Pair<'_>, out: &mut Output<'_, S>) {
         if self.bands.channels < S::LANES {
-            return self.narrow(s, lines, terms, run, out);
+            return self.narrow(s, pair, out);
         }
         // The lengths are constants of the loops, so that sums stay in registers from chain to chain.
-        match run.lengths() {
-            [1, _] => self.tiles::<S, 1, 0>(s, lines, terms, run, out),
-            [2, 0] => self.tiles::<S, 2, 0>(s, lines, terms, run, out),
-            [2, _] => self.tiles::<S, 2, 1>(s, lines, terms, run, out),
-            [3, 0] => self.tiles::<S, 3, 0>(s, lines, terms, run, out),
-            [3, _] => self.tiles::<S, 3, 2>(s, lines, terms, run, out),
-            [4, 0] => self.tiles::<S, 4, 0>(s, lines, terms, run, out),
-            [4, _] => self.tiles::<S, 4, 3>(s, lines, terms, run, out),
-            _ => self.tiles::<S, 5, 0>(s, lines, terms, run, out),
+        match pair.run.lengths() {
+            [1, _] => self.tiles::<S, 1, 0>(s, pair, out),
+            [2, 0] => self.tiles::<S, 2, 0>(s, pair, out),
+            [2, _] => self.tiles::<S, 2, 1>(s, pair, out),
+            [3, 0] => self.tiles::<S, 3, 0>(s, pair, out),
+            [3, _] => self.tiles::<S, 3, 2>(s, pair, out),
+            [4, 0] => self.tiles::<S, 4, 0>(s, pair, out),
+            [4, _] => self.tiles::<S, 4, 3>(s, pair, out),
+            _ => self.tiles::<S, 5, 0>(s, pair, out),
         }
     }
 
@@ -96,12 +105,10 @@ impl Pass<'_> {
     fn tiles<S: Simd, const A: usize, const B: usize>(
         &self,
         s: S,
-        lines: [Option<usize>; 2],
-        terms: &[Term],
-        run: &Run,
-        out: &mut Output<'_>,
+        pair: Pair<'_>,
+        out: &mut Output<'_, S>,
     ) {
-        let channels = self.bands.channels;
+        let (channels, run) = (self.bands.channels, pair.run);
         // Sevens waste less of some lengths, but only many registers hold two lines of them; few do not even
         // hold fours beside long chains.
         let few_registers = S::LANES == 8;
@@ -117,12 +124,11 @@ impl Pass<'_> {
             for i in (0..run.count).step_by(width) {
                 for vector in group.clone() {
                     let place = Place {
-                        lines,
-                        terms,
-                        run,
+                        pair,
                         pixels: i..(i + width).min(run.count),
                         channel: (vector * S::LANES).min(channels - S::LANES),
                     };
+                    pair.ask_ahead(s, self.source, self.bands, i, width, place.channel);
                     match width {
                         7 => self.tile::<S, A, B, 7>(s, &place, out),
                         2 => self.tile::<S, A, B, 2>(s, &place, out),
@@ -139,23 +145,23 @@ impl Pass<'_> {
         &self,
         s: S,
         place: &Place<'_>,
-        out: &mut Output<'_>,
+        out: &mut Output<'_, S>,
     ) {
         let mut sums = [[s.splat(0.0); T]; 2];
-        for term in place.terms {
+        for term in place.pair.terms {
             if B == 0 {
-                for chain in &place.run.chains {
+                for chain in &place.pair.run.chains {
                     sums = self.chain::<S, A, T>(s, sums, place, term, chain);
                 }
-            } else if let [a, b] = &place.run.chains[..] {
+            } else if let [a, b] = &place.pair.run.chains[..] {
                 sums = self.chain::<S, A, T>(s, sums, place, term, a);
                 sums = self.chain::<S, B, T>(s, sums, place, term, b);
             }
         }
-        if let Some(line) = place.lines[0] {
+        if let Some(line) = place.pair.lines[0] {
             self.store(s, sums[0], place, line, out);
         }
-        if let Some(line) = place.lines[1] {
+        if let Some(line) = place.pair.lines[1] {
             self.store(s, sums[1], place, line, out);
         }
     }
@@ -170,10 +176,10 @@ impl Pass<'_> {
         chain: &Chain,
     ) -> [[S::F32; T]; 2] {
         let channels = self.bands.channels;
-        let first = place.pixels.start * place.run.source_step * channels + place.channel;
+        let first = place.pixels.start * place.pair.run.source_step * channels + place.channel;
         let pixels = Places {
             at: first.wrapping_add_signed(chain.start),
-            step: (place.run.source_step * channels) as isize,
+            step: (place.pair.run.source_step * channels) as isize,
         };
         let taps = Places {
             at: chain.tap + place.channel,
@@ -201,33 +207,26 @@ impl Pass<'_> {
 
     /// Pixels of fewer channels than a vector has, one by one.
     #[inline(always)]
-    fn narrow<S: Simd>(
-        &self,
-        s: S,
-        lines: [Option<usize>; 2],
-        terms: &[Term],
-        run: &Run,
-        out: &mut Output<'_>,
-    ) {
+    fn narrow<S: Simd>(&self, s: S, pair: Pair<'_>, out: &mut Output<'_, S>) {
         let channels = self.bands.channels;
         let place = Place {
-            lines,
-            terms,
-            run,
-            pixels: 0..run.count,
+            pair,
+            pixels: 0..pair.run.count,
             channel: 0,
         };
         for side in 0..2 {
-            let Some(line) = place.lines[side] else {
+            let Some(line) = place.pair.lines[side] else {
                 continue;
             };
             for i in place.pixels.clone() {
                 let mut sum = s.splat(0.0);
-                for term in place.terms {
+                for term in place.pair.terms {
                     let Some(row) = term.filters[side] else {
                         continue;
                     };
-                    for (column, pixel) in place.run.sources(i, self.bands.columns.source_len()) {
+                    for (column, pixel) in
+                        place.pair.run.sources(i, self.bands.columns.source_len())
+                    {
                         let from = term.source + pixel * channels;
                         let x = s.load_partial(&self.source[from..][..channels]);
                         let tap = row + column * channels;
@@ -248,9 +247,9 @@ impl Pass<'_> {
         mut sums: [S::F32; T],
         place: &Place<'_>,
         line: usize,
-        out: &mut Output<'_>,
+        out: &mut Output<'_, S>,
     ) {
-        let step = place.run.step * self.bands.channels;
+        let step = place.pair.run.step * self.bands.channels;
         let at = place.target(self.bands, line, place.pixels.start);
         let count = place.pixels.len();
         if let Some(scale) = self.epilogue.scale {
@@ -273,17 +272,16 @@ impl Pass<'_> {
             }
         }
         let floor = s.splat(self.epilogue.activation.floor());
-        let out = &mut out.data[at - out.at..];
         for t in 0..T {
             if t < count {
-                s.store(s.max(floor, sums[t]), &mut out[t * step..]);
+                out.store(s, s.max(floor, sums[t]), at + t * step);
             }
         }
     }
 
     /// Stores the sums of a pixel of fewer channels than a vector has.
     #[inline(always)]
-    fn store_narrow<S: Simd>(&self, s: S, mut sum: S::F32, at: usize, out: &mut Output<'_>) {
+    fn store_narrow<S: Simd>(&self, s: S, mut sum: S::F32, at: usize, out: &mut Output<'_, S>) {
         let channels = self.bands.channels;
         if let Some(scale) = self.epilogue.scale {
             sum = s.mul(sum, s.load_partial(scale));
@@ -295,6 +293,8 @@ impl Pass<'_> {
             sum = s.add(sum, s.load_partial(&residual[at..][..channels]));
         }
         sum = s.max(s.splat(self.epilogue.activation.floor()), sum);
-        s.store_partial(sum, &mut out.data[at - out.at..][..channels]);
+        if let Memory::Near(data) = &mut out.data {
+            s.store_partial(sum, &mut data[at - out.at..][..channels]);
+        }
     }
 }

@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "tests the pointer operations")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use striate_simd::{Level, Simd, dispatch, test_each_level};
+use striate_simd::{Buffer, Level, Simd, Stream, dispatch, test_each_level};
 
 /// `1, 2, 3, ...`
 fn counting(len: usize) -> Vec<f32> {
@@ -56,7 +56,28 @@ fn copy_by_pointer<S: Simd>(s: S, src: &[f32], dst: &mut [f32]) {
     unsafe { s.store_ptr(v, dst.as_mut_ptr()) };
 }
 
+/// Copies whole vectors past the caches; false if the level or the place does not allow it.
+#[inline(always)]
+fn stream<S: Simd>(s: S, src: &[f32], dst: &mut [f32]) -> bool {
+    let Ok(mut stream) = Stream::new(s, dst) else {
+        return false;
+    };
+    for at in (0..src.len()).step_by(S::LANES) {
+        stream.store(s.load(&src[at..]), at);
+    }
+    true
+}
+
 test_each_level! {
+    fn streams_write_what_was_stored(level: Level) {
+        let src = counting(4 * level.lanes());
+        let mut dst = Buffer::zeroed(src.len() + 1).expect("memory");
+        let streams = dispatch!(level, s => s.streams());
+        assert_eq!(dispatch!(level, s => stream(s, &src, &mut dst)), streams);
+        assert!(!streams || dst[..src.len()] == src);
+        assert!(!dispatch!(level, s => stream(s, &src, &mut dst[1..])), "not aligned");
+    }
+
     fn any_place_can_be_prefetched(level: Level) {
         let src = [1.0];
         for (data, at) in [(&src[..], 0), (&src, 1 << 40), (&[], 0), (&[], usize::MAX)] {
