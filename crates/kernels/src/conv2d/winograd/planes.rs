@@ -2,10 +2,6 @@
 //!
 //! A square of lines, each holding the same channels of one pixel or point, is transformed column by
 //! column into a scratch that stays in the first-level cache, and from there row by row.
-#![expect(
-    clippy::redundant_closure,
-    reason = "a closure can be told to be inlined, a function that is passed on cannot"
-)]
 
 use super::Size;
 use super::tiles::{Pixels, Tiles};
@@ -36,55 +32,56 @@ impl Scratch {
     }
 }
 
+/// The transform of all channels of `IN` lines to `OUT` lines, compiled for a level. What walks over tiles is the same for
+/// every level, and compiled once.
+type Along<'a, const IN: usize, const OUT: usize> = &'a dyn Fn([&[f32]; IN], Slices<'_, f32, OUT>);
+
+/// [`Along`] of a transform at the level of a token.
+macro_rules! along {
+    ($s:ident, $points:ident :: $map:ident) => {
+        &|from, to| {
+            transform(
+                $s,
+                from,
+                to,
+                #[inline(always)]
+                |v| $points::$map($s, v),
+            );
+        }
+    };
+}
+
 /// Transforms the columns of `IN x IN` lines of `len <= BLOCK` elements, and hands the lines of each
 /// row of the `OUT x IN` results to `row`.
 #[inline(always)]
-fn columns<'a, S: Simd, const IN: usize, const OUT: usize>(
-    s: S,
+fn columns<'a, const IN: usize, const OUT: usize>(
     len: usize,
     scratch: &mut [f32],
-    map: impl Fn(S, [S::F32; IN]) -> [S::F32; OUT] + Copy,
+    along: Along<'_, IN, OUT>,
     line: impl Fn([usize; 2]) -> &'a [f32],
     mut row: impl FnMut(usize, [&[f32]; IN]),
 ) {
     for j in 0..IN {
-        let from = array(
-            #[inline(always)]
-            |i| line([i, j]),
-        );
-        let column = &mut scratch[j * OUT * BLOCK..];
-        transform(s, len, from, split::<OUT>(column, BLOCK), map);
+        let from = array(|i| line([i, j]));
+        along(from, split::<OUT>(&mut scratch[j * OUT * BLOCK..], BLOCK));
     }
     for i in 0..OUT {
-        let from = array(
-            #[inline(always)]
-            |j| &scratch[(j * OUT + i) * BLOCK..][..len],
-        );
-        row(i, from);
+        row(i, array(|j| &scratch[(j * OUT + i) * BLOCK..][..len]));
     }
 }
 
-/// The one-dimensional transforms of `n` channels: a function of its own for every transform and level, called for columns
-/// and rows.
+/// [`Along`] at the level of `s`: a function of its own, called for columns and rows.
 #[inline(never)]
 fn transform<S: Simd, const IN: usize, const OUT: usize>(
     s: S,
-    n: usize,
     from: [&[f32]; IN],
     to: Slices<'_, f32, OUT>,
-    map: impl Fn(S, [S::F32; IN]) -> [S::F32; OUT],
+    map: impl Fn([S::F32; IN]) -> [S::F32; OUT],
 ) {
     s.vectorize(
         #[inline(always)]
         || {
-            map_all(
-                s,
-                n,
-                from,
-                to,
-                #[inline(always)]
-                |lines| map(s, lines),
-            );
+            map_all(s, from[0].len(), from, to, map);
         },
     );
 }
@@ -146,22 +143,21 @@ impl Gather<'_> {
     ) {
         let scratch = &mut scratch.0[..];
         dispatch!(level, s => match (self.size, self.side) {
-            (Size::TwoOfThree | Size::ThreeOfTwo, Side::Inputs) => self.tiles::<_, 4, 4>(s, #[inline(always)] |s, v| FourPoints::input(s, v), tiles, scratch, out),
-            (Size::ThreeOfThree, Side::Inputs) => self.tiles::<_, 5, 5>(s, #[inline(always)] |s, v| FivePoints::input(s, v), tiles, scratch, out),
-            (Size::FourOfThree | Size::FiveOfTwo, Side::Inputs) => self.tiles::<_, 6, 6>(s, #[inline(always)] |s, v| SixPoints::input(s, v), tiles, scratch, out),
-            (Size::TwoOfThree, Side::Gradients) => self.tiles::<_, 2, 4>(s, #[inline(always)] |s, v| FourPoints::gradient(s, v), tiles, scratch, out),
-            (Size::ThreeOfTwo, Side::Gradients) => self.tiles::<_, 3, 4>(s, #[inline(always)] |s, v| FourPoints::gradient(s, v), tiles, scratch, out),
-            (Size::ThreeOfThree, Side::Gradients) => self.tiles::<_, 3, 5>(s, #[inline(always)] |s, v| FivePoints::gradient(s, v), tiles, scratch, out),
-            (Size::FourOfThree, Side::Gradients) => self.tiles::<_, 4, 6>(s, #[inline(always)] |s, v| SixPoints::gradient(s, v), tiles, scratch, out),
-            (Size::FiveOfTwo, Side::Gradients) => self.tiles::<_, 5, 6>(s, #[inline(always)] |s, v| SixPoints::gradient(s, v), tiles, scratch, out),
+            (Size::TwoOfThree | Size::ThreeOfTwo, Side::Inputs) => self.tiles::<4, 4>(along!(s, FourPoints::input), tiles, scratch, out),
+            (Size::ThreeOfThree, Side::Inputs) => self.tiles::<5, 5>(along!(s, FivePoints::input), tiles, scratch, out),
+            (Size::FourOfThree | Size::FiveOfTwo, Side::Inputs) => self.tiles::<6, 6>(along!(s, SixPoints::input), tiles, scratch, out),
+            (Size::TwoOfThree, Side::Gradients) => self.tiles::<2, 4>(along!(s, FourPoints::gradient), tiles, scratch, out),
+            (Size::ThreeOfTwo, Side::Gradients) => self.tiles::<3, 4>(along!(s, FourPoints::gradient), tiles, scratch, out),
+            (Size::ThreeOfThree, Side::Gradients) => self.tiles::<3, 5>(along!(s, FivePoints::gradient), tiles, scratch, out),
+            (Size::FourOfThree, Side::Gradients) => self.tiles::<4, 6>(along!(s, SixPoints::gradient), tiles, scratch, out),
+            (Size::FiveOfTwo, Side::Gradients) => self.tiles::<5, 6>(along!(s, SixPoints::gradient), tiles, scratch, out),
         });
     }
 
-    #[inline(always)]
-    fn tiles<S: Simd, const IN: usize, const N: usize>(
+    #[inline(never)]
+    fn tiles<const IN: usize, const N: usize>(
         &self,
-        s: S,
-        map: impl Fn(S, [S::F32; IN]) -> [S::F32; N] + Copy,
+        along: Along<'_, IN, N>,
         tiles: Range<usize>,
         scratch: &mut [f32],
         out: &mut TileMut<'_, f32>,
@@ -181,29 +177,18 @@ impl Gather<'_> {
             for block in blocks(self.channels.len()) {
                 let channels = self.channels.start + block.start..self.channels.start + block.end;
                 let to = at * self.width + block.start..at * self.width + block.end;
-                columns::<S, IN, N>(
-                    s,
+                columns(
                     block.len(),
                     scratch,
-                    map,
-                    #[inline(always)]
-                    |[i, j]: [usize; 2]| {
+                    along,
+                    |[i, j]| {
                         if i >= limit[0] || j >= limit[1] {
                             return &self.pixels.zeros[..block.len()];
                         }
                         let place = [y.wrapping_add(i * down), x.wrapping_add(j * across)];
                         self.pixels.get(tile.image, place, channels.clone())
                     },
-                    #[inline(always)]
-                    |i: usize, from: [&[f32]; IN]| {
-                        transform(
-                            s,
-                            block.len(),
-                            from,
-                            out.row_array::<N>(i * N, to.clone()),
-                            map,
-                        );
-                    },
+                    |i, from| along(from, out.row_array::<N>(i * N, to.clone())),
                 );
             }
         }
@@ -242,20 +227,40 @@ impl Scatter<'_> {
         out: &mut TileMut<'_, f32>,
     ) {
         let scratch = &mut scratch.0[..];
+        macro_rules! line {
+            ($s:ident, $points:ident, $n:literal => $m:literal) => {
+                self.line::<$n, $m>(
+                    along!($s, $points::output),
+                    &|from, row| {
+                        self.row::<_, $n, $m>(
+                            $s,
+                            from,
+                            row,
+                            #[inline(always)]
+                            |v| $points::output($s, v),
+                        );
+                    },
+                    tiles,
+                    first,
+                    scratch,
+                    out,
+                )
+            };
+        }
         dispatch!(level, s => match self.size {
-            Size::TwoOfThree => self.line::<_, 4, 2>(s, #[inline(always)] |s, v| FourPoints::output(s, v), tiles, first, scratch, out),
-            Size::ThreeOfTwo => self.line::<_, 4, 3>(s, #[inline(always)] |s, v| FourPoints::output(s, v), tiles, first, scratch, out),
-            Size::ThreeOfThree => self.line::<_, 5, 3>(s, #[inline(always)] |s, v| FivePoints::output(s, v), tiles, first, scratch, out),
-            Size::FourOfThree => self.line::<_, 6, 4>(s, #[inline(always)] |s, v| SixPoints::output(s, v), tiles, first, scratch, out),
-            Size::FiveOfTwo => self.line::<_, 6, 5>(s, #[inline(always)] |s, v| SixPoints::output(s, v), tiles, first, scratch, out),
+            Size::TwoOfThree => line!(s, FourPoints, 4 => 2),
+            Size::ThreeOfTwo => line!(s, FourPoints, 4 => 3),
+            Size::ThreeOfThree => line!(s, FivePoints, 5 => 3),
+            Size::FourOfThree => line!(s, SixPoints, 6 => 4),
+            Size::FiveOfTwo => line!(s, SixPoints, 6 => 5),
         });
     }
 
-    #[inline(always)]
-    fn line<S: Simd, const N: usize, const M: usize>(
+    #[inline(never)]
+    fn line<const N: usize, const M: usize>(
         &self,
-        s: S,
-        map: impl Fn(S, [S::F32; N]) -> [S::F32; M] + Copy,
+        along: Along<'_, N, M>,
+        store: &dyn Fn([&[f32]; N], Row<'_>),
         tiles: Range<usize>,
         first: usize,
         scratch: &mut [f32],
@@ -271,17 +276,12 @@ impl Scatter<'_> {
             let place = self.tiles.output(&tile);
             for block in blocks(self.channels.len()) {
                 let points = (first + at) * self.width + block.start;
-                columns::<S, N, M>(
-                    s,
+                columns(
                     block.len(),
                     scratch,
-                    map,
-                    #[inline(always)]
-                    |[i, j]: [usize; 2]| {
-                        &self.points[(i * N + j) * self.row_len + points..][..block.len()]
-                    },
-                    #[inline(always)]
-                    |i: usize, from: [&[f32]; N]| {
+                    along,
+                    |[i, j]| &self.points[(i * N + j) * self.row_len + points..][..block.len()],
+                    |i, from| {
                         if i >= rows {
                             return;
                         }
@@ -294,7 +294,7 @@ impl Scatter<'_> {
                             channel,
                             count,
                         };
-                        self.row(s, map, from, row);
+                        store(from, row);
                     },
                 );
             }
@@ -302,35 +302,42 @@ impl Scatter<'_> {
     }
 
     /// The place of the pixel `[y, x]` among all pixels of the output.
-    #[inline(always)]
     fn number(&self, image: usize, y: usize, x: usize) -> usize {
         let [h, w] = self.tiles.out_size;
         (image * h + y) * w + x
     }
 
-    #[inline(always)]
+    /// The outputs of a row of points, stored.
+    #[inline(never)]
     fn row<S: Simd, const N: usize, const M: usize>(
         &self,
         s: S,
-        map: impl Fn(S, [S::F32; N]) -> [S::F32; M],
         from: [&[f32]; N],
         mut row: Row<'_>,
+        map: impl Fn([S::F32; N]) -> [S::F32; M],
     ) {
-        let len = from[0].len();
-        let mut c = 0;
-        while c + S::LANES <= len {
-            let sums = map(s, load(s, &from, c));
-            self.store(s, sums, &mut row, c, S::LANES);
-            c += S::LANES;
-        }
-        if c < len {
-            let sums = map(s, load_partial(s, &from, c, len));
-            self.store(s, sums, &mut row, c, len - c);
-        }
-        if let Some(function) = self.epilogue.activation.late() {
-            let step = self.tiles.out_step[1] * self.pixel;
-            (0..row.count).for_each(|j| assign(s, function, &mut row.out[j * step..][..len]));
-        }
+        s.vectorize(
+            #[inline(always)]
+            || {
+                let len = from[0].len();
+                let mut c = 0;
+                while c + S::LANES <= len {
+                    let sums = map(load(s, &from, c));
+                    self.store(s, sums, &mut row, c, S::LANES);
+                    c += S::LANES;
+                }
+                if c < len {
+                    let sums = map(load_partial(s, &from, c, len));
+                    self.store(s, sums, &mut row, c, len - c);
+                }
+                if let Some(function) = self.epilogue.activation.late() {
+                    let step = self.tiles.out_step[1] * self.pixel;
+                    for j in 0..row.count {
+                        assign(s, function, &mut row.out[j * step..][..len]);
+                    }
+                }
+            },
+        );
     }
 
     /// Stores `lanes` channels of the pixels of a row.
@@ -419,11 +426,11 @@ pub(super) fn transform_weights(
 ) {
     let scratch = &mut scratch.0[..];
     dispatch!(level, s => match size {
-        Size::TwoOfThree => square::<_, 3, 4>(s, #[inline(always)] |s, v| FourPoints::filter(s, v), from, to, scratch),
-        Size::ThreeOfTwo => square::<_, 2, 4>(s, #[inline(always)] |s, v| FourPoints::filter(s, v), from, to, scratch),
-        Size::ThreeOfThree => square::<_, 3, 5>(s, #[inline(always)] |s, v| FivePoints::filter(s, v), from, to, scratch),
-        Size::FourOfThree => square::<_, 3, 6>(s, #[inline(always)] |s, v| SixPoints::filter(s, v), from, to, scratch),
-        Size::FiveOfTwo => square::<_, 2, 6>(s, #[inline(always)] |s, v| SixPoints::filter(s, v), from, to, scratch),
+        Size::TwoOfThree => square::<3, 4>(along!(s, FourPoints::filter), from, to, scratch),
+        Size::ThreeOfTwo => square::<2, 4>(along!(s, FourPoints::filter), from, to, scratch),
+        Size::ThreeOfThree => square::<3, 5>(along!(s, FivePoints::filter), from, to, scratch),
+        Size::FourOfThree => square::<3, 6>(along!(s, SixPoints::filter), from, to, scratch),
+        Size::FiveOfTwo => square::<2, 6>(along!(s, SixPoints::filter), from, to, scratch),
     });
 }
 
@@ -437,44 +444,37 @@ pub(super) fn transform_weight_gradients(
 ) {
     let scratch = &mut scratch.0[..];
     dispatch!(level, s => match size {
-        Size::TwoOfThree => square::<_, 4, 3>(s, #[inline(always)] |s, v| FourPoints::filter_gradient(s, v), from, to, scratch),
-        Size::ThreeOfTwo => square::<_, 4, 2>(s, #[inline(always)] |s, v| FourPoints::filter_gradient(s, v), from, to, scratch),
-        Size::ThreeOfThree => square::<_, 5, 3>(s, #[inline(always)] |s, v| FivePoints::filter_gradient(s, v), from, to, scratch),
-        Size::FourOfThree => square::<_, 6, 3>(s, #[inline(always)] |s, v| SixPoints::filter_gradient(s, v), from, to, scratch),
-        Size::FiveOfTwo => square::<_, 6, 2>(s, #[inline(always)] |s, v| SixPoints::filter_gradient(s, v), from, to, scratch),
+        Size::TwoOfThree => square::<4, 3>(along!(s, FourPoints::filter_gradient), from, to, scratch),
+        Size::ThreeOfTwo => square::<4, 2>(along!(s, FourPoints::filter_gradient), from, to, scratch),
+        Size::ThreeOfThree => square::<5, 3>(along!(s, FivePoints::filter_gradient), from, to, scratch),
+        Size::FourOfThree => square::<6, 3>(along!(s, SixPoints::filter_gradient), from, to, scratch),
+        Size::FiveOfTwo => square::<6, 2>(along!(s, SixPoints::filter_gradient), from, to, scratch),
     });
 }
 
 /// `OUT x OUT` lines from `IN x IN` lines.
-#[inline(always)]
-fn square<S: Simd, const IN: usize, const OUT: usize>(
-    s: S,
-    map: impl Fn(S, [S::F32; IN]) -> [S::F32; OUT] + Copy,
+#[inline(never)]
+fn square<const IN: usize, const OUT: usize>(
+    along: Along<'_, IN, OUT>,
     from: &[f32],
     to: &mut [&mut [f32]],
     scratch: &mut [f32],
 ) {
     let len = from.len() / (IN * IN);
     for block in blocks(len) {
-        columns::<S, IN, OUT>(
-            s,
+        columns(
             block.len(),
             scratch,
-            map,
-            #[inline(always)]
-            |[i, j]: [usize; 2]| &from[(i * IN + j) * len + block.start..][..block.len()],
-            #[inline(always)]
-            |i: usize, from: [&[f32]; IN]| {
+            along,
+            |[i, j]| &from[(i * IN + j) * len + block.start..][..block.len()],
+            |i, from| {
                 let mut lines = to[i * OUT..].iter_mut();
-                let to = Slices::new(
-                    #[inline(always)]
-                    |_| {
-                        lines
-                            .next()
-                            .map_or(&mut [][..], |line| &mut line[block.clone()])
-                    },
-                );
-                transform::<S, IN, OUT>(s, block.len(), from, to, map);
+                let to = Slices::new(|_| {
+                    lines
+                        .next()
+                        .map_or(&mut [][..], |line| &mut line[block.clone()])
+                });
+                along(from, to);
             },
         );
     }
