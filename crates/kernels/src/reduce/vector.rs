@@ -11,6 +11,7 @@
 
 use super::ReduceGeometry;
 use super::extreme::equal;
+use crate::array::array;
 use crate::disjoint::DisjointMut;
 use crate::lanes::fold;
 use crate::nest::{Loop, Tile};
@@ -42,6 +43,8 @@ const COLUMN_STEPS: usize = 512;
 const ROW_STEPS: usize = 1 << 15;
 /// Vectors of outputs that are folded together.
 const COLUMN_VECTORS: usize = 4;
+/// Lanes of the widest vectors.
+const MAX_LANES: usize = 16;
 
 impl Fold {
     /// What an output starts from.
@@ -57,6 +60,11 @@ impl Fold {
     #[inline(always)]
     fn takes_two(self) -> bool {
         matches!(self, Self::Product | Self::Deviation | Self::Ties)
+    }
+
+    /// Whether an element of the second operand is for all, if it moves so far: one that is not read may as well be.
+    fn repeats(self, stride: usize) -> bool {
+        !self.takes_two() || stride == 0
     }
 
     fn join_f64(self, a: f64, b: f64) -> f64 {
@@ -100,7 +108,7 @@ impl Fold {
         ) {
             return f64::from(s.sum(v));
         }
-        let mut lanes = [self.neutral(); 16];
+        let mut lanes = [self.neutral(); MAX_LANES];
         s.store_partial(v, &mut lanes[..S::LANES]);
         lanes.iter().fold(f64::from(self.neutral()), |m, &x| {
             self.join_f64(m, f64::from(x))
@@ -183,172 +191,196 @@ fn partial(
     totals: &mut [f64],
 ) {
     let start = kept.start;
-    let out_row = g.kept.rows().strides[0];
+    let [out_row, a_row, b_row] = g.kept.rows().strides;
+    let [_, a_column, b_column] = g.kept.columns().strides;
     g.kept.for_each_tile(kept, |tile: Tile<3>| {
         let [o, i, j] = tile.offsets;
-        let operands = (&a[i..], &b[j..]);
         for r in 0..tile.rows {
             let totals = &mut totals[o + r * out_row - start..][..tile.columns];
-            dispatch!(level, s => match fold {
-                Fold::Sum => fold_row(s, Fold::Sum, form, g, operands, r, &steps, totals),
-                Fold::Product => fold_row(s, Fold::Product, form, g, operands, r, &steps, totals),
-                Fold::Deviation => fold_row(s, Fold::Deviation, form, g, operands, r, &steps, totals),
-                Fold::Ties => fold_row(s, Fold::Ties, form, g, operands, r, &steps, totals),
-                Fold::Max => fold_row(s, Fold::Max, form, g, operands, r, &steps, totals),
-                Fold::Min => fold_row(s, Fold::Min, form, g, operands, r, &steps, totals),
-            });
+            let (a, b) = (&a[i + r * a_row..], &b[j + r * b_row..]);
+            match form {
+                Form::Columns => fold_columns(level, fold, g, (a, b), &steps, totals),
+                Form::Rows => {
+                    for (c, total) in totals.iter_mut().enumerate() {
+                        let operands = (&a[c * a_column..], &b[c * b_column..]);
+                        *total = fold_rows(level, fold, g, operands, &steps);
+                    }
+                }
+            }
         }
     });
 }
 
-/// The folds of row `r` of a tile of outputs, whose operands start at `a` and `b`.
-#[inline(always)]
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the captures of a closure, which cannot be generic"
-)]
-fn fold_row<S: Simd>(
-    s: S,
-    fold: Fold,
-    form: Form,
-    g: &ReduceGeometry,
-    (a, b): (&[f32], &[f32]),
-    r: usize,
-    steps: &Range<usize>,
-    totals: &mut [f64],
-) {
-    let [_, a_row, b_row] = g.kept.rows().strides;
-    let [_, a_column, b_column] = g.kept.columns().strides;
-    let (a, b) = (&a[r * a_row..], &b[r * b_row..]);
-    match form {
-        Form::Columns => fold_columns(s, fold, g, (a, b), steps, totals),
-        Form::Rows => {
-            for (c, total) in totals.iter_mut().enumerate() {
-                let (a, b) = (&a[c * a_column..], &b[c * b_column..]);
-                *total = fold_rows(s, fold, g, (a, b), steps);
-            }
-        }
-    }
-}
-
 /// The fold of one output, whose operands start at `a` and `b`.
-#[inline(always)]
-fn fold_rows<S: Simd>(
-    s: S,
-    op: Fold,
+fn fold_rows(
+    level: Level,
+    fold: Fold,
     g: &ReduceGeometry,
     (a, b): (&[f32], &[f32]),
     steps: &Range<usize>,
 ) -> f64 {
     let [a_row, b_row] = g.reduced.rows().strides;
-    // What the operation does not read may as well repeat: one loop the less.
-    let b_repeats = !op.takes_two() || g.reduced.columns().strides[1] == 0;
-    let mut total = f64::from(op.neutral());
-    g.reduced.for_each_tile(
-        steps.clone(),
-        #[inline(always)]
-        |tile: Tile<2>| {
-            let [i, j] = tile.offsets;
-            for r in 0..tile.rows {
-                let a = &a[i + r * a_row..][..tile.columns];
-                let b = &b[j + r * b_row..];
-                let folded = if b_repeats {
-                    let b = s.splat(b[0]);
-                    fold(
-                        s,
-                        [a],
-                        op.neutral(),
-                        #[inline(always)]
-                        |acc, [a]| op.step(s, acc, a, b),
-                        #[inline(always)]
-                        |x, y| op.join(s, x, y),
-                    )
-                } else {
-                    let pair = [a, &b[..tile.columns]];
-                    fold(
-                        s,
-                        pair,
-                        op.neutral(),
-                        #[inline(always)]
-                        |acc, [a, b]| op.step(s, acc, a, b),
-                        #[inline(always)]
-                        |x, y| op.join(s, x, y),
-                    )
-                };
-                total = op.join_f64(total, op.across(s, folded));
-            }
-        },
-    );
+    let b_repeats = fold.repeats(g.reduced.columns().strides[1]);
+    let mut total = f64::from(fold.neutral());
+    g.reduced.for_each_tile(steps.clone(), |tile: Tile<2>| {
+        let ([i, j], n) = (tile.offsets, tile.columns);
+        for r in 0..tile.rows {
+            let a = &a[i + r * a_row..][..n];
+            let b = &b[j + r * b_row..][..if b_repeats { 1 } else { n }];
+            total = fold.join_f64(total, fold_run(level, fold, a, b));
+        }
+    });
     total
 }
 
 /// The folds of contiguous outputs, whose operands start at `a` and `b`.
-#[inline(always)]
-fn fold_columns<S: Simd>(
-    s: S,
-    op: Fold,
+fn fold_columns(
+    level: Level,
+    fold: Fold,
     g: &ReduceGeometry,
     (a, b): (&[f32], &[f32]),
     steps: &Range<usize>,
     totals: &mut [f64],
 ) {
-    let n = totals.len();
+    let [a_row, b_row] = g.reduced.rows().strides;
+    let strides = g.reduced.columns().strides;
+    let b_repeats = fold.repeats(g.kept.columns().strides[2]);
     let mut at = 0;
-    while at + COLUMN_VECTORS * S::LANES <= n {
-        fold_vectors::<S, COLUMN_VECTORS>(s, op, g, (a, b), at, steps, totals);
-        at += COLUMN_VECTORS * S::LANES;
-    }
-    while at < n {
-        fold_vectors::<S, 1>(s, op, g, (a, b), at, steps, totals);
-        at += S::LANES;
+    while at < totals.len() {
+        let left = totals.len() - at;
+        let most = COLUMN_VECTORS * level.lanes();
+        let n = if left < most {
+            left.min(level.lanes())
+        } else {
+            most
+        };
+        let mut folds = [fold.neutral(); COLUMN_VECTORS * MAX_LANES];
+        g.reduced.for_each_tile(steps.clone(), |tile: Tile<2>| {
+            let [i, j] = tile.offsets;
+            for r in 0..tile.rows {
+                let a = &a[i + r * a_row + at..];
+                let b = &b[j + r * b_row + if b_repeats { 0 } else { at }..];
+                let b_lanes = if b_repeats { 1 } else { n };
+                let run = Steps {
+                    count: tile.columns,
+                    strides,
+                    b_lanes,
+                };
+                fold_steps(level, fold, (a, b), run, &mut folds[..n]);
+            }
+        });
+        for (total, &fold) in totals[at..].iter_mut().zip(&folds[..n]) {
+            *total = f64::from(fold);
+        }
+        at += n;
     }
 }
 
-/// The folds of the outputs from `at`, `V` vectors of them, of which a single one may be cut off.
+/// Steps over memory.
+#[derive(Clone, Copy, Debug)]
+struct Steps {
+    count: usize,
+    /// From one to the next in each operand.
+    strides: [usize; 2],
+    /// Elements that a step reads of the second operand: those of all outputs, or one for all.
+    b_lanes: usize,
+}
+
+/// Calls a function with an operation that it is compiled for, and at a level.
+macro_rules! at_level {
+    ($level:expr, $fold:expr, $function:ident($($argument:expr),*)) => {
+        dispatch!($level, s => match $fold {
+            Fold::Sum => $function(s, Fold::Sum, $($argument),*),
+            Fold::Product => $function(s, Fold::Product, $($argument),*),
+            Fold::Deviation => $function(s, Fold::Deviation, $($argument),*),
+            Fold::Ties => $function(s, Fold::Ties, $($argument),*),
+            Fold::Max => $function(s, Fold::Max, $($argument),*),
+            Fold::Min => $function(s, Fold::Min, $($argument),*),
+        })
+    };
+}
+
+/// The fold of a run of `a`, with as many elements of `b` or one for all.
+#[inline(never)]
+fn fold_run(level: Level, fold: Fold, a: &[f32], b: &[f32]) -> f64 {
+    at_level!(level, fold, run(a, b))
+}
+
 #[inline(always)]
-fn fold_vectors<S: Simd, const V: usize>(
+fn run<S: Simd>(s: S, op: Fold, a: &[f32], b: &[f32]) -> f64 {
+    let folded = if !op.takes_two() || b.len() < a.len() {
+        let b = s.splat(b[0]);
+        fold(
+            s,
+            [a],
+            op.neutral(),
+            #[inline(always)]
+            |acc, [a]| op.step(s, acc, a, b),
+            #[inline(always)]
+            |x, y| op.join(s, x, y),
+        )
+    } else {
+        fold(
+            s,
+            [a, b],
+            op.neutral(),
+            #[inline(always)]
+            |acc, [a, b]| op.step(s, acc, a, b),
+            #[inline(always)]
+            |x, y| op.join(s, x, y),
+        )
+    };
+    op.across(s, folded)
+}
+
+/// Takes steps into the folds of [`COLUMN_VECTORS`] vectors of outputs, or of one, which may be cut off.
+#[inline(never)]
+fn fold_steps(level: Level, fold: Fold, operands: (&[f32], &[f32]), run: Steps, folds: &mut [f32]) {
+    at_level!(level, fold, steps(operands, run, folds));
+}
+
+#[inline(always)]
+fn steps<S: Simd>(s: S, op: Fold, operands: (&[f32], &[f32]), run: Steps, folds: &mut [f32]) {
+    if folds.len() > S::LANES {
+        vectors::<S, COLUMN_VECTORS>(s, op, operands, run, folds);
+    } else {
+        vectors::<S, 1>(s, op, operands, run, folds);
+    }
+}
+
+#[inline(always)]
+fn vectors<S: Simd, const V: usize>(
     s: S,
     op: Fold,
-    g: &ReduceGeometry,
     (a, b): (&[f32], &[f32]),
-    at: usize,
-    steps: &Range<usize>,
-    totals: &mut [f64],
+    run: Steps,
+    folds: &mut [f32],
 ) {
-    let b_repeats = !op.takes_two() || g.kept.columns().strides[2] == 0;
-    let ([a_row, b_row], [a_step, b_step]) =
-        (g.reduced.rows().strides, g.reduced.columns().strides);
-    let end = totals.len();
-    let mut acc = [s.splat(op.neutral()); V];
-    g.reduced.for_each_tile(
-        steps.clone(),
+    let n = folds.len();
+    let b_repeats = !op.takes_two() || run.b_lanes < n;
+    let mut acc = array::<_, V>(
         #[inline(always)]
-        |tile: Tile<2>| {
-            let [i, j] = tile.offsets;
-            for r in 0..tile.rows {
-                let (a, b) = (&a[i + r * a_row..], &b[j + r * b_row..]);
-                for c in 0..tile.columns {
-                    let (a, b) = (&a[c * a_step..], &b[c * b_step..]);
-                    for v in 0..V {
-                        let lane = at + v * S::LANES;
-                        let a = load::<S, V>(s, a, lane, end);
-                        let b = if b_repeats {
-                            s.splat(b[0])
-                        } else {
-                            load::<S, V>(s, b, lane, end)
-                        };
-                        acc[v] = op.step(s, acc[v], a, b);
-                    }
-                }
-            }
-        },
+        |v| load::<S, V>(s, folds, v * S::LANES, n),
     );
+    for c in 0..run.count {
+        let (a, b) = (&a[c * run.strides[0]..], &b[c * run.strides[1]..]);
+        for v in 0..V {
+            let lane = v * S::LANES;
+            let a = load::<S, V>(s, a, lane, n);
+            let b = if b_repeats {
+                s.splat(b[0])
+            } else {
+                load::<S, V>(s, b, lane, n)
+            };
+            acc[v] = op.step(s, acc[v], a, b);
+        }
+    }
     for v in 0..V {
-        let mut lanes = [0.0; 16];
-        s.store_partial(acc[v], &mut lanes[..S::LANES]);
-        let lane = at + v * S::LANES;
-        for (total, &value) in totals[lane..].iter_mut().zip(&lanes[..S::LANES]) {
-            *total = f64::from(value);
+        let folds = &mut folds[v * S::LANES..];
+        if V > 1 {
+            s.store(acc[v], folds);
+        } else {
+            s.store_partial(acc[v], folds);
         }
     }
 }
