@@ -173,19 +173,35 @@ impl<'a> Lanes<'a> {
         let turns = machine::LANES_TURN * ((self.wheel - 1) * columns) as f64;
         let sums = rows as f64 * (self.height(level, columns).1 + turns);
         let lines = ((rows - 1) * self.taps.stride[0] + self.span[0]) as f64;
+        let [copy, search] = machine::LANES_COPY;
+        let vector = copy + search * self.searched() as f64;
         let line = |strip: &Strip| {
             let vectors = self.row_len(strip.columns.len()) / self.lanes;
-            machine::LANES_LINE + machine::LANES_COPY * vectors as f64
+            machine::LANES_LINE + vector * vectors as f64
         };
         let copies = lines * self.tile_strips(level).iter().map(line).sum::<f64>();
         (self.taps.batch * self.blocks()) as f64 * (sums + copies)
+    }
+
+    /// Vectors of input channels that are searched for each vector of the ring: none if one has them all.
+    fn searched(&self) -> usize {
+        let inputs = self.inputs(0).len();
+        let apart = inputs - self.taps.k_len() + self.wheel;
+        if self.pairs || apart <= self.lanes && self.taps.k_len().is_multiple_of(self.wheel) {
+            0
+        } else {
+            inputs.div_ceil(self.lanes)
+        }
     }
 
     /// The height of the tiles that most of `columns` columns are computed best with, and the cycles
     /// that all take.
     fn height(&self, level: Level, columns: usize) -> (usize, f64) {
         let terms = (self.taps.taps.len() * self.sources) as f64;
-        let tile = |height: usize| machine::LANES_TILE + terms * step(height, self.wheel);
+        let tile = |height: usize| {
+            let sums = machine::LANES_STEP * terms * step(height, self.wheel);
+            machine::TILE + machine::LANES_ROW * height as f64 + sums
+        };
         let fitting = heights_of_neighbours(level.name(), self.wheel)
             .iter()
             .copied()
@@ -379,16 +395,17 @@ fn choose_wheel(level: Level, taps: &Taps) -> Option<(usize, bool)> {
         let heights = heights_of_neighbours(level.name(), wheel);
         let tallest = heights.first().copied().unwrap_or(1);
         let sources = k_len.div_ceil(wheel);
-        let sums = terms * sources as f64 * step(tallest, wheel) + machine::LANES_TILE;
+        let sums = machine::LANES_STEP * terms * sources as f64 * step(tallest, wheel);
+        let tile = machine::TILE + sums;
         let turns = machine::LANES_TURN * (wheel - 1) as f64;
         let copied = if pairs {
             k_len.div_ceil(lanes)
         } else {
             sources
         };
-        let copy = (copied * taps.stride[0] * taps.stride[1]) as f64 * machine::LANES_COPY;
+        let copy = (copied * taps.stride[0] * taps.stride[1]) as f64 * machine::LANES_COPY[0];
         let used = (lanes / wheel * wheel) as f64 / lanes as f64;
-        (sums / tallest as f64 + turns + copy) / used
+        (tile / tallest as f64 + machine::LANES_ROW + turns + copy) / used
     };
     let (wheel, best) = (1..=MAX_VECTORS)
         .map(|wheel| {
@@ -402,7 +419,7 @@ fn choose_wheel(level: Level, taps: &Taps) -> Option<(usize, bool)> {
     let tallest = heights(level.name(), 1).first().copied().unwrap_or(1);
     let sums = terms * k_len as f64 * step(tallest, 1) / tallest as f64;
     let lanes_used = columns as f64 / columns.next_multiple_of(lanes) as f64;
-    let alone = (1.2 * sums + machine::COPY_GROUP) / lanes_used;
+    let alone = (1.2 * sums + machine::padded_row(level) + machine::COPY_GROUP) / lanes_used;
     (best < alone).then_some(wheel)
 }
 

@@ -11,6 +11,7 @@ use super::taps::Taps;
 use super::winograd::{self, Weights};
 use super::{Algorithm, Conv2dGeometry, few_channels, few_outputs};
 use crate::accuracy::{Accuracy, Policy};
+use crate::dwconv::{self, Counts};
 use crate::gemm::panels::{BLOCK_ROWS, Panels};
 use crate::geometry::Layout;
 use striate_simd::Level;
@@ -25,38 +26,49 @@ pub(super) mod machine {
     pub(in crate::conv2d) fn sums(level: Level) -> f64 {
         if level.lanes() < 16 { 1.09 } else { 1.03 }
     }
-    /// A tile: finding its place and clearing its sums.
+    /// A tile: finding its place and clearing its sums; and a run of neighbouring taps in it.
     pub(in crate::conv2d) const TILE: f64 = 20.0;
-    /// Storing a row of a tile.
-    pub(super) const ROW: f64 = 6.0;
-    /// A run of neighbouring taps in a tile.
     pub(super) const RUN: f64 = 6.0;
-    /// Entering a panel, and storing a row more: of a matrix product, and of a direct convolution.
-    pub(super) const PRODUCT: [f64; 2] = [390.0, 0.0];
-    pub(super) const DIRECT: [f64; 2] = [350.0, 2.5];
-    /// Preparing a direct convolution, and one of few channels.
-    pub(super) const PREPARE: [f64; 2] = [600.0, 2000.0];
+    /// Entering a panel, and finding and storing a row of a tile: of a matrix product, of a direct convolution in
+    /// place, and of one of few channels.
+    pub(super) const PRODUCT: [f64; 2] = [200.0, 1.5];
+    pub(super) const DIRECT: [f64; 2] = [250.0, 13.0];
+    pub(super) const FEW: [f64; 2] = [450.0, 3.5];
+    /// A row of a tile of a direct convolution through copies: addresses of rows take registers, and tall tiles have many.
+    pub(in crate::conv2d) fn padded_row(level: Level) -> f64 {
+        if level.lanes() < 16 { 13.0 } else { 28.0 }
+    }
+    /// Preparing a direct convolution, and one of few channels; a group of a direct one in place, and through copies.
+    pub(super) const PREPARE: [f64; 2] = [1300.0, 2000.0];
+    pub(super) const GROUP: [f64; 2] = [3000.0, 1100.0];
     /// A row of a tile at the edge of the image, for each tap.
-    pub(super) const EDGE_ROW: f64 = 4.0;
-    /// Copying a vector of a line, or the channels of a group of a pixel, or an element that lies alone.
-    pub(super) const COPY_VECTOR: f64 = 1.0;
-    pub(in crate::conv2d) const COPY_GROUP: f64 = 22.0;
-    pub(super) const COPY_ELEMENT: f64 = 5.0;
+    pub(super) const EDGE_ROW: f64 = 19.0;
+    /// Copying a vector of a line, or the channels of a group of a pixel; or an element to the line of its channel,
+    /// from one and from between others.
+    pub(super) const COPY_VECTOR: f64 = 2.6;
+    pub(in crate::conv2d) const COPY_GROUP: f64 = 9.0;
+    pub(super) const COPY_ELEMENT: [f64; 2] = [0.3, 0.95];
     /// Transposing an element of an image.
     pub(super) const TRANSPOSE: f64 = 0.75;
     /// Arranging a weight.
     pub(in crate::conv2d) const PACK: f64 = 0.7;
-    /// A vector of channels of a depthwise convolution, and each of its taps; and where the channels do not fill
-    /// a vector.
-    pub(super) const DEPTHWISE: [f64; 2] = [4.0, 0.8];
-    pub(super) const DEPTHWISE_NARROW: [f64; 2] = [8.0, 4.0];
-    /// A tile of lanes beside its sums, a turn of a wheel of outputs, copying a vector of a line of inputs,
-    /// and the line itself.
-    pub(in crate::conv2d) const LANES_TILE: f64 = 60.0;
+    /// Of a depthwise convolution, with a vector of channels: storing a pixel, beginning a chain of taps, loading a pixel or
+    /// a weight, and a multiply-add.
+    pub(super) const DEPTHWISE: [f64; 4] = [8.4, 4.3, 0.7, 0.5];
+    /// A pixel and a tap of it where the channels do not fill a vector.
+    pub(super) const DEPTHWISE_NARROW: [f64; 2] = [40.0, 5.3];
+    /// With channels on lanes: a step of a tile, for what it loads and multiplies; a row of a tile; a turn of a wheel of
+    /// outputs; copying a vector of a line of inputs, and for each vector that is searched if its channels lie apart; and
+    /// the line itself.
+    pub(in crate::conv2d) const LANES_STEP: f64 = 1.25;
+    pub(in crate::conv2d) const LANES_ROW: f64 = 6.0;
     pub(in crate::conv2d) const LANES_TURN: f64 = 1.5;
-    pub(in crate::conv2d) const LANES_COPY: f64 = 3.5;
-    pub(in crate::conv2d) const LANES_LINE: f64 = 90.0;
+    pub(in crate::conv2d) const LANES_COPY: [f64; 2] = [3.5, 2.5];
+    pub(in crate::conv2d) const LANES_LINE: f64 = 70.0;
 
+    /// An element of the input or the output that the second-level cache does not hold: read and written in order, or
+    /// by a few channels of all pixels at a time.
+    pub(super) const TRAFFIC: [f64; 2] = [0.14, 0.24];
     /// Elements that the second-level cache holds beside others.
     pub(in crate::conv2d) const SECOND_LEVEL: f64 = 350e3;
     /// Reading a weight that it does not hold, for each block of pixels; and one of a panel that does not
@@ -128,6 +140,17 @@ fn predict(
         (Algorithm::FewChannels | Algorithm::FewOutputs, _) | (_, Layout::Nhwc) => 0.0,
         (_, Layout::Nchw) => machine::TRANSPOSE * g.x_len() as f64,
     };
+    let traffic = if (g.x_len() + g.y_len()) as f64 > machine::SECOND_LEVEL {
+        let [in_order, apart] = machine::TRAFFIC;
+        let element = if algorithm == Algorithm::Grouped {
+            apart
+        } else {
+            in_order
+        };
+        element * (g.x_len() + g.y_len()) as f64
+    } else {
+        0.0
+    };
     let taps = Taps::forward(g);
     let run = match algorithm {
         Algorithm::Depthwise => depthwise(g, level),
@@ -146,21 +169,26 @@ fn predict(
         Algorithm::Winograd4x4 | Algorithm::Winograd3x3 | Algorithm::Winograd2x2 => {
             let problem = winograd::Problem::forward(g).zip(algorithm.tile());
             let cycles = problem.map(|(problem, size)| problem.cycles(level, size, weights));
-            return copy + cycles.unwrap_or(f64::INFINITY);
+            return copy + traffic + cycles.unwrap_or(f64::INFINITY);
         }
     };
-    pack + copy + run
+    pack + copy + traffic + run
 }
 
 fn depthwise(g: &Conv2dGeometry, level: Level) -> f64 {
-    let vectors = g.out_channels().div_ceil(level.lanes());
-    let pixels = g.y_len() / g.out_channels();
-    let [vector, tap] = if g.out_channels() < level.lanes() {
-        machine::DEPTHWISE_NARROW
-    } else {
-        machine::DEPTHWISE
-    };
-    (pixels * vectors) as f64 * (vector + tap * g.taps() as f64)
+    if g.out_channels() < level.lanes() {
+        let [pixel, tap] = machine::DEPTHWISE_NARROW;
+        let pixels = g.y_len() / g.out_channels();
+        return pixels as f64 * (pixel + tap * g.taps() as f64);
+    }
+    let [pixel, chain, load, product] = machine::DEPTHWISE;
+    let Counts {
+        pixels,
+        chains,
+        loads,
+        products,
+    } = dwconv::counts(level.lanes(), g);
+    pixel * pixels + chain * chains + load * loads + product * products
 }
 
 fn few_channels(g: &Conv2dGeometry, input: Layout, level: Level) -> f64 {
@@ -170,32 +198,42 @@ fn few_channels(g: &Conv2dGeometry, input: Layout, level: Level) -> f64 {
     let [lines, columns] = [g.batch() * g.out_size()[0], g.out_size()[1]];
     let panels = Panels::choose(level, columns, g.out_channels());
     let terms = (g.in_channels() * g.taps()) as f64;
-    let line = tiles(&panels, level, columns, terms, 0.0);
+    let [panel, row] = machine::FEW;
+    let line = tiles(&panels, level, columns, terms, 0.0, row);
     let element = match input {
-        Layout::Nhwc => machine::COPY_ELEMENT,
-        Layout::Nchw => machine::COPY_VECTOR / level.lanes() as f64,
+        Layout::Nchw => machine::COPY_ELEMENT[0],
+        Layout::Nhwc => machine::COPY_ELEMENT[1],
     };
     let copied = plan.copied() as f64;
-    let entries = machine::DIRECT[0] * (plan.bands() * panels.count()) as f64;
+    let entries = panel * (plan.bands() * panels.count()) as f64;
     machine::PREPARE[1] + lines as f64 * line + copied * element + entries
 }
 
 /// A direct convolution, through copies of bands where it makes them.
 fn direct(taps: &Taps, level: Level) -> f64 {
     let (k_len, columns) = (taps.k_len() as f64, taps.columns());
+    let [in_place, copied] = machine::GROUP;
     if padded::Bands::new(taps, columns).is_none() {
-        return machine::PREPARE[0] + product(taps, level, machine::DIRECT);
+        let sums = product(taps, level, machine::DIRECT);
+        return machine::PREPARE[0] + in_place * taps.groups as f64 + sums;
     }
     let [lines, pixels] = [taps.batch * taps.grid[0], taps.grid[1]];
     let panels = Panels::choose(level, pixels, columns);
-    let count = taps.taps.len() as f64;
-    let line = tiles(&panels, level, pixels, count * k_len, count);
+    let terms = taps.taps.len() as f64 * k_len;
+    let line = tiles(
+        &panels,
+        level,
+        pixels,
+        terms,
+        0.0,
+        machine::padded_row(level),
+    );
     let pixel = match taps.groups {
         1 => machine::COPY_VECTOR * k_len / level.lanes() as f64,
         _ => machine::COPY_GROUP,
     };
-    let copied = (taps.batch * taps.in_size[0] * taps.in_size[1]) as f64 * pixel;
-    machine::PREPARE[0] + taps.groups as f64 * (lines as f64 * line + copied)
+    let copies = (taps.batch * taps.in_size[0] * taps.in_size[1]) as f64 * pixel;
+    machine::PREPARE[0] + taps.groups as f64 * (copied + lines as f64 * line + copies)
 }
 
 /// Tiles of pixels in their order, whatever lines they are of.
@@ -204,7 +242,7 @@ fn product(taps: &Taps, level: Level, [panel, row]: [f64; 2]) -> f64 {
     let panels = Panels::choose(level, pixels, columns);
     let (count, inside) = (taps.taps.len() as f64, inside(taps));
     let rows = count * taps.k_len() as f64;
-    let sums = tiles(&panels, level, pixels, rows * inside, count);
+    let sums = tiles(&panels, level, pixels, rows * inside, count, row);
     let passes = (pixels * panels.count()) as f64;
     let edges = machine::EDGE_ROW * count * passes * (1.0 - inside);
 
@@ -219,16 +257,16 @@ fn product(taps: &Taps, level: Level, [panel, row]: [f64; 2]) -> f64 {
         let tiles = panels.tiles(level, pixels) as f64;
         arrival += machine::WEIGHT_OF_TILE * inside * rows * width * tiles;
     }
-    let entries = blocks * panels.count() as f64 * panel + row * passes;
+    let entries = blocks * panels.count() as f64 * panel;
     taps.groups as f64 * (sums + edges + arrival + entries)
 }
 
-/// The tiles of `rows` rows, with so many terms in a sum, of so many runs of taps.
-fn tiles(panels: &Panels, level: Level, rows: usize, terms: f64, runs: f64) -> f64 {
+/// The tiles of `rows` rows, with so many terms in a sum, of so many runs of taps; `row` is for each row.
+fn tiles(panels: &Panels, level: Level, rows: usize, terms: f64, runs: f64, row: f64) -> f64 {
     let tile = machine::TILE + machine::RUN * runs;
     machine::sums(level) * terms * panels.cycles(level, rows)
         + tile * panels.tiles(level, rows) as f64
-        + machine::ROW * (rows * panels.count()) as f64
+        + row * (rows * panels.count()) as f64
 }
 
 /// The part of the taps of all pixels that read the image and not its padding.

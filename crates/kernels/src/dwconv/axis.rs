@@ -158,6 +158,18 @@ impl Run {
         }
     }
 
+    /// How many elements gather from inside `0..source_len` by a tap that starts at `start`.
+    pub(super) fn inside(&self, start: isize, source_len: usize) -> usize {
+        let before = |end: isize| {
+            let count = (end - start)
+                .max(0)
+                .unsigned_abs()
+                .div_ceil(self.source_step);
+            count.min(self.count)
+        };
+        before(source_len as isize) - before(0)
+    }
+
     /// Where element `i` gathers from, and by which taps, those outside `0..source_len` left out.
     pub(super) fn sources(
         &self,

@@ -211,7 +211,7 @@ impl Pass<'_> {
         };
         let line = &self.x[term.source..][..self.bands.source_line_len()];
         if let [Some(a), Some(b)] = term.filters
-            && holds_two::<S, K>()
+            && holds_two(S::LANES, K)
         {
             let filters = [taps.load::<S, K>(s, &sums[a..]), taps.load(s, &sums[b..])];
             let [first, second] = pixels.correlate(s, line, filters, gradients);

@@ -17,7 +17,7 @@ const MEMORY_LINE: usize = 16;
 const FAR: usize = if cfg!(test) { 1 << 13 } else { 10 << 20 };
 
 /// Pixels of a line that are worth a run of their own.
-const WORTH: usize = 7;
+pub(super) const WORTH: usize = 7;
 
 /// The bands of an output, in order.
 #[derive(Debug)]

@@ -40,6 +40,21 @@ impl<S: Simd> Output<'_, S> {
     }
 }
 
+/// Pixels of a tile of a run of `count` pixels, whose chains are `len` taps long. Sevens waste less of some lengths,
+/// but only many registers hold two lines of them; few do not even hold fours beside long chains.
+#[inline(always)]
+pub(super) fn tile_width(lanes: usize, len: usize, count: usize) -> usize {
+    let few_registers = lanes == 8;
+    let rounded = |width| count.next_multiple_of(width);
+    if few_registers && len > 3 {
+        2
+    } else if !few_registers && 8 * rounded(7) <= 9 * rounded(4) {
+        7
+    } else {
+        4
+    }
+}
+
 /// Pixels of a pair of lines.
 struct Place<'p> {
     pair: Pair<'p>,
@@ -109,17 +124,7 @@ impl Pass<'_> {
         out: &mut Output<'_, S>,
     ) {
         let (channels, run) = (self.bands.channels, pair.run);
-        // Sevens waste less of some lengths, but only many registers hold two lines of them; few do not even
-        // hold fours beside long chains.
-        let few_registers = S::LANES == 8;
-        let rounded = |width| run.count.next_multiple_of(width);
-        let width = if few_registers && A > 3 {
-            2
-        } else if !few_registers && 8 * rounded(7) <= 9 * rounded(4) {
-            7
-        } else {
-            4
-        };
+        let width = tile_width(S::LANES, A, run.count);
         for group in self.bands.groups(S::LANES, width) {
             for i in (0..run.count).step_by(width) {
                 for vector in group.clone() {
@@ -187,7 +192,7 @@ impl Pass<'_> {
         };
         let line = &self.source[term.source..][..self.bands.source_line_len()];
         if let [Some(a), Some(b)] = term.filters
-            && holds_two::<S, K>()
+            && holds_two(S::LANES, K)
         {
             let a = taps.load::<S, K>(s, &self.weights[a..]);
             let b = taps.load::<S, K>(s, &self.weights[b..]);

@@ -15,10 +15,12 @@
 mod axis;
 mod backward_weight;
 mod bands;
+mod cost;
 mod gather;
 mod neighbours;
 
 pub(crate) use backward_weight::run as backward_weight;
+pub(crate) use cost::{Counts, counts};
 
 use crate::conv2d::Conv2dGeometry;
 use crate::disjoint::DisjointMut;

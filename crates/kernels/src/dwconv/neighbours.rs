@@ -20,10 +20,10 @@ pub(super) struct Places {
     pub(super) step: isize,
 }
 
-/// Whether chains of `K` taps of two lines fit into the registers beside their sums.
+/// Whether chains of `len` taps of two lines fit into the registers beside their sums.
 #[inline(always)]
-pub(super) fn holds_two<S: Simd, const K: usize>() -> bool {
-    S::LANES != 8 && K < 5
+pub(super) fn holds_two(lanes: usize, len: usize) -> bool {
+    lanes != 8 && len < 5
 }
 
 impl Places {

@@ -1,0 +1,100 @@
+//! What a pass over an output consists of, for predictions of its time.
+
+use super::axis::{Axis, Pitch, Run};
+use super::bands::WORTH;
+use super::gather::tile_width;
+use super::neighbours::holds_two;
+use crate::conv2d::Conv2dGeometry;
+
+/// How often each part of a pass is done, with one vector of channels.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Counts {
+    /// Pixels of the output.
+    pub(crate) pixels: f64,
+    /// Chains of taps, each time that a tile uses one for one line of the source.
+    pub(crate) chains: f64,
+    /// Loads of pixels and of weights.
+    pub(crate) loads: f64,
+    /// Multiply-adds.
+    pub(crate) products: f64,
+}
+
+/// The forward pass with vectors of `lanes` lanes, which the channels fill.
+pub(crate) fn counts(lanes: usize, g: &Conv2dGeometry) -> Counts {
+    let [rows, columns] = Axis::forward(g);
+    let pitch = Pitch { source: 1, tap: 1 };
+    let vectors = (g.batch() * g.out_channels().div_ceil(lanes)) as f64;
+    let column_runs = columns.runs(WORTH, pitch);
+    let mut counts = Counts::default();
+    for row in rows.runs(2, pitch) {
+        // Lines of the source, each counted for every line that gathers from it; and those that both lines of a pair
+        // gather from, the second by the tap behind that of the first.
+        let inside = |&(_, start): &(usize, isize)| row.inside(start, rows.source_len()) as f64;
+        let follows = |&&(_, start): &&(usize, isize)| {
+            let before = start - row.source_step as isize;
+            row.taps.iter().any(|&(_, start)| start == before)
+        };
+        let gathered: f64 = row.taps.iter().map(inside).sum();
+        let pairs = |tap| (inside(tap) / 2.0).ceil();
+        let shared: f64 = row.taps.iter().filter(follows).map(pairs).sum();
+        for run in &column_runs {
+            counts.pixels += vectors * (row.count * run.count) as f64;
+            counts.gather(lanes, run, vectors * gathered, vectors * shared);
+        }
+    }
+    counts
+}
+
+impl Counts {
+    /// All tiles of a run, which gather from so many lines, of which pairs of lines share some.
+    fn gather(&mut self, lanes: usize, run: &Run, gathered: f64, shared: f64) {
+        let width = tile_width(lanes, run.lengths()[0], run.count);
+        let tiles = run.count.div_ceil(width) as f64;
+        for chain in &run.chains {
+            let passes = if holds_two(lanes, chain.len) {
+                gathered - shared
+            } else {
+                gathered
+            };
+            let (pixels, taps) = ((width + chain.len - 1) as f64, chain.len as f64);
+            self.chains += tiles * passes;
+            self.loads += tiles * (passes * pixels + gathered * taps);
+            self.products += tiles * gathered * taps * width as f64;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count(size: usize, kernel: usize, lanes: usize) -> Counts {
+        let ([size, kernel], ones) = ([size, kernel].map(|n| [n; 2]), [1; 2]);
+        let g = Conv2dGeometry::new(1, 32, size, 32, kernel, ones, [kernel[0] / 2; 4], ones, 32);
+        counts(lanes, &g.unwrap())
+    }
+
+    #[test]
+    fn pairs_of_lines_share_loads() {
+        // Two vectors; each of 14 lines gathers from three, but the first and the last from two, and each pair shares two.
+        let Counts {
+            pixels,
+            chains,
+            loads,
+            products,
+        } = count(14, 3, 16);
+        let (gathered, shared, tiles) = (40.0, 14.0, 2.0);
+        assert_eq!(pixels, 2.0 * 196.0);
+        assert_eq!(chains, 2.0 * tiles * (gathered - shared));
+        assert_eq!(
+            loads,
+            2.0 * tiles * (9.0 * (gathered - shared) + 3.0 * gathered)
+        );
+        assert_eq!(products, 2.0 * tiles * gathered * 21.0);
+    }
+
+    #[test]
+    fn few_registers_hold_one_line() {
+        assert_eq!(count(14, 3, 8).chains, 4.0 * 4.0 * 40.0);
+    }
+}
