@@ -185,10 +185,11 @@ impl<T> TileMut<'_, T> {
             return;
         }
         let stride = self.owner.row_len;
+        let mut start = start.wrapping_add(first * stride);
         for i in 0..N {
-            let start = start.wrapping_add((first + i * step) * stride);
             // SAFETY: as in `row`, one row at a time.
             f(i, unsafe { std::slice::from_raw_parts_mut(start, row_len) });
+            start = start.wrapping_add(step * stride);
         }
     }
 

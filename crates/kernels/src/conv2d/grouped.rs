@@ -11,13 +11,13 @@ use crate::gemm::microkernel::{
     Operand, Pair, Sums, Terms, Whole, accumulate_lanes, accumulate_terms, zero,
 };
 use crate::gemm::store::Store;
-use crate::gemm::tile::{TileKernel, heights, run_tile};
+use crate::gemm::tile::{TileKernel, Tiles, heights_of_terms, run_tile};
 use crate::parallel::{self, Cut};
 use std::ops::Range;
 use striate_simd::{Buffer, Level, Simd};
 
 /// Multiply-adds that are worth a task.
-const TASK: usize = 3_000_000;
+const TASK: usize = 2_000_000;
 
 /// Rows of the output that are computed by one task at most.
 const ROWS: usize = 16;
@@ -32,7 +32,9 @@ pub(super) fn forward(
     y: &mut [f32],
 ) -> Result<(), KernelError> {
     let taps = plan.taps;
-    let (strips, layouts, turns) = (plan.tile_strips(level), plan.layouts(), plan.turns());
+    let height = plan.height(level);
+    let strips = plan.strips(height, 0..taps.grid[1]);
+    let (layouts, turns) = (plan.layouts(), plan.turns());
     let terms: Vec<_> = strips.iter().map(|strip| plan.terms(strip)).collect();
     let bands = Bands::new(plan);
     // Blocks are innermost: neighbours share the lines of cache of an input pixel.
@@ -62,7 +64,7 @@ pub(super) fn forward(
                         &layouts,
                         bands.image(x, image),
                         block,
-                        &strip.columns,
+                        strip,
                         &mut ring,
                     ),
                     terms,
@@ -73,9 +75,9 @@ pub(super) fn forward(
                     out: &mut out,
                 };
                 if plan.pairs {
-                    run_tile(level, strip.height, plan.wheel, Pairs(kernel));
+                    run_tile(level, height, plan.wheel, Pairs(kernel));
                 } else {
-                    run_tile(level, strip.height, plan.wheel, kernel);
+                    run_tile(level, height, plan.wheel, kernel);
                 }
             }
             epilogue.observe(level, &mut out);
@@ -137,7 +139,7 @@ struct Forward<'a, 'o, 'y> {
 }
 
 impl TileKernel for Forward<'_, '_, '_> {
-    const NEIGHBOURS: bool = true;
+    const TILES: Tiles = Tiles::Neighbours;
 
     #[inline(always)]
     fn run<S: Simd, const MR: usize, const NV: usize>(self, s: S) {
@@ -146,8 +148,8 @@ impl TileKernel for Forward<'_, '_, '_> {
 }
 
 impl TileKernel for Pairs<Forward<'_, '_, '_>> {
-    const VECTORS: usize = 2;
-    const NEIGHBOURS: bool = true;
+    const VECTORS: [usize; 2] = [2; 2];
+    const TILES: Tiles = Tiles::Neighbours;
 
     #[inline(always)]
     fn run<S: Simd, const MR: usize, const NV: usize>(self, s: S) {
@@ -159,16 +161,29 @@ impl Forward<'_, '_, '_> {
     #[inline(always)]
     fn run_with<O: Operand, S: Simd, const MR: usize, const NV: usize>(mut self, s: S) {
         let taps = self.plan.taps;
-        for y in self.rows {
+        let (columns, step) = (self.strip.columns.len(), taps.out_step);
+        for y in self.rows.clone() {
             let terms = &self.terms[self.ring.advance(s, y)];
             let first = taps.out_pixel([self.image, y, self.strip.columns.start]) - self.first_row;
-            for x in (0..self.strip.columns.len()).step_by(MR) {
+            for x in (0..columns).step_by(MR) {
+                // The last tile may begin within the one before.
+                let x = x.min(columns - MR);
+                let row = first + x * step[1];
+                if y + 1 < self.rows.end {
+                    // What is written next arrives meanwhile.
+                    let below = row + taps.out_size[1] * step[0];
+                    self.out.each_row_apart::<MR>(
+                        below,
+                        step[1],
+                        #[inline(always)]
+                        |_, row| s.prefetch(row, 0),
+                    );
+                }
                 let mut acc = zero::<S, MR, NV>(s);
                 let inputs = &self.ring.rows()[x * S::LANES..];
                 accumulate_terms::<O, _, _, _>(s, &mut acc, inputs, terms, self.weights);
                 let sums = turn_back(s, &acc, self.turns);
-                let (row, step) = (first + x * taps.out_step[1], taps.out_step[1]);
-                self.store.run_apart(s, &sums, self.out, row, step);
+                self.store.run_apart(s, &sums, self.out, row, step[1]);
             }
         }
     }
@@ -246,7 +261,7 @@ pub(super) fn backward_weight(
                             &layouts,
                             bands.image(x, image),
                             block,
-                            &strip.columns,
+                            strip,
                             &mut ring,
                         ),
                         terms,
@@ -279,7 +294,7 @@ fn gradient_height(level: Level, plan: &Lanes<'_>) -> usize {
     let terms = plan.taps.taps.len() * plan.sources;
     // Eight multiply-adds are in flight at a time, whether or not there is so much to do.
     let cost = |height: usize| terms.div_ceil(height) * (height * plan.wheel).max(8);
-    heights(level.name(), plan.wheel)
+    heights_of_terms(level.name(), plan.wheel)
         .iter()
         .copied()
         .min_by_key(|&height| cost(height))
@@ -303,6 +318,8 @@ struct Backward<'a, 'o> {
 }
 
 impl TileKernel for Backward<'_, '_> {
+    const TILES: Tiles = Tiles::Terms;
+
     #[inline(always)]
     fn run<S: Simd, const MR: usize, const NV: usize>(self, s: S) {
         self.run_with::<Whole, S, MR, NV>(s);
@@ -310,7 +327,8 @@ impl TileKernel for Backward<'_, '_> {
 }
 
 impl TileKernel for Pairs<Backward<'_, '_>> {
-    const VECTORS: usize = 2;
+    const VECTORS: [usize; 2] = [2; 2];
+    const TILES: Tiles = Tiles::Terms;
 
     #[inline(always)]
     fn run<S: Simd, const MR: usize, const NV: usize>(self, s: S) {

@@ -52,11 +52,12 @@ pub(super) struct Lanes<'a> {
     pub(super) span: [usize; 2],
 }
 
-/// Some columns of the output, a whole number of tiles.
+/// Some columns of the output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Strip {
-    pub(super) height: usize,
     pub(super) columns: Range<usize>,
+    /// The columns of each line of a row of the ring that lie inside the image.
+    pub(super) inside: Vec<Range<usize>>,
 }
 
 impl<'a> Lanes<'a> {
@@ -151,27 +152,19 @@ impl<'a> Lanes<'a> {
         columns - 1 + self.span[1].div_ceil(self.taps.stride[1])
     }
 
-    /// Cuts the columns of the grid into whole tiles of `level`, a few at a time.
-    pub(super) fn tile_strips(&self, level: Level) -> Vec<Strip> {
-        let mut first = 0;
-        let mut strips = Vec::new();
-        while first < self.taps.grid[1] {
-            let height = self.height(level, self.taps.grid[1] - first).0;
-            let end = self.taps.grid[1] - (self.taps.grid[1] - first) % height;
-            strips.extend(self.strips(height, first..end));
-            first = end;
-        }
-        strips
-    }
-
     /// The cycles that the forward pass is predicted to take.
     pub(super) fn cycles(&self, level: Level) -> f64 {
         let [rows, columns] = self.taps.grid;
         if rows * columns == 0 {
             return 0.0;
         }
+        let height = self.height(level);
         let turns = machine::LANES_TURN * ((self.wheel - 1) * columns) as f64;
-        let sums = rows as f64 * (self.height(level, columns).1 + turns);
+        let strips = self.strips(height, 0..columns);
+        let tiles = strips
+            .iter()
+            .map(|strip| strip.columns.len().div_ceil(height));
+        let tiles = tiles.sum::<usize>() as f64 * self.tile(height);
         let lines = ((rows - 1) * self.taps.stride[0] + self.span[0]) as f64;
         let [copy, search] = machine::LANES_COPY;
         let vector = copy + search * self.searched() as f64;
@@ -179,8 +172,8 @@ impl<'a> Lanes<'a> {
             let vectors = self.row_len(strip.columns.len()) / self.lanes;
             machine::LANES_LINE + vector * vectors as f64
         };
-        let copies = lines * self.tile_strips(level).iter().map(line).sum::<f64>();
-        (self.taps.batch * self.blocks()) as f64 * (sums + copies)
+        let copies = lines * strips.iter().map(line).sum::<f64>();
+        (self.taps.batch * self.blocks()) as f64 * (rows as f64 * (tiles + turns) + copies)
     }
 
     /// Vectors of input channels that are searched for each vector of the ring: none if one has them all.
@@ -194,43 +187,59 @@ impl<'a> Lanes<'a> {
         }
     }
 
-    /// The height of the tiles that most of `columns` columns are computed best with, and the cycles
-    /// that all take.
-    fn height(&self, level: Level, columns: usize) -> (usize, f64) {
+    /// The cycles of a tile of so many pixels.
+    fn tile(&self, height: usize) -> f64 {
         let terms = (self.taps.taps.len() * self.sources) as f64;
-        let tile = |height: usize| {
-            let sums = machine::LANES_STEP * terms * step(height, self.wheel);
-            machine::TILE + machine::LANES_ROW * height as f64 + sums
-        };
-        let fitting = heights_of_neighbours(level.name(), self.wheel)
-            .iter()
-            .copied()
-            .filter(|&height| height <= columns);
-        fitting
-            .map(|height| {
-                let tiles = (columns / height) as f64 * tile(height);
-                (height, tiles + self.height(level, columns % height).1)
-            })
-            .min_by(|a, b| a.1.total_cmp(&b.1))
-            .unwrap_or((1, 0.0))
+        let sums = machine::LANES_STEP * terms * step(height, self.wheel);
+        machine::TILE + machine::LANES_ROW * height as f64 + sums
     }
 
-    /// Cuts `columns` into strips of multiples of `height`, whose ring stays in the first-level cache
-    /// if it can.
+    /// The height of the tiles that compute the columns of the grid best.
+    pub(super) fn height(&self, level: Level) -> usize {
+        let columns = self.taps.grid[1];
+        let cost = |height: usize| columns.div_ceil(height) as f64 * self.tile(height);
+        heights_of_neighbours(level.name(), self.wheel)
+            .iter()
+            .copied()
+            .filter(|&height| height <= columns)
+            .min_by(|&a, &b| cost(a).total_cmp(&cost(b)))
+            .unwrap_or(1)
+    }
+
+    /// Cuts `columns` into strips of at least `height` columns, whose ring stays in the first-level cache if
+    /// it can. The last of them may begin within the one before.
     pub(super) fn strips(&self, height: usize, columns: Range<usize>) -> Vec<Strip> {
+        if columns.is_empty() {
+            return Vec::new();
+        }
         let fits = |&tiles: &usize| self.span[0] * self.row_len(tiles * height) <= RING;
-        let tiles = (1..=columns.len() / height)
+        let tiles = (1..=columns.len().div_ceil(height))
             .take_while(fits)
             .last()
             .unwrap_or(1);
         let count = columns.len().div_ceil(tiles * height);
         let width = columns.len().div_ceil(count).next_multiple_of(height);
         let end = columns.end;
-        let strip = |first| Strip {
-            height,
-            columns: first..(first + width).min(end),
+        let strip = |first: usize| {
+            let columns = first.min(end - height)..(first + width).min(end);
+            let inside = self.inside(&columns);
+            Strip { columns, inside }
         };
         columns.step_by(width).map(strip).collect()
+    }
+
+    /// The columns inside the image of each line of a row of the ring for some columns of the grid.
+    fn inside(&self, columns: &Range<usize>) -> Vec<Range<usize>> {
+        let (w, stride) = (self.taps.in_size[1] as isize, self.taps.stride[1]);
+        let origin = (columns.start * stride) as isize + self.origin[1];
+        let count = self.line_columns(columns.len());
+        let line = |line: usize| {
+            let first = origin + line as isize;
+            let left = first.min(0).unsigned_abs().div_ceil(stride).min(count);
+            let right = (w - first).max(0).unsigned_abs().div_ceil(stride);
+            left..right.clamp(left, count)
+        };
+        (0..stride).map(line).collect()
     }
 
     /// A ring for the widest of the strips.

@@ -3,7 +3,7 @@
 //! They are kept in a ring that stays in the first-level cache, so that every input element is fetched
 //! once for all rows of taps.
 
-use super::lanes::Lanes;
+use super::lanes::{Lanes, Strip};
 use std::ops::Range;
 use striate_simd::Simd;
 
@@ -49,8 +49,7 @@ pub(super) struct Ring<'a, 'r> {
     /// The rows of one image.
     image: &'a [f32],
     channels: Range<usize>,
-    /// The first column of the strip in the grid.
-    first: usize,
+    strip: &'a Strip,
     rows: &'r mut [f32],
     row_len: usize,
     /// The first row, counted from the origin, that has not been copied yet.
@@ -63,7 +62,7 @@ impl<'a, 'r> Ring<'a, 'r> {
         layouts: &'a [Vec<Source>],
         image: &'a [f32],
         block: usize,
-        columns: &Range<usize>,
+        strip: &'a Strip,
         rows: &'r mut [f32],
     ) -> Self {
         Self {
@@ -71,8 +70,8 @@ impl<'a, 'r> Ring<'a, 'r> {
             sources: &layouts[block % layouts.len()],
             image,
             channels: plan.inputs(block),
-            first: columns.start,
-            row_len: plan.row_len(columns.len()),
+            strip,
+            row_len: plan.row_len(strip.columns.len()),
             rows,
             next: 0,
         }
@@ -108,26 +107,20 @@ impl<'a, 'r> Ring<'a, 'r> {
             out.fill(0.0);
             return;
         }
-        let line_len = self.row_len / stride;
-        let columns = line_len / (self.sources.len() * S::LANES);
-        let origin = (self.first * stride) as isize + self.plan.origin[1];
-        for (line, out) in (0..).zip(out.chunks_exact_mut(line_len)) {
-            // The columns of the line that lie inside the image.
-            let first: isize = origin + line;
-            let left = first.min(0).unsigned_abs().div_ceil(stride).min(columns);
-            let right = (w as isize - first).max(0).unsigned_abs().div_ceil(stride);
-            let inside = left..right.clamp(left, columns);
+        let lines = out.chunks_exact_mut(self.row_len / stride);
+        let origin = (self.strip.columns.start * stride) as isize + self.plan.origin[1];
+        for ((line, inside), out) in (0..).zip(&self.strip.inside).zip(lines) {
             if inside.is_empty() {
                 out.fill(0.0);
                 continue;
             }
-            let first = (y * w).wrapping_add_signed(first + (left * stride) as isize);
+            let first = (y * w).wrapping_add_signed(origin + line) + inside.start * stride;
             let pixels = Pixels {
                 data: &self.image[first * taps.in_channels + self.channels.start..],
                 step: stride * taps.in_channels,
                 inputs: self.channels.len(),
             };
-            pixels.copy(s, self.sources, out, inside);
+            pixels.copy(s, self.sources, out, inside.clone());
         }
     }
 }
@@ -154,8 +147,11 @@ impl Pixels<'_> {
                     let index = s.bits(s.load(&source.index));
                     let (line, after) = line.split_at_mut(inside.end * S::LANES);
                     let (before, line) = line.split_at_mut(inside.start * S::LANES);
-                    before.fill(0.0);
-                    after.fill(0.0);
+                    for halo in [before, after] {
+                        for out in halo.chunks_exact_mut(S::LANES) {
+                            s.store(s.splat(0.0), out);
+                        }
+                    }
                     let out = line.chunks_exact_mut(S::LANES);
                     match source.base {
                         Some(base) if source.ordered => self.each(

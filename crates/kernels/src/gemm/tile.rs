@@ -35,26 +35,65 @@ pub(crate) const fn heights(name: &str, vectors: usize) -> &'static [usize] {
     }
 }
 
-/// As [`heights`], of tiles whose rows are neighbours in memory: they need no more than one address.
+/// As [`heights`], of tiles whose rows are neighbours in memory, so that they need one address, and of which
+/// the last may compute rows of the one before once more, so that few heights are enough.
 pub(crate) const fn heights_of_neighbours(name: &str, vectors: usize) -> &'static [usize] {
     match (name.as_bytes(), vectors) {
+        (b"avx512", 1) => &[14, 8, 4, 1],
         // 28 + 3 registers.
-        (b"avx512", 2) => &[14, 8, 7, 4, 2, 1],
+        (b"avx512", 2) => &[14, 8, 4, 2, 1],
+        (b"avx512" | b"neon", 3) => &[8, 4, 2, 1],
+        (b"avx512" | b"neon", 4) => &[6, 4, 2, 1],
+        (b"avx2", 2) => &[6, 4, 2, 1],
+        (b"neon", 2) => &[12, 8, 4, 2, 1],
+        (b"avx2" | b"neon", 1) => &[8, 4, 1],
+        (b"portable", 1) => &[4, 1],
         _ => heights(name, vectors),
+    }
+}
+
+/// As [`heights`], of tiles of which the last may have rows that count for nothing.
+pub(crate) const fn heights_of_terms(name: &str, vectors: usize) -> &'static [usize] {
+    match (name.as_bytes(), vectors) {
+        (b"avx512" | b"avx2" | b"neon", 1) => &[8],
+        (b"avx512" | b"neon", 2) => &[8, 6, 4],
+        (b"avx512" | b"neon", 3) => &[4, 3],
+        (b"avx512" | b"neon", 4) => &[4, 3],
+        (b"avx2", 2) => &[6, 4],
+        (b"portable", 1) => &[4],
+        _ => heights(name, vectors),
+    }
+}
+
+/// Which tiles a kernel runs on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Tiles {
+    /// Those of [`heights`].
+    Rows,
+    /// Those of [`heights_of_neighbours`].
+    Neighbours,
+    /// Those of [`heights_of_terms`].
+    Terms,
+}
+
+impl Tiles {
+    const fn heights(self, name: &str, vectors: usize) -> &'static [usize] {
+        match self {
+            Self::Rows => heights(name, vectors),
+            Self::Neighbours => heights_of_neighbours(name, vectors),
+            Self::Terms => heights_of_terms(name, vectors),
+        }
     }
 }
 
 /// Whether the level called `name` has tiles of `rows x vectors` for `K`.
 const fn exists<K: TileKernel>(name: &str, rows: usize, vectors: usize) -> bool {
-    let heights = if K::NEIGHBOURS {
-        heights_of_neighbours(name, vectors)
-    } else {
-        heights(name, vectors)
-    };
+    let [narrowest, widest] = K::VECTORS;
+    let heights = K::TILES.heights(name, vectors);
     let mut i = 0;
     while i < heights.len() {
         if heights[i] == rows {
-            return true;
+            return narrowest <= vectors && vectors <= widest;
         }
         i += 1;
     }
@@ -63,11 +102,11 @@ const fn exists<K: TileKernel>(name: &str, rows: usize, vectors: usize) -> bool 
 
 /// A piece of work that runs on tiles of one shape.
 pub(crate) trait TileKernel {
-    /// The widest tiles it runs on, in vectors.
-    const VECTORS: usize = MAX_VECTORS;
+    /// The narrowest and the widest tiles it runs on, in vectors.
+    const VECTORS: [usize; 2] = [1, MAX_VECTORS];
 
-    /// Whether it runs on tiles of [`heights_of_neighbours`].
-    const NEIGHBOURS: bool = false;
+    /// The tiles it runs on.
+    const TILES: Tiles = Tiles::Rows;
 
     /// Does the work. Implementations are `#[inline(always)]`, like all they call.
     fn run<S: Simd, const MR: usize, const NV: usize>(self, s: S);
@@ -96,7 +135,7 @@ fn select<S: Simd, K: TileKernel>(s: S, rows: usize, vectors: usize, kernel: K) 
     shapes! {
         1: 1 2 4 7 8 12 14;
         2: 1 2 3 4 6 7 8 12 14;
-        3: 1 2 4 7 8;
+        3: 1 2 3 4 7 8;
         4: 1 2 3 4 6;
     }
 }
@@ -105,7 +144,7 @@ fn select<S: Simd, K: TileKernel>(s: S, rows: usize, vectors: usize, kernel: K) 
 #[inline(never)]
 fn enter<S: Simd, K: TileKernel, const MR: usize, const NV: usize>(s: S, kernel: K) {
     // Shapes that the level does not have are never compiled.
-    if const { exists::<K>(S::NAME, MR, NV) && NV <= K::VECTORS } {
+    if const { exists::<K>(S::NAME, MR, NV) } {
         s.vectorize(
             #[inline(always)]
             || kernel.run::<S, MR, NV>(s),
