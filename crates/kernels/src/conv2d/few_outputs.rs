@@ -4,12 +4,13 @@
 //! padding, channel by channel ([`Bands`]), and a tile of channels times vectors of pixels stays in
 //! registers through all terms: a weight is broadcast, and the pixels that a tap reads are a vector at a
 //! fixed distance. Lines follow one another in the copy, so a vector may reach over the end of one; what
-//! it computes there is dropped.
+//! it computes there is dropped. Single pixels whose channels fill vectors are [dot products](dots) instead.
 //!
 //! The data gradient of a convolution of few input channels is such a convolution for every remainder of
 //! the coordinates by the stride (see `backward_input`); all of them read one copy.
 
 use super::band::{Band, Bands};
+use super::dots::{self, Dots};
 use super::taps::{Reduce, Taps};
 use crate::array::array;
 use crate::disjoint::{DisjointMut, TileMut};
@@ -26,6 +27,9 @@ use striate_simd::{Buffer, Level, Simd, dispatch};
 /// Multiply-adds that are worth a task, and those that take as long as copying an element.
 const TASK: usize = 2_000_000;
 const COPY: usize = 16;
+
+/// Cycles of dot products that are worth a task.
+const DOTS_TASK: f64 = 25e3;
 
 /// Output pixels of a band, at most; and elements of its copy, about, if no two bands read the same.
 const PIXELS: usize = 4096;
@@ -95,6 +99,15 @@ impl<'a> Plan<'a> {
         })
     }
 
+    /// Whether outputs are dot products of the channels of single pixels, which need no copy.
+    fn is_dots(&self, level: Level) -> bool {
+        let taps = self.first;
+        let single = taps.taps.len() == 1 && taps.taps[0].offset == [0, 0];
+        let same = taps.in_size == taps.grid && taps.out_size == taps.grid;
+        let alone = self.phases.len() == 1 && single && same;
+        alone && self.input == Layout::Nhwc && dots::fits(level, taps.in_channels)
+    }
+
     /// Whether this is predicted to take less time than vectors of output channels.
     pub(super) fn pays(&self, level: Level) -> bool {
         let vectors = self.first.out_channels.div_ceil(level.lanes());
@@ -111,6 +124,10 @@ impl<'a> Plan<'a> {
             out_channels,
             ..
         } = *self.first;
+        if self.is_dots(level) {
+            let pixels = self.first.pixels() as f64;
+            return pixels * dots::cycles(level, in_channels, out_channels);
+        }
         // For each vector of a term: fewer sums at a time do less with what is loaded.
         let tile = |channels: usize| [0.0, 1.1, 1.3, 1.7][channels];
         let tiles =
@@ -142,6 +159,9 @@ impl<'a> Plan<'a> {
         epilogue: &Epilogue<'_>,
         y: &mut [f32],
     ) -> Result<(), KernelError> {
+        if self.is_dots(level) {
+            return self.run_dots(level, weights[0], x, epilogue, y);
+        }
         let (bands, first) = (&self.bands, self.first);
         let blocks = Cut::every(first.in_channels, BLOCK / bands.reach());
         let offsets = self.phases.iter().map(|taps| {
@@ -190,6 +210,38 @@ impl<'a> Plan<'a> {
             }
             Ok(())
         })
+    }
+
+    /// As [`run`](Self::run), with dot products.
+    fn run_dots(
+        &self,
+        level: Level,
+        weight: &[f32],
+        x: &[f32],
+        epilogue: &Epilogue<'_>,
+        y: &mut [f32],
+    ) -> Result<(), KernelError> {
+        let (channels, outputs) = (self.first.in_channels, self.first.out_channels);
+        let mut weights = Buffer::recycled(weight.len())?;
+        dots::arrange(level, weight, channels, &mut weights);
+        let per_task = DOTS_TASK / dots::cycles(level, channels, outputs);
+        let tasks = Cut::every(self.first.pixels(), per_task as usize);
+        let row_len = y.len();
+        let y = DisjointMut::new(y);
+        parallel::for_each(tasks.tasks(), |task| {
+            let pixels = tasks.range(task);
+            let place = [0..1, pixels.start * outputs..pixels.end * outputs];
+            let mut out = y.tile(place[0].clone(), place[1].clone());
+            let dots = Dots {
+                x: &x[pixels.start * channels..],
+                channels,
+                weights: &weights,
+                outputs,
+            };
+            dots.run(level, out.row(0));
+            finish(level, epilogue, outputs, &place, row_len, &mut out);
+        });
+        Ok(())
     }
 
     /// The rows of a band among those of all images, and its elements of a row.
@@ -379,7 +431,7 @@ mod tests {
     use crate::testing::{Random, assert_close};
     use striate_simd::test_each_level;
 
-    fn geometries() -> [Conv2dGeometry; 6] {
+    fn geometries() -> [Conv2dGeometry; 9] {
         let g = |n, c, size, o, kernel, stride, pad, dilation| {
             Conv2dGeometry::new(n, c, size, o, kernel, stride, pad, dilation, 1).unwrap()
         };
@@ -392,6 +444,10 @@ mod tests {
             // A line is more than a band, and an image is more than one.
             g(1, 2, [3, 5000], 3, [2, 3], [1, 1], [1; 4], [1, 1]),
             g(1, 65, [40, 60], 7, [3, 3], [1, 1], [1; 4], [1, 1]),
+            // Dot products, forward or back.
+            g(2, 32, [5, 7], 1, [1, 1], [1, 1], [0; 4], [1, 1]),
+            g(1, 48, [3, 1], 5, [1, 1], [1, 1], [0; 4], [1, 1]),
+            g(1, 3, [19, 23], 16, [1, 1], [1, 1], [0; 4], [1, 1]),
         ]
     }
 

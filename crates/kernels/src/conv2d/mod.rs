@@ -26,6 +26,7 @@ mod backward_weight;
 mod band;
 pub(crate) mod copies;
 mod direct;
+mod dots;
 mod few_channels;
 mod few_outputs;
 mod gated;
