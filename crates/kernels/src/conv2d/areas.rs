@@ -21,10 +21,10 @@ const TILE: usize = 8;
 
 /// Consecutive pixels along one axis.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Segment {
-    pixels: Range<usize>,
+pub(super) struct Segment {
+    pub(super) pixels: Range<usize>,
     /// The offsets along this axis with which some pixel reads inside the image.
-    inside: Range<isize>,
+    pub(super) inside: Range<isize>,
     /// Whether all pixels do with all of them.
     whole: bool,
 }
@@ -224,7 +224,7 @@ impl Area {
 }
 
 /// The segments of an axis, each as long as can be.
-fn segments(taps: &Taps, axis: usize) -> Vec<Segment> {
+pub(super) fn segments(taps: &Taps, axis: usize) -> Vec<Segment> {
     let mut offsets: Vec<isize> = taps.taps.iter().map(|tap| tap.offset[axis]).collect();
     offsets.sort_unstable();
     offsets.dedup();
@@ -274,7 +274,7 @@ fn joined(segments: &[Segment]) -> Segment {
 }
 
 /// The places in the list of taps of those with which some pixel of an area reads inside the image.
-fn taps_inside<'a>(
+pub(super) fn taps_inside<'a>(
     taps: &'a Taps,
     rows: &'a Segment,
     columns: &'a Segment,

@@ -1,8 +1,10 @@
-//! Convolution of images with few channels, and its weight gradient, through [`Bands`].
+//! Convolution of images with few channels, [in place](super::in_place) or through [`Bands`], and its weight
+//! gradient through those.
 
 use super::Conv2dGeometry;
 use super::band::{Band, Bands};
 use super::copies::{add_in_pairs, write};
+use super::in_place::{Area, InPlace};
 use super::taps::{TapWeights, Taps};
 use crate::array::array;
 use crate::disjoint::{DisjointMut, TileMut};
@@ -11,7 +13,7 @@ use crate::error::KernelError;
 use crate::gemm::Matrix;
 use crate::gemm::microkernel::{Offsets, accumulate_gathered, accumulate_indexed, zero};
 use crate::gemm::pack::pack_b;
-use crate::gemm::panels::{Panel, Panels, tile_cost, tile_runs};
+use crate::gemm::panels::{Panel, Panels, covering_runs, tile_cost, tile_runs};
 use crate::gemm::store::Store;
 use crate::gemm::tile::{TileKernel, run_tile};
 use crate::geometry::Layout;
@@ -32,6 +34,7 @@ const PIXELS: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Plan<'a> {
     g: &'a Conv2dGeometry,
+    input: Layout,
     bands: Bands,
     /// What the terms of the reduction read, in the weights' own order.
     offsets: Offsets,
@@ -46,6 +49,7 @@ impl<'a> Plan<'a> {
         let bands = Bands::new(std::slice::from_ref(&taps), input, pixels)?;
         Some(Self {
             g,
+            input,
             offsets: bands.offsets(0..g.in_channels(), &taps.taps),
             bands,
         })
@@ -59,6 +63,12 @@ impl<'a> Plan<'a> {
     /// Elements of the copies of all bands.
     pub(super) fn copied(&self) -> usize {
         self.bands.count() * self.bands.copy_len()
+    }
+
+    /// How the forward pass reads the input in place, where that is faster than copies.
+    fn in_place(&self) -> Option<InPlace> {
+        let of_image = self.copied() / self.g.batch().max(1);
+        InPlace::new(&Taps::forward(self.g), self.input, of_image)
     }
 }
 
@@ -98,64 +108,98 @@ pub(super) fn forward(
     epilogue: &Epilogue<'_>,
     y: &mut [f32],
 ) -> Result<(), KernelError> {
-    let Plan { g, bands, offsets } = plan;
-    let (panels, channels) = (&weights.panels, g.out_channels());
-    let k_len = offsets.len();
-    let cost = bands.pixels() * k_len * panels.padded_columns();
+    let Plan {
+        g, bands, offsets, ..
+    } = plan;
+    let [height, width] = g.out_size();
+    let y = DisjointMut::rows(y, g.out_channels());
+    let panels = &weights.panels;
+    let pass = Pass {
+        level,
+        panels,
+        epilogue,
+        y: &y,
+    };
+    if let Some(plan) = plan.in_place() {
+        let weights = plan.weights(panels, &weights.data)?;
+        parallel::for_each(g.batch() * plan.tasks(), |task| {
+            let (image, lines) = plan.lines(task);
+            let line = |y: usize| (image * height + y) * width;
+            let pixels = line(lines.start)..line(lines.end);
+            let areas = plan.areas_of(&lines, &weights);
+            pass.run(pixels, &x[image * plan.image()..], &areas);
+        });
+        return Ok(());
+    }
+    let cost = bands.pixels() * offsets.len() * panels.padded_columns();
     let tasks = Cut::every(bands.count(), TASK / cost.max(1));
-    let y = DisjointMut::rows(y, channels);
     parallel::try_for_each(tasks.tasks(), |task| {
         let mut copy = Buffer::recycled(bands.copy_len())?;
         for band in tasks.range(task).map(|index| bands.band(index)) {
             bands.fill(level, &band, x, &mut copy);
-            for panel in (0..panels.count()).map(|index| panels.panel(index)) {
-                let pixels = pixels(g, &band);
-                let lines = Lines {
-                    bands,
-                    offsets,
-                    copy: &copy,
-                    weights: &weights.data[panels.packed_range(&panel, k_len)],
-                    store: Store::new(epilogue, false, pixels.start, &panel.columns, channels),
-                    count: band.rows.len(),
-                    columns: 0..band.columns.len(),
-                    line_stride: g.out_size()[1],
-                    x_stride: g.stride()[1],
-                };
-                let mut out = y.tile(pixels, panel.columns.clone());
-                lines.run_on_tiles(level, panel.vectors, &mut out);
-                epilogue.observe(level, &mut out);
-            }
+            let area = Area {
+                offsets,
+                weights: &weights.data,
+                start: 0,
+                steps: [bands.place([1, 0]), bands.place([0, 1])],
+                out_start: 0,
+                out_steps: [width, 1],
+                size: [band.rows.len(), band.columns.len()],
+            };
+            pass.run(pixels(g, &band), &copy, &[area]);
         }
         Ok(())
     })
 }
 
-/// The lines of a band, for one panel.
-#[derive(Clone)]
+/// What all tasks of a forward pass share.
+struct Pass<'a> {
+    level: Level,
+    panels: &'a Panels,
+    epilogue: &'a Epilogue<'a>,
+    y: &'a DisjointMut<'a, f32>,
+}
+
+impl Pass<'_> {
+    /// Computes the outputs `pixels`, which are those of `areas`.
+    fn run(&self, pixels: Range<usize>, x: &[f32], areas: &[Area<'_>]) {
+        let panels = self.panels;
+        for panel in (0..panels.count()).map(|index| panels.panel(index)) {
+            let (columns, channels) = (panel.columns.clone(), panels.columns());
+            let mut out = self.y.tile(pixels.clone(), columns.clone());
+            for area in areas {
+                let area = area.clone().turned(self.level, panel.vectors);
+                let lines = Lines {
+                    x: &x[area.start..],
+                    area: &area,
+                    weights: &area.weights[panels.packed_range(&panel, area.offsets.len())],
+                    store: Store::new(self.epilogue, false, pixels.start, &columns, channels),
+                };
+                for (height, columns) in covering_runs(self.level, area.size[1], panel.vectors) {
+                    let out = &mut out;
+                    let forward = Forward {
+                        lines,
+                        columns,
+                        out,
+                    };
+                    run_tile(self.level, height, panel.vectors, forward);
+                }
+            }
+            self.epilogue.observe(self.level, &mut out);
+        }
+    }
+}
+
+/// The lines of an area, for one panel.
+#[derive(Clone, Copy)]
 struct Lines<'a> {
-    bands: &'a Bands,
-    offsets: &'a Offsets,
-    copy: &'a [f32],
+    x: &'a [f32],
+    area: &'a Area<'a>,
     weights: &'a [f32],
     store: Store<'a>,
-    count: usize,
-    columns: Range<usize>,
-    /// Pixels between two lines of the output.
-    line_stride: usize,
-    x_stride: usize,
 }
 
 impl Lines<'_> {
-    fn run_on_tiles(self, level: Level, vectors: usize, out: &mut TileMut<'_, f32>) {
-        for (height, columns) in tile_runs(level, self.columns.len(), vectors) {
-            let lines = Self {
-                columns,
-                ..self.clone()
-            };
-            run_tile(level, height, vectors, Forward { lines, out });
-        }
-    }
-
     /// One tile or two, the first pixel of which is `[y, x]`.
     #[inline(always)]
     fn tiles<S: Simd, const MR: usize, const NV: usize, const T: usize>(
@@ -164,44 +208,58 @@ impl Lines<'_> {
         [y, x]: [usize; 2],
         out: &mut TileMut<'_, f32>,
     ) {
+        let Area {
+            offsets,
+            steps: [down, across],
+            out_start,
+            out_steps,
+            ..
+        } = *self.area;
         let mut acc = [zero::<S, MR, NV>(s); T];
-        let a = &self.copy[self.bands.place([y, x])..];
+        let a = &self.x[y * down + x * across..];
         // Neighbours need one address for all.
-        if self.x_stride == 1 {
-            accumulate_indexed(s, &mut acc, a, 1, self.offsets, self.weights);
+        if across == 1 {
+            accumulate_indexed(s, &mut acc, a, 1, offsets, self.weights);
         } else {
-            accumulate_indexed(s, &mut acc, a, self.x_stride, self.offsets, self.weights);
+            accumulate_indexed(s, &mut acc, a, across, offsets, self.weights);
         }
-        let first = y * self.line_stride + x;
-        self.store.run_apart(s, &acc[0], out, first, 1);
+        let first = out_start + y * out_steps[0] + x * out_steps[1];
+        self.store.run_apart(s, &acc[0], out, first, out_steps[1]);
         // A loop would keep the sums in memory.
         if const { T == 2 } {
-            self.store.run_apart(s, &acc[T - 1], out, first + MR, 1);
+            let second = first + MR * out_steps[1];
+            self.store
+                .run_apart(s, &acc[T - 1], out, second, out_steps[1]);
         }
     }
 }
 
-/// Lines whose columns make up whole tiles.
+/// Lines of which some columns make up whole tiles.
 struct Forward<'a, 'o, 'y> {
     lines: Lines<'a>,
+    columns: Range<usize>,
     out: &'o mut TileMut<'y, f32>,
 }
 
 impl TileKernel for Forward<'_, '_, '_> {
     #[inline(always)]
     fn run<S: Simd, const MR: usize, const NV: usize>(self, s: S) {
-        let lines = &self.lines;
-        for y in 0..lines.count {
-            let mut x = lines.columns.start;
+        let Self {
+            lines,
+            columns,
+            out,
+        } = self;
+        for y in 0..lines.area.size[0] {
+            let mut x = columns.start;
             // Where rows need no address each there are registers for two tiles.
-            if const { S::LANES == 16 && NV == 1 && MR >= 8 } && lines.x_stride == 1 {
-                while lines.columns.end - x >= 2 * MR {
-                    lines.tiles::<S, MR, NV, 2>(s, [y, x], self.out);
+            if const { S::LANES == 16 && NV == 1 && MR >= 8 } && lines.area.steps[1] == 1 {
+                while columns.end - x >= 2 * MR {
+                    lines.tiles::<S, MR, NV, 2>(s, [y, x], out);
                     x += 2 * MR;
                 }
             }
-            for x in (x..lines.columns.end).step_by(MR) {
-                lines.tiles::<S, MR, NV, 1>(s, [y, x], self.out);
+            for x in (x..columns.end).step_by(MR) {
+                lines.tiles::<S, MR, NV, 1>(s, [y, x], out);
             }
         }
     }
@@ -215,7 +273,9 @@ pub(super) fn backward_weight(
     dy: &[f32],
     dweight: &mut [f32],
 ) -> Result<(), KernelError> {
-    let Plan { g, bands, offsets } = plan;
+    let Plan {
+        g, bands, offsets, ..
+    } = plan;
     if bands.count() == 0 {
         dweight.fill(0.0);
         return Ok(());
@@ -402,10 +462,11 @@ mod tests {
     use crate::testing::{Random, assert_close};
     use striate_simd::test_each_level;
 
-    fn geometries() -> [Conv2dGeometry; 6] {
-        let g = |n, c, size, o, kernel, stride| {
-            Conv2dGeometry::new(n, c, size, o, kernel, stride, [1; 4], [1, 1], 1).unwrap()
+    fn geometries() -> [Conv2dGeometry; 9] {
+        let padded = |n, c, size, o, kernel, stride, pad| {
+            Conv2dGeometry::new(n, c, size, o, kernel, stride, pad, [1, 1], 1).unwrap()
         };
+        let g = |n, c, size, o, kernel, stride| padded(n, c, size, o, kernel, stride, [1; 4]);
         [
             // Tiles in pairs, and terms that two tiles compute.
             g(1, 3, [4, 61], 16, [3, 3], [1, 1]),
@@ -416,7 +477,21 @@ mod tests {
             g(2, 2, [9, 12], 72, [3, 2], [1, 2]),
             // Several bands.
             g(1, 2, [11, 500], 64, [7, 7], [1, 1]),
+            // Images that are read in place, some of them by several tasks.
+            g(2, 3, [170, 180], 16, [3, 3], [1, 1]),
+            padded(1, 3, [180, 190], 20, [7, 5], [2, 2], [3, 2, 0, 4]),
+            padded(2, 1, [120, 110], 8, [4, 4], [4, 3], [0; 4]),
         ]
+    }
+
+    #[test]
+    fn large_images_are_read_in_place() {
+        let count = |layout| {
+            let plans = geometries().map(|g| Plan::new(&g, layout).unwrap().in_place().is_some());
+            plans.into_iter().filter(|&in_place| in_place).count()
+        };
+        // One channel is the same in either layout.
+        assert_eq!([Layout::Nchw, Layout::Nhwc].map(count), [3, 1]);
     }
 
     test_each_level!(

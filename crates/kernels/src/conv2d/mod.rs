@@ -33,6 +33,7 @@ mod gated;
 mod geometry;
 pub(crate) mod gradient_weights;
 mod grouped;
+mod in_place;
 mod lanes;
 mod pack;
 mod packed;

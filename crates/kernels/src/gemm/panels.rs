@@ -135,6 +135,33 @@ pub(crate) fn tile_runs(
     })
 }
 
+/// As [`tile_runs`], but what whole tiles leave is the end of one more, which computes some rows once more: the
+/// lowest that holds it.
+pub(crate) fn covering_runs(
+    level: Level,
+    rows: usize,
+    vectors: usize,
+) -> impl Iterator<Item = (usize, Range<usize>)> {
+    let heights = heights(level.name(), vectors);
+    let holding = |rest: usize| heights.iter().rev().find(|&&height| height >= rest);
+    let last = |height: usize| match rows % height {
+        0 => None,
+        rest => holding(rest).copied(),
+    };
+    let step = |height: usize| step(level, height, vectors);
+    let cost =
+        |height: usize| (rows / height) as f64 * step(height) + last(height).map_or(0.0, step);
+    let fitting = heights.iter().filter(|&&height| height <= rows);
+    let height = fitting
+        .map(|&height| (height, cost(height)))
+        .min_by(|a, b| a.1.total_cmp(&b.1))
+        .map_or(1, |(height, _)| height);
+    let whole = rows - rows % height;
+    let last = last(height).map(|height| (height, rows - height..rows));
+    let whole = (whole > 0).then_some((height, 0..whole));
+    whole.into_iter().chain(last)
+}
+
 /// The tallest tile of at most `rows > 0` rows.
 fn below(level: Level, rows: usize, vectors: usize) -> usize {
     heights(level.name(), vectors)
@@ -152,16 +179,7 @@ pub(crate) fn tile_cost(level: Level, rows: usize, vectors: usize) -> f64 {
 /// The height of tile with which most of a panel is computed best, and the cost of the panel in
 /// cycles per term of the reduction.
 fn best_height(level: Level, rows: usize, vectors: usize) -> (usize, f64) {
-    let bytes = (4 * level.lanes()) as f64;
-    // Per step of the reduction, whichever is slowest: two multiply-adds a cycle, each of them taking
-    // four; two loads a cycle; and the panel's row, which comes from the second-level cache.
-    let step = |height: usize| {
-        let (height, vectors) = (height as f64, vectors as f64);
-        (height * vectors / 2.0)
-            .max(4.0)
-            .max((height + vectors) / 2.0)
-            .max(vectors * bytes / 28.0)
-    };
+    let step = |height: usize| step(level, height, vectors);
     let cost = |height: usize| {
         let mut tail = rows % height;
         let mut cost = (rows / height) as f64 * step(height);
@@ -177,6 +195,17 @@ fn best_height(level: Level, rows: usize, vectors: usize) -> (usize, f64) {
         .map(|&height| (height, cost(height)))
         .min_by(|a, b| a.1.total_cmp(&b.1))
         .unwrap_or((1, 0.0))
+}
+
+/// Cycles per term of the reduction that a tile takes: whichever is slowest of two multiply-adds a cycle, each of
+/// them taking four; two loads a cycle; and the panel's row, which comes from the second-level cache.
+fn step(level: Level, height: usize, vectors: usize) -> f64 {
+    let bytes = (4 * level.lanes()) as f64;
+    let (height, vectors) = (height as f64, vectors as f64);
+    (height * vectors / 2.0)
+        .max(4.0)
+        .max((height + vectors) / 2.0)
+        .max(vectors * bytes / 28.0)
 }
 
 /// A fixed division of a product into tasks: blocks of rows times runs of panels.
