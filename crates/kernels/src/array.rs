@@ -29,6 +29,19 @@ impl<'a, T, const N: usize> Slices<'a, T, N> {
         Self(slices)
     }
 
+    /// The same slices for a while, in places of their own: a loop may keep them in registers.
+    #[inline(always)]
+    pub(crate) fn reborrow(&mut self) -> Slices<'_, T, N> {
+        let mut slices = self.0.iter_mut();
+        Slices::new(
+            #[inline(always)]
+            |_| {
+                let slice = slices.next().and_then(Option::as_deref_mut);
+                slice.unwrap_or_default()
+            },
+        )
+    }
+
     #[inline(always)]
     pub(crate) fn get(&mut self, i: usize) -> &mut [T] {
         self.0[i].as_deref_mut().unwrap_or_default()

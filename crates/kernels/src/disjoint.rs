@@ -16,12 +16,13 @@ use std::ops::{Deref, DerefMut, Range};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A slice seen as rows of `row_len` elements, of which rectangles can be borrowed mutably at the same time as long as
-/// they do not overlap.
+/// they do not overlap. A row may be made of cells, such as the pixels of a line, of which the same columns can be borrowed.
 #[derive(Debug)]
 pub struct DisjointMut<'a, T> {
     data: *mut T,
     len: usize,
     row_len: usize,
+    cell_len: usize,
     in_use: Mutex<Vec<Rectangle>>,
     slice: PhantomData<&'a mut [T]>,
 }
@@ -29,13 +30,17 @@ pub struct DisjointMut<'a, T> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Rectangle {
     rows: Range<usize>,
+    cells: Range<usize>,
+    /// Of each cell.
     columns: Range<usize>,
 }
 
 impl Rectangle {
     fn meets(&self, other: &Self) -> bool {
         let meet = |a: &Range<usize>, b: &Range<usize>| a.start < b.end && b.start < a.end;
-        meet(&self.rows, &other.rows) && meet(&self.columns, &other.columns)
+        meet(&self.rows, &other.rows)
+            && meet(&self.cells, &other.cells)
+            && meet(&self.columns, &other.columns)
     }
 }
 
@@ -54,35 +59,62 @@ impl<'a, T> DisjointMut<'a, T> {
 
     /// The slice as rows of `row_len` elements: for tiles. The last row may be shorter.
     pub fn rows(data: &'a mut [T], row_len: usize) -> Self {
+        Self::cells(data, row_len, row_len)
+    }
+
+    /// The slice as rows of `row_len` elements, each of which is made of cells of `cell_len`: for blocks.
+    pub fn cells(data: &'a mut [T], row_len: usize, cell_len: usize) -> Self {
         Self {
             data: data.as_mut_ptr(),
             len: data.len(),
             row_len: row_len.max(1),
+            cell_len: cell_len.clamp(1, row_len.max(1)),
             in_use: Mutex::new(Vec::new()),
             slice: PhantomData,
         }
     }
 
-    /// Borrows the columns `columns` of the rows `rows`.
+    /// Borrows the columns `columns` of the rows `rows`: of rows of several cells, of the first.
     ///
     /// # Panics
     /// If the tile is not inside the slice or overlaps a piece that is still borrowed.
     pub fn tile(&self, rows: Range<usize>, columns: Range<usize>) -> TileMut<'_, T> {
-        let empty = rows.start >= rows.end || columns.start >= columns.end;
+        self.block(rows, 0..1, columns)
+    }
+
+    /// Borrows the columns `columns` of the cells `cells` of the rows `rows`.
+    ///
+    /// # Panics
+    /// If the block is not inside the slice or overlaps a piece that is still borrowed.
+    pub fn block(
+        &self,
+        rows: Range<usize>,
+        cells: Range<usize>,
+        columns: Range<usize>,
+    ) -> TileMut<'_, T> {
+        let ranges = [&rows, &cells, &columns];
+        let empty = ranges.iter().any(|range| range.start >= range.end);
         if !empty {
+            let in_row = (cells.end - 1)
+                .checked_mul(self.cell_len)
+                .and_then(|c| c.checked_add(columns.end));
             let last = (rows.end - 1)
                 .checked_mul(self.row_len)
-                .and_then(|r| r.checked_add(columns.end));
+                .and_then(|r| r.checked_add(in_row?));
             assert!(
-                columns.end <= self.row_len,
-                "tile: columns {columns:?} leave the row"
+                columns.end <= self.cell_len && in_row.is_some_and(|end| end <= self.row_len),
+                "tile: columns {columns:?} of cells {cells:?} leave the row"
             );
             assert!(
                 last.is_some_and(|l| l <= self.len),
                 "tile: rows {rows:?} leave the slice"
             );
         }
-        let place = Rectangle { rows, columns };
+        let place = Rectangle {
+            rows,
+            cells,
+            columns,
+        };
         if empty {
             // Nothing to keep apart.
             return TileMut { owner: self, place };
@@ -142,22 +174,35 @@ impl<T> TileMut<'_, T> {
         self.owner.row_len
     }
 
-    /// The `i`-th row of the tile.
+    /// The number of cells of a row.
+    pub fn cell_count(&self) -> usize {
+        self.place.cells.len()
+    }
+
+    /// The `i`-th row of the tile: of its first cell.
     ///
     /// # Panics
     /// If the tile has no such row.
     pub fn row(&mut self, i: usize) -> &mut [T] {
+        self.cell(i, 0)
+    }
+
+    /// The elements of cell number `cell` of row `i`.
+    ///
+    /// # Panics
+    /// If the tile has no such cell.
+    pub fn cell(&mut self, i: usize, cell: usize) -> &mut [T] {
         assert!(
-            i < self.row_count(),
-            "the tile has {} rows, not {i} + 1",
-            self.row_count()
+            i < self.row_count() && cell < self.cell_count(),
+            "the tile has {} rows of {} cells, not {i} + 1 of {cell} + 1",
+            self.row_count(),
+            self.cell_count()
         );
         if self.row_len() == 0 {
             return &mut [];
         }
-        let start = (self.place.rows.start + i) * self.owner.row_len + self.place.columns.start;
-        // SAFETY: `tile` checked that the whole rectangle lies inside the slice.
-        let start = unsafe { self.owner.data.add(start) };
+        let start = i * self.owner.row_len + cell * self.owner.cell_len;
+        let start = self.as_mut_ptr().wrapping_add(start);
         // SAFETY: the elements are inside the slice, which is borrowed mutably for the owner's life, and the record
         // of pieces in use keeps every other piece apart from this rectangle until it is dropped; within it,
         // `&mut self` allows one row at a time.
@@ -229,12 +274,62 @@ impl<T> TileMut<'_, T> {
         )
     }
 
+    /// The columns `columns` of `count <= N` cells, `step` apart, of row `i` from number `first` on; the other
+    /// slices are empty.
+    ///
+    /// # Panics
+    /// If the tile does not have them or they are one cell.
+    #[inline(always)]
+    pub(crate) fn cell_array<const N: usize>(
+        &mut self,
+        i: usize,
+        [first, step]: [usize; 2],
+        count: usize,
+        columns: Range<usize>,
+    ) -> Slices<'_, T, N> {
+        let last = count
+            .checked_sub(1)
+            .and_then(|steps| steps.checked_mul(step)?.checked_add(first));
+        assert!(
+            i < self.row_count()
+                && step > 0
+                && count <= N
+                && last.is_none_or(|last| last < self.cell_count()),
+            "the tile has {} rows of {} cells, not {i} + 1 of {first} + {count} * {step}",
+            self.row_count(),
+            self.cell_count()
+        );
+        assert!(
+            columns.start <= columns.end && columns.end <= self.row_len(),
+            "the tile has {} columns, not {columns:?}",
+            self.row_len()
+        );
+        let start = i * self.owner.row_len + first * self.owner.cell_len + columns.start;
+        let start = self.as_mut_ptr().wrapping_add(start);
+        let distance = step * self.owner.cell_len;
+        Slices::new(
+            #[inline(always)]
+            |j| {
+                if j >= count || columns.is_empty() {
+                    return &mut [][..];
+                }
+                // SAFETY: as in `cell`, for a part of each cell; the parts do not overlap, since none is longer
+                // than a cell.
+                unsafe {
+                    std::slice::from_raw_parts_mut(start.wrapping_add(j * distance), columns.len())
+                }
+            },
+        )
+    }
+
     /// A pointer to the first element; row `i` starts `i * row_stride()` elements further. Only the tile's elements may be
     /// touched through it, and only while the tile lives.
     pub fn as_mut_ptr(&mut self) -> *mut T {
+        let cell = self.place.rows.start * self.owner.row_len
+            + self.place.cells.start * self.owner.cell_len;
         self.owner
             .data
-            .wrapping_add(self.place.rows.start * self.owner.row_len + self.place.columns.start)
+            .wrapping_add(cell + self.place.columns.start)
     }
 }
 
@@ -329,6 +424,56 @@ mod tests {
         drop(tile);
         drop(rows);
         assert_eq!(data, [0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn columns_of_cells_are_written_in_parallel() {
+        let (row_len, cell_len) = (12, 4);
+        let mut data = vec![0; 5 * row_len];
+        let all = DisjointMut::cells(&mut data, row_len, cell_len);
+        parallel::for_each(cell_len, |column| {
+            let mut block = all.block(1..4, 1..3, column..column + 1);
+            assert_eq!(
+                [block.row_count(), block.cell_count(), block.row_len()],
+                [3, 2, 1]
+            );
+            for row in 0..3 {
+                let mut cells = block.cell_array::<3>(row, [0, 1], 2, 0..1);
+                (0..2).for_each(|cell| cells.get(cell)[0] = column + 1);
+                assert!(cells.get(2).is_empty());
+                block.cell(row, 1)[0] += 10;
+            }
+        });
+        drop(all);
+        for (at, &v) in data.iter().enumerate() {
+            let (row, cell, column) = (at / row_len, at % row_len / cell_len, at % cell_len);
+            let inside = (1..4).contains(&row) && cell > 0;
+            let expected = if inside {
+                column + 1 + (cell - 1) * 10
+            } else {
+                0
+            };
+            assert_eq!(v, expected, "element {at}");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "the tile has 2 rows of 2 cells, not 0 + 1 of 0 + 2 * 2")]
+    fn cells_beyond_the_tile_are_caught() {
+        let mut data = [0; 12];
+        let all = DisjointMut::cells(&mut data, 6, 2);
+        let _cells = all
+            .block(0..2, 1..3, 0..1)
+            .cell_array::<2>(0, [0, 2], 2, 0..1);
+    }
+
+    #[test]
+    #[should_panic(expected = "two tasks borrow the same elements")]
+    fn blocks_that_overlap_are_caught() {
+        let mut data = [0; 12];
+        let all = DisjointMut::cells(&mut data, 6, 2);
+        let _first = all.block(0..2, 0..2, 0..1);
+        let _second = all.block(1..2, 1..3, 0..2);
     }
 
     #[test]

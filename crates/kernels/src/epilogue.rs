@@ -136,8 +136,6 @@ impl<'a> Epilogue<'a> {
             let [at, first] = tile.start();
             let pixels = Pixels {
                 at,
-                len: tile.row_len(),
-                first: 0,
                 channels: first..first + tile.row_len(),
             };
             moments.observe(level, tile, &pixels);

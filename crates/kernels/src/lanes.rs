@@ -85,9 +85,10 @@ pub(crate) fn map_all<S: Simd, const K: usize, const M: usize>(
     s: S,
     n: usize,
     x: [&[f32]; K],
-    mut y: Slices<'_, f32, M>,
+    y: &mut Slices<'_, f32, M>,
     f: impl Fn([S::F32; K]) -> [S::F32; M],
 ) {
+    let mut y = y.reborrow();
     let enough = x.iter().all(|x| x.len() >= n) && (0..M).all(|m| y.get(m).len() >= n);
     assert!(enough, "a slice is shorter than {n}");
     let mut at = 0;

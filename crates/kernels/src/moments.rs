@@ -38,15 +38,11 @@ struct Tile {
     squares: Vec<f64>,
 }
 
-/// How the rows of a tile are made of pixels.
+/// The pixels of a tile, each of which is a cell.
 #[derive(Clone, Debug)]
 pub(crate) struct Pixels {
     /// The number of the first one, or anything that grows with it.
     pub(crate) at: usize,
-    /// Elements from one to the next.
-    pub(crate) len: usize,
-    /// Where the channels start in a pixel of the tile.
-    pub(crate) first: usize,
     /// The channels.
     pub(crate) channels: Range<usize>,
 }
@@ -79,13 +75,13 @@ impl TileMoments {
 
     /// Takes in a tile that has been stored.
     pub(crate) fn observe(&self, level: Level, tile: &mut TileMut<'_, f32>, pixels: &Pixels) {
-        let per_row = tile.row_len() / pixels.len;
+        let per_row = tile.cell_count();
         let mut all = Tile::new(pixels.channels.clone(), pixels.at);
         let strips = Cut::every(tile.row_count(), STRIP / per_row.max(1));
         for rows in (0..strips.tasks()).map(|strip| strips.range(strip)) {
             let mut strip = Tile::new(pixels.channels.clone(), pixels.at);
             strip.count = rows.len() * per_row;
-            dispatch!(level, s => strip.sum(s, tile, rows, pixels));
+            dispatch!(level, s => strip.sum(s, tile, rows));
             for c in 0..pixels.channels.len() {
                 let part = (strip.count, strip.mean[c], strip.squares[c]);
                 (_, all.mean[c], all.squares[c]) =
@@ -120,8 +116,6 @@ impl TileMoments {
         let count = rows.len() / channels;
         let pixels = Pixels {
             at,
-            len: channels,
-            first: 0,
             channels: 0..channels,
         };
         let rows = DisjointMut::rows(rows, channels);
@@ -158,22 +152,16 @@ impl Tile {
 
     /// Sums the rows of a tile.
     #[inline(always)]
-    fn sum<S: Simd>(
-        &mut self,
-        s: S,
-        tile: &mut TileMut<'_, f32>,
-        rows: Range<usize>,
-        pixels: &Pixels,
-    ) {
+    fn sum<S: Simd>(&mut self, s: S, tile: &mut TileMut<'_, f32>, rows: Range<usize>) {
         let channels = self.channels.len();
         let mut c = 0;
         while c + VECTORS * S::LANES <= channels {
-            self.vectors::<S, VECTORS>(s, tile, &rows, pixels, c..c + VECTORS * S::LANES);
+            self.vectors::<S, VECTORS>(s, tile, &rows, c..c + VECTORS * S::LANES);
             c += VECTORS * S::LANES;
         }
         while c < channels {
             let end = (c + S::LANES).min(channels);
-            self.vectors::<S, 1>(s, tile, &rows, pixels, c..end);
+            self.vectors::<S, 1>(s, tile, &rows, c..end);
             c = end;
         }
     }
@@ -185,15 +173,13 @@ impl Tile {
         s: S,
         tile: &mut TileMut<'_, f32>,
         rows: &Range<usize>,
-        pixels: &Pixels,
         channels: Range<usize>,
     ) {
-        let (first, width) = (pixels.first + channels.start, channels.len());
-        let per_row = self.count / rows.len().max(1);
+        let per_row = tile.cell_count();
         let mut shift = [s.splat(0.0); V];
         for i in 0..SAMPLES {
-            let row = tile.row(rows.start + i * rows.len() / SAMPLES);
-            let pixel = &row[i * per_row / SAMPLES * pixels.len + first..][..width];
+            let row = rows.start + i * rows.len() / SAMPLES;
+            let pixel = &tile.cell(row, i * per_row / SAMPLES)[channels.clone()];
             for v in 0..V {
                 let x = load::<S, V>(s, pixel, v);
                 shift[v] = s.mul_add(x, s.splat(1.0 / SAMPLES as f32), shift[v]);
@@ -202,16 +188,13 @@ impl Tile {
         let mut sums = [s.splat(0.0); V];
         let mut squares = [s.splat(0.0); V];
         for row in rows.clone() {
-            let row = tile.row(row);
-            let mut at = first;
-            for _ in 0..per_row {
-                let pixel = &row[at..at + width];
+            for cell in 0..per_row {
+                let pixel = &tile.cell(row, cell)[channels.clone()];
                 for v in 0..V {
                     let d = s.sub(load::<S, V>(s, pixel, v), shift[v]);
                     sums[v] = s.add(sums[v], d);
                     squares[v] = s.mul_add(d, d, squares[v]);
                 }
-                at += pixels.len;
             }
         }
         let count = self.count as f64;

@@ -13,8 +13,8 @@
 //! Nothing is multiplied with inserted zeros, and nothing is scattered.
 
 use super::phase::{Phase, PhaseWeights};
-use super::taps::{Reduce, Tap, Taps};
-use super::winograd::Weights;
+use super::taps::{Dense, Reduce, Tap, Taps};
+use super::winograd::{self, Weights};
 use super::{Conv2dGeometry, direct, few_outputs};
 use crate::accuracy::Policy;
 use crate::disjoint::DisjointMut;
@@ -67,17 +67,22 @@ pub(crate) fn run(
         return Ok(());
     }
     let phases = phases(g);
-    if phases.iter().any(|taps| taps.pixels() > direct::FEW_PIXELS) {
+    if phases.len() > 1 && phases.iter().any(|taps| taps.pixels() > direct::FEW_PIXELS) {
         let pack = |taps| Phase::choose(policy, taps, Weights::Fresh).pack(level, taps, weight);
         let weights: Vec<_> = phases.iter().map(pack).collect::<Result<_, _>>()?;
         return run_phases(level, g, &weights, dy, epilogue, dx);
     }
     fill_unreached(level, g, &phases, epilogue, dx)?;
+    let reduce = Reduce::Outputs;
     for taps in phases.into_iter().filter(|taps| taps.pixels() > 0) {
         match Phase::choose(policy, &taps, Weights::Fresh) {
             Phase::Direct(_) => {
                 let taps = taps.flattened();
-                direct::run_once(level, &taps, Reduce::Outputs, weight, dy, epilogue, dx)?;
+                direct::run_once(level, &taps, reduce, weight, dy, epilogue, dx)?;
+            }
+            Phase::Winograd(size, _) if winograd::suits_dense(level, size, &taps) => {
+                let weights = Dense { reduce, weight };
+                winograd::run_dense(level, size, &taps, weights, dy, epilogue, dx)?;
             }
             phase => phase
                 .pack(level, &taps, weight)?

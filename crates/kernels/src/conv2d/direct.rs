@@ -16,7 +16,7 @@
 use super::areas::{Area, Cut as Areas, Run};
 use super::pack::pack_panel;
 use super::padded::Bands;
-use super::taps::{Reduce, TapWeights, Taps};
+use super::taps::{Dense, Reduce, TapWeights, Taps};
 use crate::array::array;
 use crate::disjoint::{DisjointMut, TileMut};
 use crate::epilogue::Epilogue;
@@ -113,7 +113,9 @@ pub(super) fn run_once(
     parallel::try_for_each(taps.groups * panels.count(), |task| {
         let (group, panel) = (task / panels.count(), panels.panel(task % panels.count()));
         let mut packed = Buffer::recycled(panels.packed_range(&panel, rows).len())?;
-        pack_panel(level, taps, reduce, weight, group, &panel, &mut packed);
+        let dense = Dense { reduce, weight };
+        let terms = 0..taps.k_len();
+        pack_panel(level, taps, dense, group, &panel, &terms, &mut packed);
         Block::new(&plan, group, plan.block(0)).run(level, &panel, &packed, epilogue, &y);
         Ok(())
     })

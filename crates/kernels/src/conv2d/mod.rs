@@ -63,7 +63,7 @@ use crate::reduce::sum_rows;
 use algorithm::choose_for;
 use lanes::Lanes;
 use striate_simd::{Buffer, Level};
-use taps::{Reduce, Taps};
+use taps::{Dense, Reduce, Taps};
 use winograd::Weights;
 
 const OP: &str = "conv2d";
@@ -108,6 +108,19 @@ fn once(
     y: &mut [f32],
 ) -> Result<(), KernelError> {
     let algorithm = choose_for(g, layout, level, accuracy, Weights::Fresh);
+    let taps = Taps::forward(g);
+    if let (Some(size), Layout::Nhwc) = (algorithm.tile(), layout)
+        && winograd::suits_dense(level, size, &taps)
+    {
+        check_len(OP, "x", x.len(), g.x_len())?;
+        check_len(OP, "weight", weight.len(), g.weight_len())?;
+        check_len(OP, "y", y.len(), g.y_len())?;
+        let channels = g.out_channels();
+        epilogue.check(OP, y.len() / channels, channels, channels)?;
+        let reduce = Reduce::Inputs;
+        let weights = Dense { reduce, weight };
+        return winograd::run_dense(level, size, &taps, weights, x, epilogue, y);
+    }
     PackedWeights::with_algorithm(level, g, layout, weight, algorithm)?.forward(g, x, epilogue, y)
 }
 

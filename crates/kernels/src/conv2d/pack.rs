@@ -2,9 +2,10 @@
 //!
 //! Neighbouring rows of a square are far apart in memory on one side: they are fetched ahead.
 
-use super::taps::{Reduce, Tap, Taps};
+use super::taps::{Dense, Reduce, Tap, Taps};
 use crate::copy::transpose_square;
 use crate::gemm::panels::Panel;
+use std::ops::Range;
 use striate_simd::{Level, Simd, dispatch};
 
 /// The most lanes of a level.
@@ -13,29 +14,30 @@ const LANES: usize = 16;
 /// Of so few taps a weight at a time is fetched: a square has all that are neighbours in memory.
 const FEW: usize = 4;
 
-/// Arranges one panel of one group of dense weights as `[tap][k][columns of the panel]`, with zeros
-/// beyond the last column.
+/// Arranges the terms `terms` of one panel of one group of dense weights as `[tap][k][columns of the panel]`, with
+/// zeros beyond the last column.
 pub(super) fn pack_panel(
     level: Level,
     taps: &Taps,
-    reduce: Reduce,
-    weight: &[f32],
+    Dense { reduce, weight }: Dense<'_>,
     group: usize,
     panel: &Panel,
+    terms: &Range<usize>,
     packed: &mut [f32],
 ) {
     let (k_len, columns) = (taps.k_len(), taps.columns());
     let kernel = weight.len() / (taps.groups * k_len * columns);
-    let width = packed.len() / (taps.taps.len() * k_len).max(1);
+    let width = packed.len() / (taps.taps.len() * terms.len()).max(1);
     let source = &weight[group * k_len * columns * kernel..];
     match reduce {
         Reduce::Inputs => {
-            let source = &source[panel.columns.start * k_len * kernel..];
-            let shape = [k_len, panel.columns.len(), kernel];
-            dispatch!(level, s => pack_by_inputs(s, shape, source, packed));
+            let source = &source[(panel.columns.start * k_len + terms.start) * kernel..];
+            let shape = [terms.len(), panel.columns.len(), kernel];
+            dispatch!(level, s => pack_by_inputs(s, shape, (source, k_len * kernel), packed));
         }
         Reduce::Outputs => {
-            let shape = [k_len, columns, kernel];
+            let source = &source[terms.start * columns * kernel..];
+            let shape = [terms.len(), columns, kernel];
             dispatch!(level, s => pack_by_outputs(s, shape, &taps.taps, panel, source, packed));
         }
     }
@@ -56,12 +58,12 @@ fn rows_in_order(k_len: usize, kernel: usize) -> impl Iterator<Item = usize> {
     (0..k_len).flat_map(move |k| (0..kernel).map(move |tap| tap * k_len + k))
 }
 
-/// Arranges dense `[columns, k, tap]` weights as `[tap][k][columns]`.
+/// Arranges dense `[columns, k, tap]` weights, whose columns are `stride` elements apart, as `[tap][k][columns]`.
 #[inline(always)]
 fn pack_by_inputs<S: Simd>(
     s: S,
     [k_len, columns, kernel]: [usize; 3],
-    source: &[f32],
+    (source, stride): (&[f32], usize),
     packed: &mut [f32],
 ) {
     let rows = k_len * kernel;
@@ -75,12 +77,12 @@ fn pack_by_inputs<S: Simd>(
         }
         for c0 in (0..columns).step_by(S::LANES) {
             let filled = S::LANES.min(columns - c0);
-            let from = &source[c0 * rows + r0..];
+            let from = &source[c0 * stride + r0..];
             for i in 0..filled {
-                s.prefetch(from, i * rows + 2 * S::LANES);
+                s.prefetch(from, i * stride + 2 * S::LANES);
             }
             let to = (&mut square[..], S::LANES);
-            transpose_square(s, (from, rows), to, [filled, places.len()]);
+            transpose_square(s, (from, stride), to, [filled, places.len()]);
             for (place, line) in places.iter().zip(square.chunks_exact(S::LANES)) {
                 copy_lanes(s, &line[..filled], &mut packed[place + c0..]);
             }

@@ -156,6 +156,13 @@ pub(super) enum Reduce {
     Outputs,
 }
 
+/// Dense `[out, in / groups, kernel]` weights, and the index that a sum runs over.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dense<'a> {
+    pub(super) reduce: Reduce,
+    pub(super) weight: &'a [f32],
+}
+
 impl TapWeights {
     /// The panels that suit the pixels of `taps`.
     pub(super) fn panels(level: Level, taps: &Taps) -> Panels {
@@ -182,7 +189,9 @@ impl TapWeights {
             let range = panels.packed_range(&panel, rows);
             let start = group * group_len;
             let mut packed = pieces.range(start + range.start..start + range.end);
-            pack_panel(level, taps, reduce, weight, group, &panel, &mut packed);
+            let dense = Dense { reduce, weight };
+            let terms = 0..taps.k_len();
+            pack_panel(level, taps, dense, group, &panel, &terms, &mut packed);
         });
         drop(pieces);
         Ok(Self { panels, data })

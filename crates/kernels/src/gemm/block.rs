@@ -52,7 +52,7 @@ impl Product<'_> {
                     a_stride: self.a_stride,
                     k_len: self.k_len,
                     b: &self.b[packed.clone()],
-                    next: &self.b[packed.end..],
+                    next: Next::Panel(&self.b[packed.end..]),
                     store: Store::new(epilogue, add, rows.start, &panel.columns, c_stride),
                     rows: 0..rows.len(),
                     batch: Batch::ONE,
@@ -76,14 +76,23 @@ pub(crate) struct Block<'a> {
     pub(crate) k_len: usize,
     /// The panel; of a batch, the first.
     pub(crate) b: &'a [f32],
-    /// What follows it in memory and is needed next.
-    pub(crate) next: &'a [f32],
+    /// What is fetched meanwhile.
+    pub(crate) next: Next<'a>,
     /// What happens to the sums.
     pub(crate) store: Store<'a>,
     /// The rows.
     pub(crate) rows: Range<usize>,
     /// The products.
     pub(crate) batch: Batch,
+}
+
+/// What is needed next and comes from afar.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Next<'a> {
+    /// The panel of the next product of a batch; after the last one, this.
+    Panel(&'a [f32]),
+    /// The rows of the next product of a batch, which are dense: the panels are near.
+    Rows,
 }
 
 /// Products of equal shapes whose operands and results are a constant distance apart.
@@ -136,14 +145,19 @@ impl<'a> Block<'a> {
         }
     }
 
-    /// The panel of product `index`, of `len` elements, and the one that is needed next.
+    /// The panel of product `index`, of `len` elements, and what is needed next.
     #[inline(always)]
     fn panels(&self, index: usize, len: usize) -> (&'a [f32], &'a [f32]) {
         let b = &self.b[index * self.batch.b_step..];
-        let next = if index + 1 < self.batch.count {
-            &b[self.batch.b_step..]
-        } else {
-            self.next
+        let last = index + 1 == self.batch.count;
+        let (next, len) = match self.next {
+            Next::Panel(next) if last => (next, len),
+            Next::Panel(_) => (&b[self.batch.b_step..], len),
+            Next::Rows if last => (&[][..], 0),
+            Next::Rows => {
+                let rows = &self.a[(index + 1) * self.batch.a_step..];
+                (rows, self.rows.end * self.a_stride)
+            }
         };
         (b, &next[..len.min(next.len())])
     }

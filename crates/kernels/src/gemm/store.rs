@@ -107,6 +107,17 @@ impl<'a> Store<'a> {
         self.residual.is_none() && self.late.is_none() && !self.add
     }
 
+    /// Whether the sums are added to the old contents, and no more: all but the last piece of a sum in pieces.
+    #[inline(always)]
+    fn only_adds(&self) -> bool {
+        let operands = [self.scale, self.bias];
+        self.add
+            && operands.iter().all(Option::is_none)
+            && self.residual.is_none()
+            && self.late.is_none()
+            && self.floor == f32::NEG_INFINITY
+    }
+
     /// As [`run`](Self::run), with any steps and for the last columns, once for all tiles of a level.
     #[inline(never)]
     fn run_any<S: Simd>(&self, s: S, acc: &[S::F32], out: &mut TileMut<'_, f32>, rows: &[usize]) {
@@ -116,8 +127,14 @@ impl<'a> Store<'a> {
                 // Iterators over vectors would be functions without the features of the level.
                 let vectors = acc.len() / rows.len();
                 for (i, &row) in rows.iter().enumerate() {
-                    let out = out.row(row);
-                    self.run_row(s, &acc[i * vectors..][..vectors], row, out);
+                    let (out, acc) = (out.row(row), &acc[i * vectors..][..vectors]);
+                    if self.only_adds() && out.len() == vectors * S::LANES {
+                        for (j, out) in out.chunks_exact_mut(S::LANES).enumerate() {
+                            s.store(s.add(acc[j], s.load(out)), out);
+                        }
+                        continue;
+                    }
+                    self.run_row(s, acc, row, out);
                     if let Some(function) = self.late {
                         assign(s, function, out);
                     }

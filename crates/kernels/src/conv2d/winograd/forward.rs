@@ -4,13 +4,13 @@
 //! if the channels allow: transform, multiply, transform back, block after block.
 
 use super::Size;
-use super::planes::{Gather, Scatter, Scratch, Side};
+use super::planes::{Gather, Scatter, Scratch, Side, gather_all};
 use super::tiles::{Pixels, Tiles};
 use crate::conv2d::taps::{TapWeights, Taps};
 use crate::disjoint::DisjointMut;
 use crate::epilogue::Epilogue;
 use crate::error::KernelError;
-use crate::gemm::block::{Batch, Block};
+use crate::gemm::block::{Batch, Block, Next};
 use crate::gemm::store::Store;
 use crate::parallel::{self, Cut};
 use std::ops::Range;
@@ -100,8 +100,7 @@ struct Forward<'a> {
 
 impl Forward<'_> {
     fn run(&self, y: &mut [f32]) -> Result<(), KernelError> {
-        let line = self.taps.out_size[1] * self.taps.out_channels;
-        let y = DisjointMut::rows(y, line);
+        let y = pixels_of(self.taps, y);
         let blocks = Cut::every(self.tiles.len(), block_tiles(self.size, self.taps));
         let parts = TASKS.div_ceil(blocks.tasks().max(1));
         parallel::try_for_each(blocks.tasks(), |task| {
@@ -134,16 +133,13 @@ impl Forward<'_> {
             channels: group * k_len..(group + 1) * k_len,
             width: k_len,
         };
-        let rows = DisjointMut::rows(&mut inputs, count * k_len);
-        parallel::try_for_each(per_part.tasks(), |part| {
-            let part = per_part.range(part);
-            let columns = part.start * k_len..part.end * k_len;
-            let mut out = rows.tile(0..size.points(), columns);
-            let part = tiles.start + part.start..tiles.start + part.end;
-            gather.run(self.level, part, &mut Scratch::new()?, &mut out);
-            Ok::<_, KernelError>(())
-        })?;
-        drop(rows);
+        gather_all(
+            self.level,
+            &tiles,
+            parts,
+            std::iter::once(gather),
+            &mut inputs,
+        )?;
 
         let mut sums = Buffer::recycled(size.points() * count * width)?;
         self.multiply(group, count, parts, &inputs, &mut sums);
@@ -155,7 +151,7 @@ impl Forward<'_> {
             points: &sums,
             row_len: count * width,
             width,
-            channels: channels.clone(),
+            channels,
             pixel: taps.out_channels,
             epilogue: self.epilogue,
         };
@@ -168,24 +164,8 @@ impl Forward<'_> {
         parallel::try_for_each(squares.tasks(), |part| {
             let part = squares.range(part);
             let mut scratch = Scratch::new()?;
-            for line in self
-                .tiles
-                .lines(tiles.start + part.start..tiles.start + part.end)
-            {
-                let first = line.start - tiles.start;
-                let at = line.start;
-                let mut out = self.output(line.clone(), y);
-                scatter.run(self.level, line, first, &mut scratch, &mut out);
-                if let Some(moments) = self.epilogue.moments {
-                    let pixels = crate::moments::Pixels {
-                        at,
-                        len: taps.out_channels,
-                        first: channels.start,
-                        channels: channels.clone(),
-                    };
-                    moments.observe(self.level, &mut out, &pixels);
-                }
-            }
+            let part = tiles.start + part.start..tiles.start + part.end;
+            scatter.run(self.level, part, tiles.start, &mut scratch, y);
             Ok(())
         })
     }
@@ -213,7 +193,7 @@ impl Forward<'_> {
                     a_stride: k_len,
                     k_len,
                     b: &weights[packed.start + run.start * b_step..packed.start + run.end * b_step],
-                    next: &weights[packed.start + run.end * b_step..],
+                    next: Next::Panel(&weights[packed.start + run.end * b_step..]),
                     store: Store::new(&Epilogue::NONE, false, 0, &columns, width),
                     rows: 0..count,
                     batch: Batch {
@@ -228,19 +208,10 @@ impl Forward<'_> {
             }
         });
     }
+}
 
-    /// The part of the output that some squares of one line cover.
-    fn output<'y>(
-        &self,
-        tiles: Range<usize>,
-        y: &'y DisjointMut<'_, f32>,
-    ) -> crate::disjoint::TileMut<'y, f32> {
-        let [lines, columns] = self.tiles.covered(&tiles);
-        let first = self.tiles.tile(tiles.start).image * self.taps.out_size[0];
-        let channels = self.taps.out_channels;
-        y.tile(
-            first + lines.start..first + lines.end,
-            columns.start * channels..columns.end * channels,
-        )
-    }
+/// The output, whose cells are pixels.
+pub(super) fn pixels_of<'y>(taps: &Taps, y: &'y mut [f32]) -> DisjointMut<'y, f32> {
+    let pixel = taps.out_channels;
+    DisjointMut::cells(y, taps.out_size[1] * pixel, pixel)
 }

@@ -27,6 +27,7 @@
 
 mod backward_weight;
 mod cost;
+mod dense;
 mod forward;
 mod pack;
 mod planes;
@@ -37,6 +38,7 @@ mod weight_points;
 
 pub(super) use backward_weight::backward_weight;
 pub(super) use cost::{MARGIN, Problem, Weights};
+pub(super) use dense::{run_dense, suits_dense};
 pub(super) use forward::run;
 pub(super) use pack::{pack, panels};
 

@@ -3,7 +3,7 @@
 use super::Size;
 use super::planes::{Scratch, transform_weights};
 use crate::conv2d::pack::pack_panel;
-use crate::conv2d::taps::{Reduce, TapWeights, Taps};
+use crate::conv2d::taps::{Dense, Reduce, TapWeights, Taps};
 use crate::disjoint::DisjointMut;
 use crate::error::KernelError;
 use crate::gemm::panels::Panels;
@@ -33,7 +33,8 @@ pub(in crate::conv2d) fn pack(
         let group = task / panels.count();
         let panel = panels.panel(task % panels.count());
         let mut by_tap = Buffer::recycled(panels.packed_range(&panel, tap_rows).len())?;
-        pack_panel(level, taps, reduce, weight, group, &panel, &mut by_tap);
+        let (dense, terms) = (Dense { reduce, weight }, 0..taps.k_len());
+        pack_panel(level, taps, dense, group, &panel, &terms, &mut by_tap);
         let range = panels.packed_range(&panel, rows);
         let start = group * group_len;
         let mut points = pieces.range(start + range.start..start + range.end);

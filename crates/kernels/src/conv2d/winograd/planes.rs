@@ -7,11 +7,13 @@ use super::Size;
 use super::tiles::{Pixels, Tiles};
 use super::transform::{FivePoints, FourPoints, Points, SixPoints, Transform};
 use crate::array::{Slices, array};
-use crate::disjoint::TileMut;
+use crate::disjoint::{DisjointMut, TileMut};
 use crate::elementwise::assign;
 use crate::epilogue::Epilogue;
 use crate::error::KernelError;
 use crate::lanes::{load, load_partial, map_all};
+use crate::moments;
+use crate::parallel::{self, Cut};
 use std::ops::Range;
 use striate_simd::{Buffer, Level, Simd, dispatch};
 
@@ -34,7 +36,8 @@ impl Scratch {
 
 /// The transform of all channels of `IN` lines to `OUT` lines, compiled for a level. What walks over tiles is the same for
 /// every level, and compiled once.
-type Along<'a, const IN: usize, const OUT: usize> = &'a dyn Fn([&[f32]; IN], Slices<'_, f32, OUT>);
+type Along<'a, const IN: usize, const OUT: usize> =
+    &'a dyn Fn(&[&[f32]; IN], &mut Slices<'_, f32, OUT>);
 
 /// [`Along`] of a transform at the level of a token.
 macro_rules! along {
@@ -59,14 +62,15 @@ fn columns<'a, const IN: usize, const OUT: usize>(
     scratch: &mut [f32],
     along: Along<'_, IN, OUT>,
     line: impl Fn([usize; 2]) -> &'a [f32],
-    mut row: impl FnMut(usize, [&[f32]; IN]),
+    mut row: impl FnMut(usize, &[&[f32]; IN]),
 ) {
     for j in 0..IN {
         let from = array(|i| line([i, j]));
-        along(from, split::<OUT>(&mut scratch[j * OUT * BLOCK..], BLOCK));
+        let mut to = split(&mut scratch[j * OUT * BLOCK..], BLOCK);
+        along(&from, &mut to);
     }
     for i in 0..OUT {
-        row(i, array(|j| &scratch[(j * OUT + i) * BLOCK..][..len]));
+        row(i, &array(|j| &scratch[(j * OUT + i) * BLOCK..][..len]));
     }
 }
 
@@ -74,14 +78,14 @@ fn columns<'a, const IN: usize, const OUT: usize>(
 #[inline(never)]
 fn transform<S: Simd, const IN: usize, const OUT: usize>(
     s: S,
-    from: [&[f32]; IN],
-    to: Slices<'_, f32, OUT>,
+    from: &[&[f32]; IN],
+    to: &mut Slices<'_, f32, OUT>,
     map: impl Fn([S::F32; IN]) -> [S::F32; OUT],
 ) {
     s.vectorize(
         #[inline(always)]
         || {
-            map_all(s, from[0].len(), from, to, map);
+            map_all(s, from[0].len(), *from, to, map);
         },
     );
 }
@@ -188,11 +192,39 @@ impl Gather<'_> {
                         let place = [y.wrapping_add(i * down), x.wrapping_add(j * across)];
                         self.pixels.get(tile.image, place, channels.clone())
                     },
-                    |i, from| along(from, out.row_array::<N>(i * N, to.clone())),
+                    |i, from| along(from, &mut out.row_array::<N>(i * N, to.clone())),
                 );
             }
         }
     }
+}
+
+/// Runs several gathers of the tiles `tiles`, whose results follow one another in `out`, on at most `parts` tasks.
+pub(super) fn gather_all<'a>(
+    level: Level,
+    tiles: &Range<usize>,
+    parts: usize,
+    gathers: impl Iterator<Item = Gather<'a>>,
+    mut out: &mut [f32],
+) -> Result<(), KernelError> {
+    let mut pieces = Vec::new();
+    for gather in gathers {
+        let line = tiles.len() * gather.width;
+        let (piece, rest) = out.split_at_mut(gather.size.points() * line);
+        pieces.push((gather, DisjointMut::rows(piece, line)));
+        out = rest;
+    }
+    let cut = Cut::every(tiles.len(), tiles.len().div_ceil(parts));
+    parallel::try_for_each(cut.tasks(), |part| {
+        let (part, mut scratch) = (cut.range(part), Scratch::new()?);
+        for (gather, rows) in &pieces {
+            let columns = part.start * gather.width..part.end * gather.width;
+            let mut out = rows.tile(0..gather.size.points(), columns);
+            let part = tiles.start + part.start..tiles.start + part.end;
+            gather.run(level, part, &mut scratch, &mut out);
+        }
+        Ok(())
+    })
 }
 
 // ---- from points to pixels
@@ -216,9 +248,33 @@ pub(super) struct Scatter<'a> {
 }
 
 impl Scatter<'_> {
+    /// Writes the tiles `tiles`, of whole squares, to `y`, whose cells are pixels. Tile number `zero` is the first of
+    /// the points.
+    pub(super) fn run(
+        &self,
+        level: Level,
+        tiles: Range<usize>,
+        zero: usize,
+        scratch: &mut Scratch,
+        y: &DisjointMut<'_, f32>,
+    ) {
+        for line in self.tiles.lines(tiles) {
+            let (at, first) = (line.start, line.start - zero);
+            let [lines, columns] = self.tiles.covered(&line);
+            let above = self.tiles.tile(at).image * self.tiles.out_size[0];
+            let lines = above + lines.start..above + lines.end;
+            let mut out = y.block(lines, columns, self.channels.clone());
+            self.run_line(level, line, first, scratch, &mut out);
+            if let Some(moments) = self.epilogue.moments {
+                let channels = self.channels.clone();
+                moments.observe(level, &mut out, &moments::Pixels { at, channels });
+            }
+        }
+    }
+
     /// Writes the tiles `tiles` of some squares of one line, of which the first has number `first` among
     /// the points. `out` is what they cover of the output.
-    pub(super) fn run(
+    fn run_line(
         &self,
         level: Level,
         tiles: Range<usize>,
@@ -260,7 +316,7 @@ impl Scatter<'_> {
     fn line<const N: usize, const M: usize>(
         &self,
         along: Along<'_, N, M>,
-        store: &dyn Fn([&[f32]; N], Row<'_>),
+        store: &dyn Fn(&[&[f32]; N], &mut Row<'_, M>),
         tiles: Range<usize>,
         first: usize,
         scratch: &mut [f32],
@@ -287,14 +343,14 @@ impl Scatter<'_> {
                         }
                         let line = place[0] + i * self.tiles.out_step[0];
                         let channel = self.channels.start + block.start;
-                        let row = Row {
-                            out: &mut out.row(line - top)
-                                [(place[1] - left) * self.pixel + channel..],
+                        let cells = [place[1] - left, self.tiles.out_step[1]];
+                        let mut row = Row {
+                            out: out.cell_array::<M>(line - top, cells, count, block.clone()),
                             number: self.number(tile.image, line, place[1]) * self.pixel + channel,
                             channel,
                             count,
                         };
-                        store(from, row);
+                        store(from, &mut row);
                     },
                 );
             }
@@ -312,14 +368,18 @@ impl Scatter<'_> {
     fn row<S: Simd, const N: usize, const M: usize>(
         &self,
         s: S,
-        from: [&[f32]; N],
-        mut row: Row<'_>,
+        from: &[&[f32]; N],
+        row: &mut Row<'_, M>,
         map: impl Fn([S::F32; N]) -> [S::F32; M],
     ) {
         s.vectorize(
             #[inline(always)]
             || {
-                let len = from[0].len();
+                let (from, len) = (*from, from[0].len());
+                let mut row = Row {
+                    out: row.out.reborrow(),
+                    ..*row
+                };
                 let mut c = 0;
                 while c + S::LANES <= len {
                     let sums = map(load(s, &from, c));
@@ -331,9 +391,8 @@ impl Scatter<'_> {
                     self.store(s, sums, &mut row, c, len - c);
                 }
                 if let Some(function) = self.epilogue.activation.late() {
-                    let step = self.tiles.out_step[1] * self.pixel;
                     for j in 0..row.count {
-                        assign(s, function, &mut row.out[j * step..][..len]);
+                        assign(s, function, row.out.get(j));
                     }
                 }
             },
@@ -346,7 +405,7 @@ impl Scatter<'_> {
         &self,
         s: S,
         sums: [S::F32; M],
-        row: &mut Row<'_>,
+        row: &mut Row<'_, M>,
         c: usize,
         lanes: usize,
     ) {
@@ -357,14 +416,14 @@ impl Scatter<'_> {
         let floor = s.splat(self.epilogue.activation.floor());
         for j in 0..M {
             if j < row.count {
-                let place = j * step + c;
                 let mut sum = s.mul_add(sums[j], scale, bias);
                 if let Some(residual) = self.epilogue.residual {
-                    let residual = load_lanes(s, &residual[row.number + place..], lanes);
+                    let place = row.number + j * step + c;
+                    let residual = load_lanes(s, &residual[place..], lanes);
                     sum = s.add(sum, residual);
                 }
                 sum = s.max(floor, sum);
-                let out = &mut row.out[place..];
+                let out = &mut row.out.get(j)[c..];
                 if lanes == S::LANES {
                     s.store(sum, out);
                 } else {
@@ -402,10 +461,10 @@ fn load_lanes<S: Simd>(s: S, x: &[f32], lanes: usize) -> S::F32 {
 }
 
 /// A row of outputs of one tile.
-struct Row<'a> {
-    /// The line of the output, from the first pixel and channel on.
-    out: &'a mut [f32],
-    /// The number of that element in the output.
+struct Row<'a, const M: usize> {
+    /// The channels of the pixels.
+    out: Slices<'a, f32, M>,
+    /// The number of the first element in the output.
     number: usize,
     /// Its channel.
     channel: usize,
@@ -469,12 +528,12 @@ fn square<const IN: usize, const OUT: usize>(
             |[i, j]| &from[(i * IN + j) * len + block.start..][..block.len()],
             |i, from| {
                 let mut lines = to[i * OUT..].iter_mut();
-                let to = Slices::new(|_| {
+                let mut to = Slices::new(|_| {
                     lines
                         .next()
                         .map_or(&mut [][..], |line| &mut line[block.clone()])
                 });
-                along(from, to);
+                along(from, &mut to);
             },
         );
     }

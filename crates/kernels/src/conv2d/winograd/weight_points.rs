@@ -1,14 +1,13 @@
 //! The points of some tiles, of the inputs and of the gradients of the outputs, and their products.
 
 use super::Size;
-use super::planes::{Gather, Scratch, Side};
+use super::planes::{Gather, Side, gather_all};
 use super::tiles::{Pixels, Tiles};
 use crate::conv2d::backward_weight::{Block, Run};
 use crate::conv2d::taps::Taps;
-use crate::disjoint::DisjointMut;
 use crate::error::KernelError;
 use crate::gemm::panels::{Panel, Panels};
-use crate::parallel::{self, Cut};
+use crate::parallel::Cut;
 use std::ops::Range;
 use striate_simd::{Buffer, Level};
 
@@ -51,22 +50,20 @@ pub(super) struct Points<'a> {
     channels: Cut,
     /// Tiles.
     count: usize,
-    inputs: Buffer<f32>,
-    gradients: Buffer<f32>,
+    /// The inputs, and behind them the gradients.
+    data: Buffer<f32>,
 }
 
 impl<'a> Points<'a> {
     /// Room for `most` tiles.
     pub(super) fn new(pass: &'a Pass<'a>, channels: Cut, most: usize) -> Result<Self, KernelError> {
-        let (points, width) = (pass.size.points(), pass.panels.padded_columns());
-        let len = points * most * width;
+        let len = most * pass.tile_len();
         Ok(Self {
             pass,
             channels,
             count: 0,
-            inputs: Buffer::recycled(points * most * pass.taps.k_len())?,
             // Columns beyond the last channel are never written, and multiplied all the same.
-            gradients: if width == pass.panels.columns() {
+            data: if pass.panels.padded_columns() == pass.panels.columns() {
                 Buffer::recycled(len)?
             } else {
                 Buffer::zeroed(len)?
@@ -81,49 +78,27 @@ impl<'a> Points<'a> {
         group: usize,
         parts: usize,
     ) -> Result<(), KernelError> {
-        let pass = self.pass;
-        let (points, taps, count) = (pass.size.points(), pass.taps, tiles.len());
-        self.count = count;
-        let gather = |side, pixels, channels, width| Gather {
-            size: pass.size,
+        let Pass { taps, panels, .. } = self.pass;
+        self.count = tiles.len();
+        let gather = |side, pixels, first: usize, channels: &Range<usize>, width| Gather {
+            size: self.pass.size,
             side,
-            tiles: &pass.tiles,
+            tiles: &self.pass.tiles,
             pixels,
-            channels,
+            channels: first + channels.start..first + channels.end,
             width,
         };
-        let mut pieces = Vec::new();
-        let mut rest = &mut self.inputs[..];
-        for channels in (0..self.channels.tasks()).map(|block| self.channels.range(block)) {
-            let width = channels.len();
-            let (piece, others) = rest.split_at_mut(points * count * width);
-            let first = group * taps.k_len();
-            let channels = first + channels.start..first + channels.end;
-            let rows = DisjointMut::rows(piece, count * width);
-            pieces.push((gather(Side::Inputs, pass.x, channels, width), rows));
-            rest = others;
-        }
-        rest = &mut self.gradients[..];
-        for panel in (0..pass.panels.count()).map(|index| pass.panels.panel(index)) {
-            let width = pass.width(&panel);
-            let (piece, others) = rest.split_at_mut(points * count * width);
-            let first = group * taps.columns();
-            let channels = first + panel.columns.start..first + panel.columns.end;
-            let rows = DisjointMut::rows(piece, count * width);
-            pieces.push((gather(Side::Gradients, pass.dy, channels, width), rows));
-            rest = others;
-        }
-        let cut = Cut::every(count, count.div_ceil(parts));
-        parallel::try_for_each(cut.tasks(), |part| {
-            let (part, mut scratch) = (cut.range(part), Scratch::new()?);
-            let of_part = tiles.start + part.start..tiles.start + part.end;
-            for (gather, rows) in &pieces {
-                let columns = part.start * gather.width..part.end * gather.width;
-                let mut out = rows.tile(0..points, columns);
-                gather.run(pass.level, of_part.clone(), &mut scratch, &mut out);
-            }
-            Ok(())
-        })
+        let inputs = (0..self.channels.tasks()).map(|block| {
+            let (first, channels) = (group * taps.k_len(), self.channels.range(block));
+            gather(Side::Inputs, self.pass.x, first, &channels, channels.len())
+        });
+        let gradients = (0..panels.count()).map(|index| {
+            let (first, panel) = (group * taps.columns(), panels.panel(index));
+            let width = self.pass.width(&panel);
+            gather(Side::Gradients, self.pass.dy, first, &panel.columns, width)
+        });
+        let gathers = inputs.chain(gradients);
+        gather_all(self.pass.level, tiles, parts, gathers, &mut self.data)
     }
 
     /// Writes the product of point `point` of a block of input channels and a panel, `[input channel][channel of
@@ -137,9 +112,9 @@ impl<'a> Points<'a> {
         out: &mut [f32],
     ) {
         let (points, count, width) = (self.pass.size.points(), self.count, self.pass.width(panel));
-        let inputs =
-            &self.inputs[points * count * channels.start..][..points * count * channels.len()];
-        let gradients = &self.gradients[self.pass.panels.packed_range(panel, points * count)];
+        let (inputs, gradients) = self.data.split_at(points * count * self.pass.taps.k_len());
+        let inputs = &inputs[points * count * channels.start..][..points * count * channels.len()];
+        let gradients = &gradients[self.pass.panels.packed_range(panel, points * count)];
         let (x_len, dy_len) = (count * channels.len(), count * width);
         // Those of the next point come from afar.
         let next =
