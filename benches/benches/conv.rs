@@ -1,5 +1,5 @@
-//! Convolutions: the forward pass with packed weights and both gradients, over the layers on which engines
-//! are compared.
+//! Convolutions and transposed ones: the forward pass with packed weights and both gradients, over the layers on which
+//! engines are compared.
 //!
 //! ```text
 //! cargo bench -p striate-benches --bench conv -- [words] [--levels LEVELS] [--threads COUNTS] [--seconds S] [--test]
@@ -8,15 +8,13 @@
 //! ```
 //!
 //! Words select rows that contain all of them; `--test` runs each once, on one of the levels in turn and the last of the
-//! counts of threads. With `--candidates` and `--assert` the layers of well-known networks come to the others, and only the
-//! forward pass is measured.
+//! counts of threads. With `--candidates` and `--assert` the layers of well-known networks come to the others, and the forward
+//! pass and the gradient of the input are measured, on one thread.
 
-use striate_benches::convolutions::{Convolution, suite, zoo};
+use striate_benches::convolutions::{Convolution, suite, transposed, zoo};
 use striate_benches::rounds::measure;
-use striate_kernels::conv2d::{
-    Candidate, Conv2dGeometry, PackedWeights, backward_input, backward_weight,
-    backward_weight_nchw, candidates, choose, forward, forward_nchw,
-};
+use striate_kernels::conv_transpose2d::{self, ConvTranspose2dGeometry};
+use striate_kernels::conv2d::{self, Candidate, Conv2dGeometry};
 use striate_kernels::epilogue::Epilogue;
 use striate_kernels::geometry::Layout;
 use striate_kernels::{Accuracy, KernelError};
@@ -117,45 +115,76 @@ fn main() -> Result<()> {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .build()?;
-        for (row, convolution) in suite()?.iter().enumerate() {
-            for &level in options.levels_of(row) {
-                pool.install(|| passes(&options, convolution, level, threads))?;
+        for (number, row) in engines()?.iter().enumerate() {
+            for &level in options.levels_of(number) {
+                pool.install(|| passes(&options, row, level, threads))?;
             }
         }
     }
     Ok(())
 }
 
+/// A convolution of either direction.
+enum Problem {
+    Plain(Conv2dGeometry, Layout),
+    Transposed(ConvTranspose2dGeometry),
+}
+
+/// A layer that is measured.
+struct Row {
+    name: String,
+    problem: Problem,
+    trained: bool,
+}
+
+impl From<Convolution> for Row {
+    fn from(convolution: Convolution) -> Self {
+        let input = convolution.input();
+        Self {
+            name: convolution.name,
+            problem: Problem::Plain(convolution.geometry, input),
+            trained: convolution.trained,
+        }
+    }
+}
+
+/// The layers on which engines are compared.
+fn engines() -> Result<Vec<Row>> {
+    let transposed = transposed()?.into_iter().map(|convolution| Row {
+        name: convolution.name,
+        problem: Problem::Transposed(convolution.geometry),
+        trained: convolution.trained,
+    });
+    Ok(suite()?
+        .into_iter()
+        .map(Row::from)
+        .chain(transposed)
+        .collect())
+}
+
 /// The passes that are measured, each a row.
 const PASSES: [&str; 4] = ["forward", "dx", "dw", "forward+backward"];
 
-/// Measures the passes of one convolution.
-fn passes(
-    options: &Options,
-    convolution: &Convolution,
-    level: Level,
-    threads: usize,
-) -> Result<()> {
-    let (g, input) = (&convolution.geometry, convolution.input());
-    let name = choose(g, input, level, Accuracy::Fast).name(g, level);
-    let row = |pass: &str| {
-        format!(
-            "{:24} {name:44} {pass:16} {threads} thread(s)",
-            convolution.name
-        )
-    };
+/// Measures the passes of one layer.
+fn passes(options: &Options, row: &Row, level: Level, threads: usize) -> Result<()> {
+    let problem = &row.problem;
+    let name = problem.implementation(level);
+    let label = |pass: &str| format!("{:24} {name:44} {pass:16} {threads} thread(s)", row.name);
     let selected: Vec<&str> = PASSES
         .into_iter()
-        .filter(|&pass| pass != "forward+backward" || convolution.trained)
-        .filter(|pass| options.selects(&row(pass)))
+        .filter(|&pass| pass != "forward+backward" || row.trained)
+        .filter(|pass| options.selects(&label(pass)))
         .collect();
     if selected.is_empty() {
         return Ok(());
     }
-    let mut operands = Operands::new(g)?;
-    let packed = PackedWeights::new(level, g, input, &operands.weight)?;
+    let mut operands = Operands::new(problem)?;
+    let forward = problem.packed(level, &operands.weight)?;
     let measured = measure(level, options.seconds, selected.len(), |piece| {
-        check(operands.run(selected[piece], level, g, &packed));
+        check(match selected[piece] {
+            "forward" => forward(&mut operands),
+            pass => problem.run(pass, level, &mut operands),
+        });
     });
     for (pass, seconds) in selected.iter().zip(&measured.best) {
         let products = if *pass == "forward+backward" {
@@ -163,12 +192,12 @@ fn passes(
         } else {
             1.0
         };
-        let rate = products * 2e-9 * g.multiply_adds() / seconds;
+        let rate = products * 2e-9 * problem.multiply_adds() / seconds;
         let share = 100.0 * rate / (measured.peak * threads as f64);
         let time = 1e3 * seconds;
         eprintln!(
             "{} {time:9.3} ms {rate:8.1} GFLOP/s {share:6.1} %",
-            row(pass)
+            label(pass)
         );
     }
     Ok(())
@@ -185,45 +214,175 @@ struct Operands {
 }
 
 impl Operands {
-    fn new(g: &Conv2dGeometry) -> Result<Self> {
+    fn new(problem: &Problem) -> Result<Self> {
+        let [x, weight, y] = match problem {
+            Problem::Plain(g, _) => [g.x_len(), g.weight_len(), g.y_len()],
+            Problem::Transposed(g) => [g.x_len(), g.weight_len(), g.y_len()],
+        };
         Ok(Self {
-            x: Buffer::filled(g.x_len(), 0.5)?,
-            weight: Buffer::filled(g.weight_len(), 0.25)?,
-            dy: Buffer::filled(g.y_len(), 0.125)?,
-            y: Buffer::zeroed(g.y_len())?,
-            dx: Buffer::zeroed(g.x_len())?,
-            dweight: Buffer::zeroed(g.weight_len())?,
+            x: Buffer::filled(x, 0.5)?,
+            weight: Buffer::filled(weight, 0.25)?,
+            dy: Buffer::filled(y, 0.125)?,
+            y: Buffer::zeroed(y)?,
+            dx: Buffer::zeroed(x)?,
+            dweight: Buffer::zeroed(weight)?,
         })
     }
+}
 
-    fn run(
-        &mut self,
-        pass: &str,
-        level: Level,
-        g: &Conv2dGeometry,
-        packed: &PackedWeights,
-    ) -> std::result::Result<(), KernelError> {
-        let channels_last = packed.input() == Layout::Nhwc;
-        let epilogue = &Epilogue::NONE;
-        match pass {
-            "forward" => packed.forward(g, &self.x, epilogue, &mut self.y),
-            "dx" => backward_input(level, g, &self.dy, &self.weight, &mut self.dx),
-            "dw" => {
-                let gradient = if channels_last {
-                    backward_weight
-                } else {
-                    backward_weight_nchw
-                };
-                gradient(level, g, &self.x, &self.dy, &mut self.dweight)
+type Run = Box<dyn Fn(&mut Operands) -> std::result::Result<(), KernelError> + Send + Sync>;
+
+/// A way to compute a pass.
+struct Way {
+    family: &'static str,
+    cycles: f64,
+    chosen: bool,
+    run: Run,
+}
+
+impl Problem {
+    fn multiply_adds(&self) -> f64 {
+        match self {
+            Self::Plain(g, _) => g.multiply_adds(),
+            Self::Transposed(g) => g.multiply_adds(),
+        }
+    }
+
+    /// The name of the forward pass.
+    fn implementation(&self, level: Level) -> String {
+        match self {
+            Self::Plain(g, input) => {
+                conv2d::choose(g, *input, level, Accuracy::Fast).name(g, level)
             }
-            _ => {
-                let forward = if channels_last { forward } else { forward_nchw };
-                forward(level, g, &self.x, &self.weight, epilogue, &mut self.y)?;
-                self.run("dx", level, g, packed)?;
-                self.run("dw", level, g, packed)
+            Self::Transposed(g) => {
+                let algorithm = conv_transpose2d::choose(g, level, Accuracy::Fast);
+                conv_transpose2d::name(algorithm, g, level)
             }
         }
     }
+
+    /// The forward pass with weights that are packed now.
+    fn packed(&self, level: Level, weight: &[f32]) -> std::result::Result<Run, KernelError> {
+        Ok(match *self {
+            Self::Plain(g, input) => {
+                let packed = conv2d::PackedWeights::new(level, &g, input, weight)?;
+                Box::new(move |o| packed.forward(&g, &o.x, &Epilogue::NONE, &mut o.y))
+            }
+            Self::Transposed(g) => {
+                let packed = conv_transpose2d::PackedWeights::new(level, &g, weight)?;
+                Box::new(move |o| packed.forward(&g, &o.x, &Epilogue::NONE, &mut o.y))
+            }
+        })
+    }
+
+    /// A pass with weights that are packed for it.
+    fn run(
+        &self,
+        pass: &str,
+        level: Level,
+        o: &mut Operands,
+    ) -> std::result::Result<(), KernelError> {
+        let epilogue = &Epilogue::NONE;
+        match (self, pass) {
+            (Self::Plain(g, _), "dx") => {
+                conv2d::backward_input(level, g, &o.dy, &o.weight, &mut o.dx)
+            }
+            (Self::Plain(g, Layout::Nhwc), "dw") => {
+                conv2d::backward_weight(level, g, &o.x, &o.dy, &mut o.dweight)
+            }
+            (Self::Plain(g, Layout::Nchw), "dw") => {
+                conv2d::backward_weight_nchw(level, g, &o.x, &o.dy, &mut o.dweight)
+            }
+            (Self::Transposed(g), "dx") => {
+                conv_transpose2d::backward_input(level, g, &o.dy, &o.weight, &mut o.dx)
+            }
+            (Self::Transposed(g), "dw") => {
+                conv_transpose2d::backward_weight(level, g, &o.x, &o.dy, &mut o.dweight)
+            }
+            _ => {
+                match self {
+                    Self::Plain(g, Layout::Nhwc) => {
+                        conv2d::forward(level, g, &o.x, &o.weight, epilogue, &mut o.y)
+                    }
+                    Self::Plain(g, Layout::Nchw) => {
+                        conv2d::forward_nchw(level, g, &o.x, &o.weight, epilogue, &mut o.y)
+                    }
+                    Self::Transposed(g) => {
+                        conv_transpose2d::forward(level, g, &o.x, &o.weight, epilogue, &mut o.y)
+                    }
+                }?;
+                self.run("dx", level, o)?;
+                self.run("dw", level, o)
+            }
+        }
+    }
+
+    /// The ways to compute the output, with packed weights.
+    fn forward_ways(
+        &self,
+        level: Level,
+        weight: &[f32],
+    ) -> std::result::Result<Vec<Way>, KernelError> {
+        match *self {
+            Self::Plain(g, input) => {
+                let chosen = conv2d::choose(&g, input, level, Accuracy::Fast);
+                let way = |Candidate { algorithm, cycles }| {
+                    let packed =
+                        conv2d::PackedWeights::with_algorithm(level, &g, input, weight, algorithm)?;
+                    Ok(Way {
+                        family: algorithm.family(),
+                        cycles,
+                        chosen: algorithm == chosen,
+                        run: Box::new(move |o| packed.forward(&g, &o.x, &Epilogue::NONE, &mut o.y)),
+                    })
+                };
+                let candidates = hopeful(conv2d::candidates(level, &g, input));
+                candidates.map(way).collect()
+            }
+            Self::Transposed(g) => {
+                let chosen = conv_transpose2d::choose(&g, level, Accuracy::Fast);
+                let way = |Candidate { algorithm, cycles }| {
+                    let packed = conv_transpose2d::PackedWeights::with_algorithm(
+                        level, &g, weight, algorithm,
+                    )?;
+                    Ok(Way {
+                        family: algorithm.family(),
+                        cycles,
+                        chosen: algorithm == chosen,
+                        run: Box::new(move |o| packed.forward(&g, &o.x, &Epilogue::NONE, &mut o.y)),
+                    })
+                };
+                let candidates = hopeful(conv_transpose2d::candidates(level, &g));
+                candidates.map(way).collect()
+            }
+        }
+    }
+
+    /// The ways to compute the gradient of the input, if it is not the forward pass of another convolution.
+    fn gradient_ways(&self, level: Level) -> Vec<Way> {
+        let Self::Plain(g, _) = *self else {
+            return Vec::new();
+        };
+        let (candidates, chosen) = conv2d::gradient_candidates(level, &g);
+        let way = |Candidate { algorithm, cycles }: Candidate<conv2d::GradientMethod>| Way {
+            family: algorithm.family(),
+            cycles,
+            chosen: algorithm == chosen,
+            run: Box::new(move |o| {
+                conv2d::backward_input_by(level, &g, algorithm, &o.dy, &o.weight, &mut o.dx)
+            }),
+        };
+        hopeful(candidates).map(way).collect()
+    }
+}
+
+/// The candidates that are not predicted to take many times as long as another.
+fn hopeful<A>(candidates: Vec<Candidate<A>>) -> impl Iterator<Item = Candidate<A>> {
+    let cycles = candidates.iter().map(|candidate| candidate.cycles);
+    let most = HOPELESS * cycles.fold(f64::MAX, f64::min);
+    candidates
+        .into_iter()
+        .filter(move |candidate| candidate.cycles <= most)
 }
 
 /// What is measured was given lengths that fit.
@@ -231,29 +390,51 @@ fn check(result: std::result::Result<(), KernelError>) {
     result.expect("lengths that fit");
 }
 
-/// Measures every algorithm that accepts a convolution, on one thread.
+/// Measures every algorithm that accepts a layer, on one thread.
 fn all_candidates(options: &Options) -> Result<()> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
     let (mut wrong, mut choices) = (Vec::new(), 0);
-    for (row, convolution) in suite()?.iter().chain(&zoo()?).enumerate() {
-        for &level in options.levels_of(row) {
-            let row = format!("{:26} {level}", convolution.name);
-            if !options.selects(&row) {
-                continue;
-            }
-            choices += 1;
-            let mut lost = f64::MAX;
-            for attempt in 0..ATTEMPTS {
-                let seconds = options.seconds * (1 << attempt) as f64;
-                let print = attempt == 0;
-                let now = pool.install(|| compare(&row, convolution, level, seconds, print))?;
-                lost = lost.min(now);
-                if !options.assert || lost <= TOLERANCE {
-                    break;
+    let rows = engines()?
+        .into_iter()
+        .chain(zoo()?.into_iter().map(Row::from));
+    for (number, row) in rows.enumerate() {
+        for &level in options.levels_of(number) {
+            for pass in ["forward", "dx"] {
+                let label = format!("{:26} {level} {pass}", row.name);
+                if !options.selects(&label) {
+                    continue;
                 }
-            }
-            if lost > TOLERANCE {
-                wrong.push(format!("{row}: {lost:.2} times the fastest"));
+                let mut operands = Operands::new(&row.problem)?;
+                let ways = match pass {
+                    "forward" => row.problem.forward_ways(level, &operands.weight)?,
+                    _ => row.problem.gradient_ways(level),
+                };
+                if ways.is_empty() {
+                    continue;
+                }
+                choices += 1;
+                let mut lost = f64::MAX;
+                for attempt in 0..ATTEMPTS {
+                    let seconds = options.seconds * (1 << attempt) as f64;
+                    let label = (attempt == 0).then_some(&label[..]);
+                    let now = pool.install(|| {
+                        compare(
+                            label,
+                            row.problem.multiply_adds(),
+                            &ways,
+                            &mut operands,
+                            level,
+                            seconds,
+                        )
+                    });
+                    lost = lost.min(now);
+                    if !options.assert || lost <= TOLERANCE {
+                        break;
+                    }
+                }
+                if lost > TOLERANCE {
+                    wrong.push(format!("{label}: {lost:.2} times the fastest"));
+                }
             }
         }
     }
@@ -270,48 +451,36 @@ fn all_candidates(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Measures the algorithms for one convolution and returns how many times as long as the fastest the
-/// chosen one takes.
+/// Measures the ways to compute a pass, prints them behind `label`, and returns how many times as long as the
+/// fastest the chosen one takes.
 fn compare(
-    row: &str,
-    convolution: &Convolution,
+    label: Option<&str>,
+    multiply_adds: f64,
+    ways: &[Way],
+    operands: &mut Operands,
     level: Level,
     seconds: f64,
-    print: bool,
-) -> Result<f64> {
-    let (g, input) = (&convolution.geometry, convolution.input());
-    let mut candidates = candidates(level, g, input);
-    let predicted = |c: &Candidate| c.cycles;
-    let least = candidates.iter().map(predicted).fold(f64::MAX, f64::min);
-    candidates.retain(|c| c.cycles <= HOPELESS * least);
-    let chosen = choose(g, input, level, Accuracy::Fast);
-    let operands = Operands::new(g)?;
-    let mut y = Buffer::zeroed(g.y_len())?;
-    let packed = candidates
-        .iter()
-        .map(|c| PackedWeights::with_algorithm(level, g, input, &operands.weight, c.algorithm))
-        .collect::<std::result::Result<Vec<_>, _>>()?;
-    let measured = measure(level, seconds, packed.len(), |piece| {
-        check(packed[piece].forward(g, &operands.x, &Epilogue::NONE, &mut y));
+) -> f64 {
+    let measured = measure(level, seconds, ways.len(), |piece| {
+        check((ways[piece].run)(operands));
     });
     let fastest = measured.best.iter().copied().fold(f64::MAX, f64::min);
     let mut lost = f64::MAX;
-    for (candidate, &best) in candidates.iter().zip(&measured.best) {
-        let is_chosen = candidate.algorithm == chosen;
-        if is_chosen {
+    for (way, &best) in ways.iter().zip(&measured.best) {
+        if way.chosen {
             lost = best / fastest;
         }
-        if print {
+        if let Some(label) = label {
             let cycles = 4.0 * level.lanes() as f64 / (1e3 * measured.peak);
-            let share = 2e-7 * g.multiply_adds() / best / measured.peak;
+            let share = 2e-7 * multiply_adds / best / measured.peak;
             eprintln!(
-                "{row:34} {}{:13} {:10.1} us, predicted {:10.1} us, {share:6.1} % of the peak",
-                if is_chosen { '*' } else { ' ' },
-                candidate.algorithm.family(),
+                "{label:42} {}{:13} {:10.1} us, predicted {:10.1} us, {share:6.1} % of the peak",
+                if way.chosen { '*' } else { ' ' },
+                way.family,
                 1e6 * best,
-                candidate.cycles * cycles,
+                way.cycles * cycles,
             );
         }
     }
-    Ok(lost)
+    lost
 }

@@ -3,16 +3,17 @@
 use crate::shapes;
 use serde::Deserialize;
 use std::path::Path;
+use striate_kernels::conv_transpose2d::ConvTranspose2dGeometry;
 use striate_kernels::conv2d::Conv2dGeometry;
-use striate_kernels::geometry::Layout;
+use striate_kernels::geometry::{GeometryError, Layout};
 
 /// A convolution that is measured.
 #[derive(Clone, Debug)]
-pub struct Convolution {
+pub struct Convolution<G = Conv2dGeometry> {
     /// What has it.
     pub name: String,
     /// What it is.
-    pub geometry: Conv2dGeometry,
+    pub geometry: G,
     /// Whether training runs it.
     pub trained: bool,
 }
@@ -47,40 +48,50 @@ struct Row {
     train: bool,
 }
 
-/// The convolutions that engines are compared on.
-///
-/// # Errors
-/// If the file cannot be read or has an impossible one.
-pub fn suite() -> Result<Vec<Convolution>, String> {
+/// The rows of `shapes/conv.json` of one op.
+fn rows<G>(
+    op: &str,
+    geometry: impl Fn(&Row) -> Result<G, GeometryError>,
+) -> Result<Vec<Convolution<G>>, String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("shapes/conv.json");
     let text = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     let rows: Vec<Row> =
         serde_json::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))?;
     let convolution = |row: Row| {
-        let ([h, w], [ph, pw]) = ([row.h, row.w], row.p);
-        let pad = [ph, ph, pw, pw];
-        Conv2dGeometry::new(
-            row.n,
-            row.ci,
-            [h, w],
-            row.co,
-            row.k,
-            row.s,
-            pad,
-            row.d,
-            row.g,
-        )
-        .map(|geometry| Convolution {
+        Ok(Convolution {
+            geometry: geometry(&row).map_err(|e| format!("{}: {e}", path.display()))?,
             name: row.id,
-            geometry,
             trained: row.train,
         })
-        .map_err(|e| format!("{}: {e}", path.display()))
     };
-    rows.into_iter()
-        .filter(|row| row.op == "conv")
-        .map(convolution)
-        .collect()
+    let of_op = rows.into_iter().filter(|row| row.op == op);
+    of_op.map(convolution).collect()
+}
+
+/// The convolutions that engines are compared on.
+///
+/// # Errors
+/// If the file cannot be read or has an impossible one.
+pub fn suite() -> Result<Vec<Convolution>, String> {
+    rows("conv", |row| {
+        let pad = [row.p[0], row.p[0], row.p[1], row.p[1]];
+        let size = [row.h, row.w];
+        Conv2dGeometry::new(row.n, row.ci, size, row.co, row.k, row.s, pad, row.d, row.g)
+    })
+}
+
+/// The transposed convolutions that engines are compared on.
+///
+/// # Errors
+/// If the file cannot be read or has an impossible one.
+pub fn transposed() -> Result<Vec<Convolution<ConvTranspose2dGeometry>>, String> {
+    rows("convt", |row| {
+        let pad = [row.p[0], row.p[0], row.p[1], row.p[1]];
+        let size = [row.h, row.w];
+        ConvTranspose2dGeometry::new(
+            row.n, row.ci, size, row.co, row.k, row.s, pad, [0; 2], row.d, row.g,
+        )
+    })
 }
 
 /// The distinct convolutions of well-known networks.
@@ -135,5 +146,6 @@ mod tests {
         for convolutions in [suite(), zoo()] {
             assert!(convolutions.is_ok_and(|c| c.len() > 30));
         }
+        assert!(transposed().is_ok_and(|c| !c.is_empty()));
     }
 }

@@ -1,8 +1,9 @@
-//! A 2-D convolution on the command line.
+//! A 2-D convolution of either direction on the command line.
 
 use std::num::NonZeroUsize;
 
 use clap::Args;
+use striate::kernels::conv_transpose2d::ConvTranspose2dGeometry;
 use striate::kernels::conv2d::Conv2dGeometry;
 use striate::kernels::geometry::Layout;
 
@@ -70,5 +71,37 @@ impl Convolution {
         } else {
             Layout::Nchw
         }
+    }
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct TransposedConvolution {
+    #[command(flatten)]
+    convolution: Convolution,
+
+    /// Rows and columns added below and to the right, N or HxW
+    #[arg(long, default_value = "0", value_parser = dims::padding)]
+    output_padding: [usize; 2],
+}
+
+impl TransposedConvolution {
+    /// What the kernels call it; an impossible one is wrong usage.
+    pub(crate) fn geometry(&self) -> Result<ConvTranspose2dGeometry, Failure> {
+        let c = &self.convolution;
+        let [n, channels, h, w] = c.input;
+        let [ph, pw] = c.padding;
+        ConvTranspose2dGeometry::new(
+            n,
+            channels,
+            [h, w],
+            c.out.get(),
+            c.kernel,
+            c.stride,
+            [ph, ph, pw, pw],
+            self.output_padding,
+            c.dilation,
+            c.groups.get(),
+        )
+        .map_err(Failure::usage)
     }
 }

@@ -3,16 +3,17 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
-use striate::kernels::conv2d::{self, Candidate, Conv2dGeometry, PackedWeights};
+use striate::kernels::conv_transpose2d::{self, ConvTranspose2dGeometry};
+use striate::kernels::conv2d::{self, Candidate, Conv2dGeometry};
 use striate::kernels::epilogue::Epilogue;
 use striate::kernels::geometry::Layout;
-use striate::kernels::{Accuracy, Policy, parallel, peak};
+use striate::kernels::{Accuracy, KernelError, Policy, parallel, peak};
 use striate::simd::Level;
 use striate::{Philox, Tensor};
 
-use crate::convolution::Convolution;
+use crate::convolution::{Convolution, TransposedConvolution};
 use crate::dims::joined;
 use crate::failure::Failure;
 use crate::output::{Output, grouped, table};
@@ -22,6 +23,8 @@ use crate::output::{Output, grouped, table};
 #[command(after_help = "Examples:
   striate kernels
   striate kernels conv2d 1x64x56x56 --out 64 --kernel 3 --padding 1 --measure --threads 1
+  striate kernels conv2d 1x64x56x56 --out 64 --kernel 3 --padding 1 --pass input-gradient
+  striate kernels conv_transpose2d 1x64x28x28 --out 64 --kernel 4 --stride 2 --padding 1
   STRIATE_SIMD=avx2 striate kernels conv2d 8x3x224x224 --out 64 --kernel 7 --stride 2 --padding 3 --json")]
 pub(crate) struct Kernels {
     #[command(subcommand)]
@@ -31,14 +34,39 @@ pub(crate) struct Kernels {
 #[derive(Debug, Subcommand)]
 enum Op {
     /// Tell which implementations a 2-D convolution could get, how long each is predicted to take, and which it gets
-    Conv2d(Choice),
+    Conv2d {
+        #[command(flatten)]
+        convolution: Convolution,
+
+        /// The pass to tell about
+        #[arg(long, value_enum, default_value_t = Pass::Forward)]
+        pass: Pass,
+
+        #[command(flatten)]
+        choice: Choice,
+    },
+
+    /// Tell the same about a transposed 2-D convolution
+    #[command(name = "conv_transpose2d")]
+    ConvTranspose2d {
+        #[command(flatten)]
+        convolution: TransposedConvolution,
+
+        #[command(flatten)]
+        choice: Choice,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Pass {
+    /// With weights that are arranged once and used many times
+    Forward,
+    /// The gradient of the input, with weights that are used once
+    InputGradient,
 }
 
 #[derive(Args, Debug)]
 struct Choice {
-    #[command(flatten)]
-    convolution: Convolution,
-
     /// Also measure each implementation
     #[arg(long)]
     measure: bool,
@@ -97,13 +125,26 @@ struct Timed {
 
 impl Kernels {
     pub(crate) fn run(&self, out: &mut Output) -> Result<(), Failure> {
-        let level = || Level::selected().map_err(Failure::usage);
         match &self.op {
-            None => list(level()?, out),
-            Some(Op::Conv2d(choice)) => {
-                let named = choice.level.as_deref().map(Level::parse).transpose();
-                let level = named.map_err(Failure::usage)?.map_or_else(level, Ok)?;
-                choice.run(level, out)
+            None => list(Level::selected().map_err(Failure::usage)?, out),
+            Some(Op::Conv2d {
+                convolution,
+                pass,
+                choice,
+            }) => {
+                let (g, layout) = (convolution.geometry()?, convolution.layout());
+                let subject = match pass {
+                    Pass::Forward => Subject::forward(choice.policy()?, g, layout),
+                    Pass::InputGradient => Subject::input_gradient(choice.policy()?, g),
+                };
+                choice.run(&subject, out)
+            }
+            Some(Op::ConvTranspose2d {
+                convolution,
+                choice,
+            }) => {
+                let subject = Subject::transposed(choice.policy()?, convolution.geometry()?);
+                choice.run(&subject, out)
             }
         }
     }
@@ -119,7 +160,7 @@ fn list(level: Level, out: &mut Output) -> Result<(), Failure> {
             .collect(),
     };
     let families = conv2d::implementations().iter().map(|a| a.family());
-    let transposed = striate::kernels::conv_transpose2d::implementations().iter();
+    let transposed = conv_transpose2d::implementations().iter();
     let mut listed = vec![
         listed("conv2d", families.collect()),
         listed("conv_transpose2d", transposed.map(|a| a.family()).collect()),
@@ -151,44 +192,176 @@ fn list(level: Level, out: &mut Output) -> Result<(), Failure> {
     table(&rows).iter().try_for_each(|line| out.text(line))
 }
 
-impl Choice {
-    fn run(&self, level: Level, out: &mut Output) -> Result<(), Failure> {
-        let (g, layout) = (self.convolution.geometry()?, self.convolution.layout());
-        let policy = Policy {
-            level,
-            accuracy: self.accuracy,
+/// Computes its second argument from the first.
+type Run = Box<dyn Fn(&[f32], &mut [f32]) -> Result<(), KernelError>>;
+
+/// Arranges weights.
+type Prepare = Box<dyn Fn(&[f32]) -> Result<Run, KernelError>>;
+
+/// A way to compute a pass.
+struct Way {
+    name: String,
+    chosen: bool,
+    /// What it is predicted to take.
+    cycles: f64,
+    /// Arranges the weights, as far as that is not a part of the pass.
+    prepare: Prepare,
+}
+
+/// A pass of a convolution of either direction.
+struct Subject {
+    op: &'static str,
+    level: Level,
+    input: [usize; 4],
+    output: [usize; 4],
+    layout: Layout,
+    weights: usize,
+    multiply_adds: f64,
+    ways: Vec<Way>,
+}
+
+impl Subject {
+    fn forward(policy: Policy, g: Conv2dGeometry, layout: Layout) -> Self {
+        let Policy { level, accuracy } = policy;
+        let choice = conv2d::choose(&g, layout, level, accuracy);
+        let way = |candidate: Candidate| {
+            let algorithm = candidate.algorithm;
+            Way {
+                name: algorithm.name(&g, level),
+                chosen: algorithm == choice,
+                cycles: candidate.cycles,
+                prepare: Box::new(move |weight| {
+                    let packed = conv2d::PackedWeights::with_algorithm(
+                        level, &g, layout, weight, algorithm,
+                    )?;
+                    Ok(Box::new(move |x, y| {
+                        packed.forward(&g, x, &Epilogue::NONE, y)
+                    }))
+                }),
+            }
         };
-        let candidates = conv2d::candidates(policy, &g, layout);
-        let measured = if self.measure {
-            measure(level, &g, layout, &candidates)?
-        } else {
-            vec![None; candidates.len()]
-        };
-        let choice = conv2d::choose(&g, layout, level, self.accuracy);
-        // Two vectors of multiply-adds, of two operations each, are a cycle.
-        let peak = peak::gflops(level) * parallel::threads() as f64;
-        let cycle = 4e-6 * level.lanes() as f64 / peak;
-        let timed = |(candidate, measured_ms): (&Candidate, Option<f64>)| Timed {
-            implementation: candidate.algorithm.name(&g, level),
-            chosen: candidate.algorithm == choice,
-            predicted_ms: candidate.cycles * cycle,
-            measured_ms,
-            share_of_peak: measured_ms.map(|ms| 2e-6 * g.multiply_adds() / ms / peak),
-        };
-        let chosen = Chosen {
+        Self {
             op: "conv2d",
-            implementation: choice.name(&g, level),
-            level: level.name(),
+            level,
             input: g.x_shape(),
             output: g.y_shape(),
-            layout: if layout == Layout::Nhwc {
+            layout,
+            weights: g.weight_len(),
+            multiply_adds: g.multiply_adds(),
+            ways: conv2d::candidates(policy, &g, layout)
+                .into_iter()
+                .map(way)
+                .collect(),
+        }
+    }
+
+    fn input_gradient(policy: Policy, g: Conv2dGeometry) -> Self {
+        let (candidates, choice) = conv2d::gradient_candidates(policy, &g);
+        let way = |candidate: Candidate<conv2d::GradientMethod>| {
+            let method = candidate.algorithm;
+            Way {
+                name: method.name(&g, policy.level),
+                chosen: method == choice,
+                cycles: candidate.cycles,
+                prepare: Box::new(move |weight| {
+                    let weight = weight.to_vec();
+                    Ok(Box::new(move |dy, dx| {
+                        conv2d::backward_input_by(policy, &g, method, dy, &weight, dx)
+                    }))
+                }),
+            }
+        };
+        Self {
+            op: "conv2d",
+            level: policy.level,
+            input: g.y_shape(),
+            output: g.x_shape(),
+            layout: Layout::Nhwc,
+            weights: g.weight_len(),
+            multiply_adds: g.multiply_adds(),
+            ways: candidates.into_iter().map(way).collect(),
+        }
+    }
+
+    fn transposed(policy: Policy, g: ConvTranspose2dGeometry) -> Self {
+        let Policy { level, accuracy } = policy;
+        let choice = conv_transpose2d::choose(&g, level, accuracy);
+        let way = |candidate: Candidate<conv_transpose2d::Algorithm>| {
+            let algorithm = candidate.algorithm;
+            Way {
+                name: conv_transpose2d::name(algorithm, &g, level),
+                chosen: algorithm == choice,
+                cycles: candidate.cycles,
+                prepare: Box::new(move |weight| {
+                    let packed = conv_transpose2d::PackedWeights::with_algorithm(
+                        policy, &g, weight, algorithm,
+                    )?;
+                    Ok(Box::new(move |x, y| {
+                        packed.forward(&g, x, &Epilogue::NONE, y)
+                    }))
+                }),
+            }
+        };
+        Self {
+            op: "conv_transpose2d",
+            level,
+            input: g.x_shape(),
+            output: g.y_shape(),
+            layout: Layout::Nhwc,
+            weights: g.weight_len(),
+            multiply_adds: g.multiply_adds(),
+            ways: conv_transpose2d::candidates(policy, &g)
+                .into_iter()
+                .map(way)
+                .collect(),
+        }
+    }
+}
+
+impl Choice {
+    fn policy(&self) -> Result<Policy, Failure> {
+        let level = match &self.level {
+            Some(name) => Level::parse(name),
+            None => Level::selected(),
+        };
+        Ok(Policy {
+            level: level.map_err(Failure::usage)?,
+            accuracy: self.accuracy,
+        })
+    }
+
+    fn run(&self, subject: &Subject, out: &mut Output) -> Result<(), Failure> {
+        let measured = if self.measure {
+            measure(subject)?
+        } else {
+            vec![None; subject.ways.len()]
+        };
+        // Two vectors of multiply-adds, of two operations each, are a cycle.
+        let level = subject.level;
+        let peak = peak::gflops(level) * parallel::threads() as f64;
+        let cycle = 4e-6 * level.lanes() as f64 / peak;
+        let timed = |(way, measured_ms): (&Way, Option<f64>)| Timed {
+            implementation: way.name.clone(),
+            chosen: way.chosen,
+            predicted_ms: way.cycles * cycle,
+            measured_ms,
+            share_of_peak: measured_ms.map(|ms| 2e-6 * subject.multiply_adds / ms / peak),
+        };
+        let chosen = subject.ways.iter().find(|way| way.chosen);
+        let chosen = Chosen {
+            op: subject.op,
+            implementation: chosen.map(|way| way.name.clone()).unwrap_or_default(),
+            level: level.name(),
+            input: subject.input,
+            output: subject.output,
+            layout: if subject.layout == Layout::Nhwc {
                 "channels-last"
             } else {
                 "channels-first"
             },
-            multiply_adds: g.multiply_adds() as u64,
+            multiply_adds: subject.multiply_adds as u64,
             threads: parallel::threads(),
-            candidates: candidates.iter().zip(measured).map(timed).collect(),
+            candidates: subject.ways.iter().zip(measured).map(timed).collect(),
         };
         out.object(&chosen)?;
         chosen.print(out)
@@ -235,29 +408,21 @@ impl Chosen {
 const ROUNDS: usize = 25;
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The median time of each implementation in milliseconds, with weights that are packed before.
-fn measure(
-    level: Level,
-    g: &Conv2dGeometry,
-    layout: Layout,
-    candidates: &[Candidate],
-) -> Result<Vec<Option<f64>>, Failure> {
+/// The median time of each way in milliseconds.
+fn measure(subject: &Subject) -> Result<Vec<Option<f64>>, Failure> {
     let mut random = Philox::new(0);
     let mut draw = |len: usize| Tensor::randn([len], &mut random)?.to_vec::<f32>();
-    let (x, weight) = (draw(g.x_len())?, draw(g.weight_len())?);
-    let mut y = vec![0.0; g.y_len()];
-    let mut packed = Vec::new();
-    for Candidate { algorithm, .. } in candidates {
-        packed.push(PackedWeights::with_algorithm(
-            level, g, layout, &weight, *algorithm,
-        )?);
-    }
-    let mut times = vec![Vec::new(); packed.len()];
+    let x = draw(subject.input.iter().product())?;
+    let weight = draw(subject.weights)?;
+    let mut y = vec![0.0; subject.output.iter().product()];
+    let ways = subject.ways.iter().map(|way| (way.prepare)(&weight));
+    let ways: Vec<Run> = ways.collect::<Result<_, _>>()?;
+    let mut times = vec![Vec::new(); ways.len()];
     let start = Instant::now();
     for round in 0..=ROUNDS {
-        for (packed, times) in packed.iter().zip(&mut times) {
+        for (way, times) in ways.iter().zip(&mut times) {
             let one = Instant::now();
-            packed.forward(g, &x, &Epilogue::NONE, &mut y)?;
+            way(&x, &mut y)?;
             black_box(&mut y);
             // The first run touches everything for the first time.
             if round > 0 {

@@ -74,6 +74,46 @@ fn kernels_tells_what_a_convolution_gets() {
 }
 
 #[test]
+fn kernels_tells_the_same_of_gradients_and_transposed_convolutions() {
+    for (line, name, output) in [
+        (
+            "kernels conv_transpose2d 1x64x28x28 --out 32 --kernel 4 --stride 2 --padding 1",
+            "f32-conv_transpose2d-winograd-4x4s2-",
+            [1, 32, 56, 56],
+        ),
+        (
+            "kernels conv2d 1x64x28x28 --out 32 --kernel 3 --stride 2 --padding 1 --pass input-gradient",
+            "f32-conv2d-input-gradient-",
+            [1, 64, 28, 28],
+        ),
+    ] {
+        let line = format!("{line} --measure --json");
+        let chosen = &run(line.split(' ')).objects()[0];
+        assert_eq!(chosen["output"], serde_json::json!(output));
+        let implementation = chosen["implementation"].as_str().unwrap();
+        assert!(implementation.starts_with(name), "{implementation}");
+        let candidates = chosen["candidates"].as_array().unwrap();
+        let is_chosen = |c: &&serde_json::Value| c["chosen"] == true;
+        let [choice] = candidates.iter().filter(is_chosen).collect::<Vec<_>>()[..] else {
+            panic!("one is chosen of {candidates:?}");
+        };
+        assert_eq!(choice["implementation"], implementation);
+        for candidate in candidates {
+            assert!(
+                candidate["predicted_ms"].as_f64().unwrap() > 0.0,
+                "{candidate}"
+            );
+            assert!(
+                candidate["measured_ms"].as_f64().unwrap() > 0.0,
+                "{candidate}"
+            );
+        }
+    }
+    run("kernels conv_transpose2d 1x8x9x9 --out 4 --kernel 3 --output-padding 2".split(' '))
+        .fails(2, &["conv_transpose2d", "output_padding", "2"]);
+}
+
+#[test]
 fn kernels_measures_what_the_accuracy_allows_at_a_level() {
     let line = "kernels conv2d 1x32x12x12 --out 32 --kernel 3 --padding 1 --measure --level portable --json";
     let families = |line: &str| -> Vec<String> {

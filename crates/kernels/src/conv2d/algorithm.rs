@@ -3,6 +3,7 @@
 use super::Conv2dGeometry;
 use super::lanes::Lanes;
 use super::predict::{fastest, predictions};
+use super::recent::Recent;
 use super::taps::Taps;
 use super::winograd::{self, Weights};
 use super::{few_channels, few_outputs};
@@ -40,7 +41,7 @@ pub enum Algorithm {
 const FEW: usize = 33;
 
 /// Output channels that fill a vector.
-const FULL: usize = 16;
+pub(super) const FULL: usize = 16;
 
 /// The implementations, the most special first: of equally fast ones the first computes a convolution.
 const IMPLEMENTATIONS: [Algorithm; 9] = [
@@ -81,7 +82,7 @@ pub(super) fn choose_for(
         policy: Policy { level, accuracy },
         weights,
     };
-    RECENT.with_borrow_mut(|recent| recent.answer(question))
+    RECENT.with_borrow_mut(|recent| recent.answer(question, Question::answer))
 }
 
 /// What a choice depends on.
@@ -96,43 +97,12 @@ struct Question {
 impl Question {
     fn answer(&self) -> Algorithm {
         let candidates = predictions(self.policy, &self.g, self.input, self.weights);
-        fastest(candidates).unwrap_or(Algorithm::Direct)
+        fastest(candidates, |algorithm| algorithm.tile().is_some()).unwrap_or(Algorithm::Direct)
     }
-}
-
-/// Questions that are remembered: those of a network, which asks them again and again, and whose smallest
-/// convolutions take no longer than their prediction.
-const REMEMBERED: usize = 64;
-
-/// The last answers.
-#[derive(Debug)]
-struct Recent {
-    answers: Vec<(Question, Algorithm)>,
-    /// The oldest one, once there are [`REMEMBERED`].
-    oldest: usize,
 }
 
 thread_local! {
-    static RECENT: RefCell<Recent> = const {
-        RefCell::new(Recent { answers: Vec::new(), oldest: 0 })
-    };
-}
-
-impl Recent {
-    fn answer(&mut self, question: Question) -> Algorithm {
-        let known = self.answers.iter().find(|(asked, _)| *asked == question);
-        if let Some((_, answer)) = known {
-            return *answer;
-        }
-        let answer = (question, question.answer());
-        if self.answers.len() < REMEMBERED {
-            self.answers.push(answer);
-        } else {
-            self.answers[self.oldest] = answer;
-            self.oldest = (self.oldest + 1) % REMEMBERED;
-        }
-        answer.1
-    }
+    static RECENT: RefCell<Recent<Question, Algorithm>> = const { RefCell::new(Recent::new()) };
 }
 
 impl Algorithm {
@@ -197,33 +167,5 @@ impl Algorithm {
     /// `f32-conv2d-direct-3x3s1-avx512`.
     pub fn name(self, g: &Conv2dGeometry, level: Level) -> String {
         format!("f32-conv2d-{}-{}-{level}", self.family(), g.attributes())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_remembered_is_what_was_predicted() {
-        let mut recent = Recent {
-            answers: Vec::new(),
-            oldest: 0,
-        };
-        // More questions than are remembered, twice.
-        for size in (3..3 + REMEMBERED + 9).chain(3..3 + REMEMBERED + 9) {
-            let (kernel, ones) = ([3; 2], [1; 2]);
-            let g = Conv2dGeometry::new(1, 64, [size; 2], 64, kernel, ones, [1; 4], ones, 1);
-            let question = Question {
-                g: g.unwrap(),
-                input: Layout::Nhwc,
-                policy: Level::detect().into(),
-                weights: Weights::Kept,
-            };
-            for _ in 0..2 {
-                assert_eq!(recent.answer(question), question.answer());
-            }
-        }
-        assert_eq!(recent.answers.len(), REMEMBERED);
     }
 }

@@ -12,44 +12,17 @@
 //! sum is a convolution with stride 1 over some of the taps, whose outputs lie `stride` apart.
 //! Nothing is multiplied with inserted zeros, and nothing is scattered.
 
+use super::gradient_weights::{self, GradientWeights, Method};
 use super::phase::{Phase, PhaseWeights};
 use super::taps::{Dense, Reduce, Tap, Taps};
 use super::winograd::{self, Weights};
-use super::{Conv2dGeometry, direct, few_outputs};
+use super::{Conv2dGeometry, direct};
 use crate::accuracy::Policy;
 use crate::disjoint::DisjointMut;
-use crate::dwconv;
 use crate::epilogue::Epilogue;
 use crate::error::KernelError;
-use crate::geometry::Layout;
 use crate::parallel::{self, Cut};
 use striate_simd::Level;
-
-pub(super) fn is_depthwise(g: &Conv2dGeometry) -> bool {
-    g.is_depthwise() && g.groups() > 1
-}
-
-/// The gradient of a convolution's input: as [`run`], and with pixels in the lanes where channels are few.
-pub(super) fn gradient(
-    policy: Policy,
-    g: &Conv2dGeometry,
-    dy: &[f32],
-    weight: &[f32],
-    dx: &mut [f32],
-) -> Result<(), KernelError> {
-    let (level, epilogue, phases) = (policy.level, &Epilogue::NONE, phases(g));
-    if let Some(plan) = few_outputs::Plan::new(&phases, Layout::Nhwc)
-        && plan.pays(level)
-    {
-        let weights = phases
-            .iter()
-            .map(|taps| few_outputs::pack(taps, Reduce::Outputs, weight));
-        let weights = weights.collect::<Result<Vec<_>, _>>()?;
-        let weights: Vec<&[f32]> = weights.iter().map(|weights| &weights[..]).collect();
-        return plan.run(level, &weights, dy, epilogue, dx);
-    }
-    run(policy, g, dy, weight, epilogue, dx)
-}
 
 /// Computes `dx` from `dy`, both channels-last, with weights that are used once.
 pub(crate) fn run(
@@ -60,22 +33,32 @@ pub(crate) fn run(
     epilogue: &Epilogue<'_>,
     dx: &mut [f32],
 ) -> Result<(), KernelError> {
-    let level = policy.level;
-    if is_depthwise(g) {
-        let weights = dwconv::pack(g, weight)?;
-        dwconv::backward_input(level, g, dy, &weights, epilogue, dx);
-        return Ok(());
-    }
-    let phases = phases(g);
-    if phases.len() > 1 && phases.iter().any(|taps| taps.pixels() > direct::FEW_PIXELS) {
-        let pack = |taps| Phase::choose(policy, taps, Weights::Fresh).pack(level, taps, weight);
-        let weights: Vec<_> = phases.iter().map(pack).collect::<Result<_, _>>()?;
-        return run_phases(level, g, &weights, dy, epilogue, dx);
-    }
-    fill_unreached(level, g, &phases, epilogue, dx)?;
+    let method = gradient_weights::choose(policy, g, Weights::Fresh);
+    run_by(policy, g, method, dy, weight, epilogue, dx)
+}
+
+/// As [`run`], by any method that does not decline.
+pub(super) fn run_by(
+    policy: Policy,
+    g: &Conv2dGeometry,
+    method: Method,
+    dy: &[f32],
+    weight: &[f32],
+    epilogue: &Epilogue<'_>,
+    dx: &mut [f32],
+) -> Result<(), KernelError> {
+    let (level, taps) = (policy.level, phases(g));
+    let many = |taps: &Taps| taps.pixels() > direct::FEW_PIXELS;
+    let ways = method.phases(policy, &taps, Weights::Fresh);
+    let Some(ways) = ways.filter(|_| taps.len() == 1 || !taps.iter().any(many)) else {
+        return GradientWeights::with_method(policy, g, weight, method, Weights::Fresh)?
+            .run(g, dy, epilogue, dx);
+    };
+    fill_unreached(level, g, &taps, epilogue, dx)?;
     let reduce = Reduce::Outputs;
-    for taps in phases.into_iter().filter(|taps| taps.pixels() > 0) {
-        match Phase::choose(policy, &taps, Weights::Fresh) {
+    let some = |(taps, _): &(Taps, _)| taps.pixels() > 0;
+    for (taps, way) in taps.into_iter().zip(ways).filter(some) {
+        match way {
             Phase::Direct(_) => {
                 let taps = taps.flattened();
                 direct::run_once(level, &taps, reduce, weight, dy, epilogue, dx)?;
@@ -84,7 +67,7 @@ pub(crate) fn run(
                 let weights = Dense { reduce, weight };
                 winograd::run_dense(level, size, &taps, weights, dy, epilogue, dx)?;
             }
-            phase => phase
+            way => way
                 .pack(level, &taps, weight)?
                 .run(level, taps, dy, epilogue, dx)?,
         }
@@ -154,7 +137,7 @@ pub(super) fn run_phases(
 }
 
 /// Stores what the epilogue makes of an empty sum, if some remainder is reached by no tap.
-fn fill_unreached(
+pub(super) fn fill_unreached(
     level: Level,
     g: &Conv2dGeometry,
     phases: &[Taps],

@@ -108,13 +108,6 @@ impl<'a> Plan<'a> {
         alone && self.input == Layout::Nhwc && dots::fits(level, taps.in_channels)
     }
 
-    /// Whether this is predicted to take less time than vectors of output channels.
-    pub(super) fn pays(&self, level: Level) -> bool {
-        let vectors = self.first.out_channels.div_ceil(level.lanes());
-        // Two vectors of multiply-adds a cycle, and something for what is no multiply-add.
-        1.1 * self.cycles(level) < 0.6 * (self.terms() * vectors) as f64
-    }
-
     /// The time this is predicted to take on one thread, in cycles.
     pub(super) fn cycles(&self, level: Level) -> f64 {
         let Taps {

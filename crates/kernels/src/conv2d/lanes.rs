@@ -191,7 +191,7 @@ impl<'a> Lanes<'a> {
     fn tile(&self, height: usize) -> f64 {
         let terms = (self.taps.taps.len() * self.sources) as f64;
         let sums = machine::LANES_STEP * terms * step(height, self.wheel);
-        machine::TILE + machine::LANES_ROW * height as f64 + sums
+        machine::TILE + machine::ROW * height as f64 + sums
     }
 
     /// The height of the tiles that compute the columns of the grid best.
@@ -414,7 +414,7 @@ fn choose_wheel(level: Level, taps: &Taps) -> Option<(usize, bool)> {
         };
         let copy = (copied * taps.stride[0] * taps.stride[1]) as f64 * machine::LANES_COPY[0];
         let used = (lanes / wheel * wheel) as f64 / lanes as f64;
-        (tile / tallest as f64 + machine::LANES_ROW + turns + copy) / used
+        (tile / tallest as f64 + machine::ROW + turns + copy) / used
     };
     let (wheel, best) = (1..=MAX_VECTORS)
         .map(|wheel| {

@@ -40,6 +40,7 @@ mod packed;
 mod padded;
 mod phase;
 mod predict;
+mod recent;
 pub mod reference;
 mod ring;
 mod taps;
@@ -47,11 +48,13 @@ mod winograd;
 
 pub use algorithm::{Algorithm, choose, implementations};
 pub use arrangement::Arrangement;
+pub use gradient_weights::Method as GradientMethod;
 
 pub use geometry::Conv2dGeometry;
 pub(crate) use geometry::check_attributes;
 pub use packed::PackedWeights;
 pub use predict::{Candidate, candidates};
+pub(crate) use winograd::Weights;
 
 use crate::accuracy::Policy;
 use crate::dwconv;
@@ -64,7 +67,6 @@ use algorithm::choose_for;
 use lanes::Lanes;
 use striate_simd::{Buffer, Level};
 use taps::{Dense, Reduce, Taps};
-use winograd::Weights;
 
 const OP: &str = "conv2d";
 
@@ -138,7 +140,39 @@ pub fn backward_input(
     check_len(OP, "dy", dy.len(), g.y_len())?;
     check_len(OP, "weight", weight.len(), g.weight_len())?;
     check_len(OP, "dx", dx.len(), g.x_len())?;
-    backward_input::gradient(policy.into(), g, dy, weight, dx)
+    backward_input::run(policy.into(), g, dy, weight, &Epilogue::NONE, dx)
+}
+
+/// The methods that compute the data gradient of a convolution, with the times that they are predicted to take with
+/// weights that are used once, and the one that [`backward_input`] takes.
+pub fn gradient_candidates(
+    policy: impl Into<Policy>,
+    g: &Conv2dGeometry,
+) -> (Vec<Candidate<GradientMethod>>, GradientMethod) {
+    let policy = policy.into();
+    let candidates = gradient_weights::candidates(policy, g, Weights::Fresh);
+    (
+        candidates,
+        gradient_weights::choose(policy, g, Weights::Fresh),
+    )
+}
+
+/// As [`backward_input`], by any of the [candidates](gradient_candidates), be it the fastest or not.
+///
+/// # Errors
+/// If the method declines, a slice does not have the geometry's length, or memory runs out.
+pub fn backward_input_by(
+    policy: impl Into<Policy>,
+    g: &Conv2dGeometry,
+    method: GradientMethod,
+    dy: &[f32],
+    weight: &[f32],
+    dx: &mut [f32],
+) -> Result<(), KernelError> {
+    check_len(OP, "dy", dy.len(), g.y_len())?;
+    check_len(OP, "weight", weight.len(), g.weight_len())?;
+    check_len(OP, "dx", dx.len(), g.x_len())?;
+    backward_input::run_by(policy.into(), g, method, dy, weight, &Epilogue::NONE, dx)
 }
 
 /// Computes the gradient of the weights from `x` (NHWC) and `dy` (NHWC).

@@ -1,6 +1,7 @@
 //! The pixels of a data gradient whose coordinates have the same remainder by the stride.
 
 use super::lanes::Lanes;
+use super::predict;
 use super::taps::{Reduce, TapWeights, Taps};
 use super::winograd::{self, Weights};
 use super::{OP, direct, grouped};
@@ -34,15 +35,35 @@ pub(super) fn tile(
 }
 
 impl Phase {
-    /// The fastest way. A pure function of its arguments.
-    pub(super) fn choose(policy: Policy, taps: &Taps, weights: Weights) -> Self {
-        let level = policy.level;
-        if Lanes::new(level, taps).is_some() {
-            return Self::Grouped;
-        }
-        match tile(policy, taps, weights) {
-            Some(size) => Self::Winograd(size, winograd::panels(level, size, taps)),
-            None => Self::Direct(TapWeights::panels(level, &taps.clone().flattened())),
+    /// Tap by tap.
+    pub(super) fn direct(level: Level, taps: &Taps) -> Self {
+        Self::Direct(TapWeights::panels(level, &taps.clone().flattened()))
+    }
+
+    /// In the fastest tiles, if they are faster than going tap by tap.
+    pub(super) fn tiled(level: Level, taps: &Taps, weights: Weights) -> Option<Self> {
+        let size = winograd::Problem::of(taps)?.fastest(level, weights);
+        let tiled = Self::Winograd(size, winograd::panels(level, size, taps));
+        let direct = Self::direct(level, taps).cycles(level, taps, weights);
+        (winograd::MARGIN * tiled.cycles(level, taps, weights) < direct).then_some(tiled)
+    }
+
+    /// The cycles that it is predicted to take.
+    pub(super) fn cycles(self, level: Level, taps: &Taps, weights: Weights) -> f64 {
+        let pack = || {
+            let count = taps.taps.len() * taps.in_channels * taps.columns();
+            predict::pack(count, weights)
+        };
+        match self {
+            Self::Grouped => {
+                let lanes = Lanes::new(level, taps);
+                pack() + lanes.map_or(f64::INFINITY, |lanes| lanes.cycles(level))
+            }
+            Self::Winograd(size, _) => winograd::Problem::of(taps)
+                .map_or(f64::INFINITY, |problem| {
+                    problem.cycles(level, size, weights)
+                }),
+            Self::Direct(_) => pack() + predict::direct(&taps.clone().flattened(), level),
         }
     }
 

@@ -11,7 +11,7 @@ use super::taps::Taps;
 use super::winograd::{self, Weights};
 use super::{Algorithm, Conv2dGeometry, few_channels, few_outputs};
 use crate::accuracy::{Accuracy, Policy};
-use crate::dwconv::{self, Counts};
+use crate::dwconv::{self, Counts, Direction};
 use crate::gemm::panels::{BLOCK_ROWS, Panels};
 use crate::geometry::Layout;
 use striate_simd::Level;
@@ -29,6 +29,8 @@ pub(super) mod machine {
     /// A tile: finding its place and clearing its sums; and a run of neighbouring taps in it.
     pub(in crate::conv2d) const TILE: f64 = 20.0;
     pub(super) const RUN: f64 = 6.0;
+    /// Storing a row of a tile of lanes, or of the points of tiles.
+    pub(in crate::conv2d) const ROW: f64 = 6.0;
     /// Entering a panel, and finding and storing a row of a tile: of a matrix product, of a direct convolution in
     /// place, and of one of few channels.
     pub(super) const PRODUCT: [f64; 2] = [200.0, 1.5];
@@ -57,18 +59,17 @@ pub(super) mod machine {
     pub(super) const DEPTHWISE: [f64; 4] = [8.4, 4.3, 0.7, 0.5];
     /// A pixel and a tap of it where the channels do not fill a vector.
     pub(super) const DEPTHWISE_NARROW: [f64; 2] = [40.0, 5.3];
-    /// With channels on lanes: a step of a tile, for what it loads and multiplies; a row of a tile; a turn of a wheel of
+    /// With channels on lanes: a step of a tile, for what it loads and multiplies; a turn of a wheel of
     /// outputs; copying a vector of a line of inputs, and for each vector that is searched if its channels lie apart; and
     /// the line itself.
     pub(in crate::conv2d) const LANES_STEP: f64 = 1.25;
-    pub(in crate::conv2d) const LANES_ROW: f64 = 6.0;
     pub(in crate::conv2d) const LANES_TURN: f64 = 1.5;
     pub(in crate::conv2d) const LANES_COPY: [f64; 2] = [3.5, 2.5];
     pub(in crate::conv2d) const LANES_LINE: f64 = 70.0;
 
     /// An element of the input or the output that the second-level cache does not hold: read and written in order, or
     /// by a few channels of all pixels at a time.
-    pub(super) const TRAFFIC: [f64; 2] = [0.14, 0.24];
+    pub(super) const TRAFFIC: [f64; 2] = [0.14, 0.30];
     /// Elements that the second-level cache holds beside others.
     pub(in crate::conv2d) const SECOND_LEVEL: f64 = 350e3;
     /// Reading a weight that it does not hold, for each block of pixels; and one of a panel that does not
@@ -79,9 +80,9 @@ pub(super) mod machine {
 
 /// A way to compute a convolution, and the cycles it is predicted to take on one thread.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Candidate {
+pub struct Candidate<A = Algorithm> {
     /// The way.
-    pub algorithm: Algorithm,
+    pub algorithm: A,
     /// In times in which a core does two multiply-adds of whole vectors.
     pub cycles: f64,
 }
@@ -113,11 +114,18 @@ pub(super) fn predictions(
         })
 }
 
-/// The fastest of the candidates. A gain of accuracy is worth a little time.
-pub(super) fn fastest(candidates: impl Iterator<Item = Candidate>) -> Option<Algorithm> {
-    let cost = |candidate: &Candidate| match candidate.algorithm.tile() {
-        Some(_) => winograd::MARGIN * candidate.cycles,
-        None => candidate.cycles,
+/// The fastest of the candidates. A gain of accuracy is worth a little time: those that `tiled` tells of are less
+/// accurate.
+pub(super) fn fastest<A: Copy>(
+    candidates: impl Iterator<Item = Candidate<A>>,
+    tiled: impl Fn(A) -> bool,
+) -> Option<A> {
+    let cost = |candidate: &Candidate<A>| {
+        if tiled(candidate.algorithm) {
+            winograd::MARGIN * candidate.cycles
+        } else {
+            candidate.cycles
+        }
     };
     candidates
         .min_by(|a, b| cost(a).total_cmp(&cost(b)))
@@ -131,29 +139,16 @@ fn predict(
     level: Level,
     weights: Weights,
 ) -> f64 {
-    let pack = match weights {
-        Weights::Fresh => machine::PACK * g.weight_len() as f64,
-        Weights::Kept => 0.0,
-    };
+    let pack = pack(g.weight_len(), weights);
     // The others read channels-first images through a copy.
     let copy = match (algorithm, input) {
         (Algorithm::FewChannels | Algorithm::FewOutputs, _) | (_, Layout::Nhwc) => 0.0,
         (_, Layout::Nchw) => machine::TRANSPOSE * g.x_len() as f64,
     };
-    let traffic = if (g.x_len() + g.y_len()) as f64 > machine::SECOND_LEVEL {
-        let [in_order, apart] = machine::TRAFFIC;
-        let element = if algorithm == Algorithm::Grouped {
-            apart
-        } else {
-            in_order
-        };
-        element * (g.x_len() + g.y_len()) as f64
-    } else {
-        0.0
-    };
+    let traffic = traffic(g, algorithm == Algorithm::Grouped);
     let taps = Taps::forward(g);
     let run = match algorithm {
-        Algorithm::Depthwise => depthwise(g, level),
+        Algorithm::Depthwise => depthwise(g, level, Direction::Forward),
         Algorithm::FewOutputs => {
             let phases = std::slice::from_ref(&taps);
             let plan = few_outputs::Plan::new(phases, input);
@@ -175,11 +170,35 @@ fn predict(
     pack + copy + traffic + run
 }
 
-fn depthwise(g: &Conv2dGeometry, level: Level) -> f64 {
+/// Arranging `count` weights, if they are arranged for one use.
+pub(super) fn pack(count: usize, weights: Weights) -> f64 {
+    match weights {
+        Weights::Fresh => machine::PACK * count as f64,
+        Weights::Kept => 0.0,
+    }
+}
+
+/// Reading and writing both images, in order or a few channels of all pixels at a time.
+pub(super) fn traffic(g: &Conv2dGeometry, apart: bool) -> f64 {
+    let elements = (g.x_len() + g.y_len()) as f64;
+    if elements > machine::SECOND_LEVEL {
+        machine::TRAFFIC[usize::from(apart)] * elements
+    } else {
+        0.0
+    }
+}
+
+/// A depthwise convolution or its data gradient.
+pub(super) fn depthwise(g: &Conv2dGeometry, level: Level, direction: Direction) -> f64 {
     if g.out_channels() < level.lanes() {
         let [pixel, tap] = machine::DEPTHWISE_NARROW;
-        let pixels = g.y_len() / g.out_channels();
-        return pixels as f64 * (pixel + tap * g.taps() as f64);
+        let [written, read] = match direction {
+            Direction::Forward => [g.y_len(), g.x_len()],
+            Direction::Backward => [g.x_len(), g.y_len()],
+        };
+        // Each pixel of the smaller image meets all taps.
+        let taps = (written.min(read) * g.taps()) as f64;
+        return (pixel * written as f64 + tap * taps) / g.out_channels() as f64;
     }
     let [pixel, chain, load, product] = machine::DEPTHWISE;
     let Counts {
@@ -187,7 +206,7 @@ fn depthwise(g: &Conv2dGeometry, level: Level) -> f64 {
         chains,
         loads,
         products,
-    } = dwconv::counts(level.lanes(), g);
+    } = dwconv::counts(level.lanes(), g, direction);
     pixel * pixels + chain * chains + load * loads + product * products
 }
 
@@ -210,7 +229,7 @@ fn few_channels(g: &Conv2dGeometry, input: Layout, level: Level) -> f64 {
 }
 
 /// A direct convolution, through copies of bands where it makes them.
-fn direct(taps: &Taps, level: Level) -> f64 {
+pub(super) fn direct(taps: &Taps, level: Level) -> f64 {
     let (k_len, columns) = (taps.k_len() as f64, taps.columns());
     let [in_place, copied] = machine::GROUP;
     if padded::Bands::new(taps, columns).is_none() {

@@ -203,7 +203,8 @@ proptest! {
     }
 }
 
-/// The outputs of every algorithm that accepts `p`, but for those of tiles, whose error has another bound.
+/// The outputs of every algorithm that accepts `p`, but for those of tiles, whose error has another bound; and likewise
+/// the gradients of the input.
 fn check_every_algorithm(level: Level, p: &Problem) {
     let (g, terms) = (&p.g, p.g.group_in_channels() * p.g.taps());
     for layout in [Layout::Nhwc, Layout::Nchw] {
@@ -218,6 +219,18 @@ fn check_every_algorithm(level: Level, p: &Problem) {
             packed.forward(g, &p.x, &Epilogue::NONE, &mut y).unwrap();
             compare(algorithm.family(), level, p, &y, &exact, terms);
         }
+    }
+    let (exact, terms) = (exact_backward_input(p), g.group_out_channels() * g.taps());
+    let policy = Policy {
+        level,
+        accuracy: Accuracy::Strict,
+    };
+    let (candidates, choice) = gradient_candidates(policy, g);
+    assert!(candidates.iter().any(|c| c.algorithm == choice));
+    for Candidate { algorithm, .. } in candidates {
+        let mut dx = vec![f32::NAN; g.x_len()];
+        backward_input_by(policy, g, algorithm, &p.dy, &p.weight, &mut dx).unwrap();
+        compare(algorithm.family(), level, p, &dx, &exact, terms);
     }
 }
 

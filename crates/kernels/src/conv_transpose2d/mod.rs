@@ -28,8 +28,8 @@ pub use geometry::ConvTranspose2dGeometry;
 pub use packed::PackedWeights;
 
 use crate::accuracy::{Accuracy, Policy};
-use crate::conv2d::gradient_weights::METHODS;
-use crate::conv2d::{self, backward_input as data_gradient};
+use crate::conv2d::gradient_weights::{self, METHODS};
+use crate::conv2d::{self, Candidate, Weights, backward_input as data_gradient};
 use crate::epilogue::Epilogue;
 use crate::error::{KernelError, check_len};
 use crate::reduce::sum_rows;
@@ -40,6 +40,15 @@ const OP: &str = "conv_transpose2d";
 /// The implementations of the forward pass, best first.
 pub fn implementations() -> &'static [Algorithm] {
     &METHODS
+}
+
+/// All algorithms that compute a transposed convolution and that `policy` allows, with weights that are packed once
+/// and used many times; in the order of [`implementations`].
+pub fn candidates(
+    policy: impl Into<Policy>,
+    g: &ConvTranspose2dGeometry,
+) -> Vec<Candidate<Algorithm>> {
+    gradient_weights::candidates(policy.into(), g.adjoint(), Weights::Kept)
 }
 
 /// The implementation that computes the forward pass with weights that are packed once and used many

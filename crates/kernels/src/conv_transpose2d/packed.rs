@@ -1,7 +1,8 @@
 //! Weights in the order the kernels read them.
 
-use super::{Arrangement, ConvTranspose2dGeometry, OP, check_forward};
+use super::{Algorithm, Arrangement, ConvTranspose2dGeometry, OP, check_forward};
 use crate::accuracy::Policy;
+use crate::conv2d::Weights;
 use crate::conv2d::gradient_weights::GradientWeights;
 use crate::epilogue::Epilogue;
 use crate::error::{KernelError, check_len};
@@ -26,6 +27,21 @@ impl PackedWeights {
     ) -> Result<Self, KernelError> {
         check_len(OP, "weight", weight.len(), g.weight_len())?;
         GradientWeights::pack(policy.into(), g.adjoint(), weight).map(Self)
+    }
+
+    /// As [`new`](Self::new), for any of the [candidates](super::candidates), be it the fastest or not.
+    ///
+    /// # Errors
+    /// If the algorithm declines, the slice has another length or memory runs out.
+    pub fn with_algorithm(
+        policy: impl Into<Policy>,
+        g: &ConvTranspose2dGeometry,
+        weight: &[f32],
+        algorithm: Algorithm,
+    ) -> Result<Self, KernelError> {
+        check_len(OP, "weight", weight.len(), g.weight_len())?;
+        let (policy, weights) = (policy.into(), Weights::Kept);
+        GradientWeights::with_method(policy, g.adjoint(), weight, algorithm, weights).map(Self)
     }
 
     /// Computes `y` (NHWC) from `x` (NHWC).

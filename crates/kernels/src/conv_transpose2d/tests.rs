@@ -254,13 +254,52 @@ test_each_level! {
                 let q = Problem { weight: p.weight.clone(), ..Problem::new(g, Random::normals) };
                 let (mut y, mut once) = (vec![f32::NAN; g.y_len()], vec![f32::NAN; g.y_len()]);
                 packed.forward(&g, &q.x, &Epilogue::NONE, &mut y).unwrap();
-                forward(strict(level), &g, &q.x, &q.weight, &Epilogue::NONE, &mut once).unwrap();
+                let algorithm = packed.arrangement().algorithm();
+                PackedWeights::with_algorithm(strict(level), &g, &q.weight, algorithm)
+                    .and_then(|packed| packed.forward(&g, &q.x, &Epilogue::NONE, &mut once))
+                    .unwrap();
                 assert_eq!(y, once, "{g:?}");
             }
             let other = square(1, [8, 8, 1], 6, [3, 3, 1, 0]);
             let (x, mut y) = (vec![0.0; other.x_len()], vec![0.0; other.y_len()]);
             assert!(packed.forward(&other, &x, &Epilogue::NONE, &mut y).is_err());
         }
+    }
+
+    fn every_candidate_agrees_with_double_precision(level: Level) {
+        for g in layers() {
+            let p = Problem::new(g, Random::normals);
+            let (exact, magnitudes) = (p.exact(false), p.exact(true));
+            let (residual, bias) = (&p.dy, &p.weight[..g.out_channels()]);
+            let epilogue = Epilogue::NONE.bias(Some(bias)).residual(Some(residual));
+            let candidates = candidates(strict(level), &g);
+            assert!(candidates.iter().any(|c| c.algorithm == Algorithm::Direct));
+            for Candidate { algorithm, cycles } in candidates {
+                assert!(cycles.is_finite() && cycles > 0.0, "{algorithm:?} of {g:?}");
+                let mut y = vec![f32::NAN; g.y_len()];
+                PackedWeights::with_algorithm(strict(level), &g, &p.weight, algorithm)
+                    .and_then(|packed| packed.forward(&g, &p.x, &epilogue, &mut y))
+                    .unwrap();
+                for (i, &got) in y.iter().enumerate() {
+                    let others = [bias[i % g.out_channels()], residual[i]].map(f64::from);
+                    let exact = exact[0][i] + others[0] + others[1];
+                    let magnitude = magnitudes[0][i] + others[0].abs() + others[1].abs();
+                    let terms = g.group_in_channels() * g.taps() + 2;
+                    let place = || format!("{algorithm:?} on {level}, element {i} of {g:?}");
+                    assert_close(got, exact, magnitude, terms, place);
+                }
+            }
+        }
+    }
+
+    fn a_method_that_declines_says_so(level: Level) {
+        let g = square(1, [8, 8, 1], 6, [3, 1, 1, 0]);
+        let weight = vec![0.0; g.weight_len()];
+        for algorithm in [Algorithm::Depthwise, Algorithm::Grouped] {
+            assert!(PackedWeights::with_algorithm(level, &g, &weight, algorithm).is_err());
+        }
+        let winograd = PackedWeights::with_algorithm(strict(level), &g, &weight, Algorithm::Winograd);
+        assert!(winograd.is_err());
     }
 
     fn many_channels_are_tiled(level: Level) {

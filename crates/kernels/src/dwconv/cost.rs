@@ -19,9 +19,21 @@ pub(crate) struct Counts {
     pub(crate) products: f64,
 }
 
-/// The forward pass with vectors of `lanes` lanes, which the channels fill.
-pub(crate) fn counts(lanes: usize, g: &Conv2dGeometry) -> Counts {
-    let [rows, columns] = Axis::forward(g);
+/// What is gathered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// The output, from the input.
+    Forward,
+    /// The gradient of the input, from that of the output.
+    Backward,
+}
+
+/// A pass with vectors of `lanes` lanes, which the channels fill.
+pub(crate) fn counts(lanes: usize, g: &Conv2dGeometry, direction: Direction) -> Counts {
+    let [rows, columns] = match direction {
+        Direction::Forward => Axis::forward(g),
+        Direction::Backward => Axis::backward(g),
+    };
     let pitch = Pitch { source: 1, tap: 1 };
     let vectors = (g.batch() * g.out_channels().div_ceil(lanes)) as f64;
     let column_runs = columns.runs(WORTH, pitch);
@@ -71,7 +83,7 @@ mod tests {
     fn count(size: usize, kernel: usize, lanes: usize) -> Counts {
         let ([size, kernel], ones) = ([size, kernel].map(|n| [n; 2]), [1; 2]);
         let g = Conv2dGeometry::new(1, 32, size, 32, kernel, ones, [kernel[0] / 2; 4], ones, 32);
-        counts(lanes, &g.unwrap())
+        counts(lanes, &g.unwrap(), Direction::Forward)
     }
 
     #[test]

@@ -20,7 +20,7 @@ mod gather;
 mod neighbours;
 
 pub(crate) use backward_weight::run as backward_weight;
-pub(crate) use cost::{Counts, counts};
+pub(crate) use cost::{Counts, Direction, counts};
 
 use crate::conv2d::Conv2dGeometry;
 use crate::disjoint::DisjointMut;

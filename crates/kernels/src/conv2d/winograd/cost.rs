@@ -93,19 +93,23 @@ impl Problem {
         if self.inputs.min(self.outputs) < CHANNELS {
             return None;
         }
-        let cost = |size| self.cycles(level, size, weights);
-        let by_cost = |a: &&Size, b: &&Size| cost(**a).total_cmp(&cost(**b));
-        let size = *self.sizes().iter().min_by(by_cost)?;
-        (cost(size) * MARGIN < self.direct(level, weights)).then_some(size)
+        let size = self.fastest(level, weights);
+        (self.cycles(level, size, weights) * MARGIN < self.direct(level, weights)).then_some(size)
     }
 
-    /// The tiles that can compute it.
-    fn sizes(&self) -> &'static [Size] {
-        if self.side == 2 {
-            &[Size::FiveOfTwo, Size::ThreeOfTwo]
+    /// The fastest tile.
+    pub(in crate::conv2d) fn fastest(&self, level: Level, weights: Weights) -> Size {
+        let cost = |size| self.cycles(level, size, weights);
+        let (largest, others) = if self.side == 2 {
+            (Size::FiveOfTwo, &[Size::ThreeOfTwo][..])
         } else {
-            &[Size::FourOfThree, Size::ThreeOfThree, Size::TwoOfThree]
-        }
+            (
+                Size::FourOfThree,
+                &[Size::ThreeOfThree, Size::TwoOfThree][..],
+            )
+        };
+        let faster = |best: Size, &size: &Size| if cost(size) < cost(best) { size } else { best };
+        others.iter().fold(largest, faster)
     }
 
     fn taps(&self) -> f64 {
@@ -142,15 +146,16 @@ impl Problem {
         let rows = |count: usize| {
             self.inputs as f64 * panels.cycles(level, count) / RATE
                 + machine::TILE * panels.tiles(level, count) as f64
+                + machine::ROW * (count * panels.count()) as f64
         };
         let products = (tiles / block) as f64 * rows(block) + rows(tiles % block);
 
         let vectors = self.inputs.div_ceil(level.lanes()) + self.outputs.div_ceil(level.lanes());
         // For a tile, and for each of its vectors.
         let [fixed, vector] = match size {
-            Size::TwoOfThree | Size::ThreeOfTwo => [550.0, 80.0],
-            Size::ThreeOfThree => [750.0, 150.0],
-            Size::FourOfThree | Size::FiveOfTwo => [1000.0, 250.0],
+            Size::TwoOfThree | Size::ThreeOfTwo => [800.0, 80.0],
+            Size::ThreeOfThree => [1150.0, 150.0],
+            Size::FourOfThree | Size::FiveOfTwo => [1500.0, 250.0],
         };
         let transforms = tiles as f64 * (fixed + vector * vectors as f64);
 

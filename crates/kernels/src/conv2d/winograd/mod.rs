@@ -37,7 +37,8 @@ mod weight_blocks;
 mod weight_points;
 
 pub(super) use backward_weight::backward_weight;
-pub(super) use cost::{MARGIN, Problem, Weights};
+pub(crate) use cost::Weights;
+pub(super) use cost::{MARGIN, Problem};
 pub(super) use dense::{run_dense, suits_dense};
 pub(super) use forward::run;
 pub(super) use pack::{pack, panels};
