@@ -121,10 +121,12 @@ fn every_network_classifies_odd_images() -> Result<()> {
         );
         let first = no_grad(|| net.forward(&x.narrow(0, 0, 1)?))?.to_vec::<f32>()?;
         let both = y.to_vec::<f32>()?;
+        // Small outputs may be differences of large numbers, which another algorithm rounds differently.
+        let largest = both.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
         let close = first
             .iter()
             .zip(&both)
-            .all(|(a, b)| (a - b).abs() <= 1e-4 * (1.0 + b.abs()));
+            .all(|(a, b)| (a - b).abs() <= 1e-5 * largest);
         assert!(
             close,
             "{}: a sample does not depend on its neighbours",
