@@ -114,7 +114,7 @@ impl<'a, 'r> Ring<'a, 'r> {
                 out.fill(0.0);
                 continue;
             }
-            let first = (y * w).wrapping_add_signed(origin + line) + inside.start * stride;
+            let first = (y * w + inside.start * stride).wrapping_add_signed(origin + line);
             let pixels = Pixels {
                 data: &self.image[first * taps.in_channels + self.channels.start..],
                 step: stride * taps.in_channels,
