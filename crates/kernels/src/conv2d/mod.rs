@@ -137,10 +137,20 @@ pub fn backward_input(
     weight: &[f32],
     dx: &mut [f32],
 ) -> Result<(), KernelError> {
+    check_gradient(g, dy, weight, dx)?;
+    backward_input::run(policy.into(), g, dy, weight, &Epilogue::NONE, dx)
+}
+
+/// Checks the operands of the gradient of the input.
+fn check_gradient(
+    g: &Conv2dGeometry,
+    dy: &[f32],
+    weight: &[f32],
+    dx: &[f32],
+) -> Result<(), KernelError> {
     check_len(OP, "dy", dy.len(), g.y_len())?;
     check_len(OP, "weight", weight.len(), g.weight_len())?;
-    check_len(OP, "dx", dx.len(), g.x_len())?;
-    backward_input::run(policy.into(), g, dy, weight, &Epilogue::NONE, dx)
+    check_len(OP, "dx", dx.len(), g.x_len())
 }
 
 /// The methods that compute the data gradient of a convolution, with the times that they are predicted to take with
@@ -151,10 +161,8 @@ pub fn gradient_candidates(
 ) -> (Vec<Candidate<GradientMethod>>, GradientMethod) {
     let policy = policy.into();
     let candidates = gradient_weights::candidates(policy, g, Weights::Fresh);
-    (
-        candidates,
-        gradient_weights::choose(policy, g, Weights::Fresh),
-    )
+    let choice = gradient_weights::choose(policy, g, Weights::Fresh);
+    (candidates, choice)
 }
 
 /// As [`backward_input`], by any of the [candidates](gradient_candidates), be it the fastest or not.
@@ -169,9 +177,7 @@ pub fn backward_input_by(
     weight: &[f32],
     dx: &mut [f32],
 ) -> Result<(), KernelError> {
-    check_len(OP, "dy", dy.len(), g.y_len())?;
-    check_len(OP, "weight", weight.len(), g.weight_len())?;
-    check_len(OP, "dx", dx.len(), g.x_len())?;
+    check_gradient(g, dy, weight, dx)?;
     backward_input::run_by(policy.into(), g, method, dy, weight, &Epilogue::NONE, dx)
 }
 
