@@ -4,7 +4,8 @@
 //! outputs is as many vectors of partial sums, which are added up lane by lane in the end.
 
 use crate::array::array;
-use crate::gemm::microkernel::{Whole, accumulate_lanes, zero};
+use crate::gemm::lanewise::{Whole, accumulate_lanes};
+use crate::gemm::microkernel::zero;
 use striate_simd::{Level, Simd, dispatch};
 
 /// Outputs of a tile, at most.

@@ -7,9 +7,8 @@ use crate::array::array;
 use crate::disjoint::{DisjointMut, TileMut};
 use crate::epilogue::Epilogue;
 use crate::error::KernelError;
-use crate::gemm::microkernel::{
-    Operand, Pair, Sums, Terms, Whole, accumulate_lanes, accumulate_terms, zero,
-};
+use crate::gemm::lanewise::{Operand, Pair, Terms, Whole, accumulate_lanes, accumulate_terms};
+use crate::gemm::microkernel::{Sums, zero};
 use crate::gemm::store::Store;
 use crate::gemm::tile::{TileKernel, Tiles, heights_of_terms, run_tile};
 use crate::parallel::{self, Cut};

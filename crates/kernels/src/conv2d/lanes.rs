@@ -22,7 +22,7 @@ use super::ring::Source;
 use super::taps::{Reduce, Tap, Taps};
 use crate::disjoint::DisjointMut;
 use crate::error::KernelError;
-use crate::gemm::microkernel::Terms;
+use crate::gemm::lanewise::Terms;
 use crate::gemm::tile::{MAX_VECTORS, heights, heights_of_neighbours};
 use crate::parallel;
 use std::ops::Range;

@@ -1,6 +1,7 @@
 //! Matrix products.
 
 pub(crate) mod block;
+pub(crate) mod lanewise;
 mod matrix;
 pub(crate) mod microkernel;
 pub(crate) mod pack;
