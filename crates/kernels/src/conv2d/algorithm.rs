@@ -123,7 +123,7 @@ impl Algorithm {
                     && g.in_channels() < FEW
                     && few_channels::Plan::new(g, input).is_some()
             }
-            Self::Grouped => Lanes::new(level, &Taps::forward(g)).is_some(),
+            Self::Grouped => Lanes::new(level, &[Taps::forward(g)]).is_some(),
             Self::Direct => true,
             Self::Winograd4x4 | Self::Winograd3x3 | Self::Winograd2x2 => {
                 winograd::Problem::forward(g).is_some()

@@ -10,7 +10,8 @@
 //!
 //! The taps that take part depend only on the remainder of `i` by the stride. For each remainder the
 //! sum is a convolution with stride 1 over some of the taps, whose outputs lie `stride` apart.
-//! Nothing is multiplied with inserted zeros, and nothing is scattered.
+//! Nothing is multiplied with inserted zeros, and nothing is scattered. Small groups compute all
+//! remainders in one pass.
 
 use super::gradient_weights::{self, GradientWeights, Method};
 use super::phase::{Phase, PhaseWeights};

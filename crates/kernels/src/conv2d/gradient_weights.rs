@@ -9,7 +9,7 @@ use super::predict::{self, Candidate, fastest};
 use super::recent::Recent;
 use super::taps::{Reduce, Taps};
 use super::winograd::Weights;
-use super::{Algorithm, Conv2dGeometry, OP, few_outputs};
+use super::{Algorithm, Conv2dGeometry, OP, few_outputs, grouped};
 use crate::accuracy::{Accuracy, Policy};
 use crate::dwconv::{self, Direction};
 use crate::epilogue::Epilogue;
@@ -26,7 +26,7 @@ pub enum Method {
     Depthwise,
     /// A dense convolution for each remainder by the stride, to few channels, a vector of pixels at a time.
     FewOutputs,
-    /// A convolution for each remainder, of groups that are narrower than a vector.
+    /// The convolutions of all remainders in one pass, of groups that are narrower than a vector.
     Grouped,
     /// A convolution for each remainder, in tiles with fewer multiplications where its taps are two by
     /// two or three by three.
@@ -98,7 +98,7 @@ impl Method {
 
     /// Whether the pixels of each remainder are computed in a way of their own.
     fn has_phases(self) -> bool {
-        matches!(self, Self::Grouped | Self::Winograd | Self::Direct)
+        matches!(self, Self::Winograd | Self::Direct)
     }
 
     /// How the pixels of each remainder are computed, unless the method declines.
@@ -111,12 +111,7 @@ impl Method {
         let direct = |taps| Phase::direct(level, taps);
         let tiled = |taps| Phase::tiled(level, taps, weights);
         match self {
-            Self::Depthwise | Self::FewOutputs => None,
-            Self::Grouped => {
-                let fits = |taps| Lanes::new(level, taps).is_some();
-                let all = !phases.is_empty() && phases.iter().all(fits);
-                all.then(|| vec![Phase::Grouped; phases.len()])
-            }
+            Self::Depthwise | Self::FewOutputs | Self::Grouped => None,
             Self::Winograd => {
                 let tiles: Vec<_> = phases.iter().map(tiled).collect();
                 let any = accuracy == Accuracy::Fast && tiles.iter().any(Option::is_some);
@@ -138,7 +133,8 @@ impl Method {
             Self::FewOutputs => {
                 g.in_channels() < FULL && few_outputs::Plan::new(phases, Layout::Nhwc).is_some()
             }
-            Self::Grouped | Self::Winograd | Self::Direct => true,
+            Self::Grouped => Lanes::new(level, phases).is_some(),
+            Self::Winograd | Self::Direct => true,
         }
     }
 
@@ -161,7 +157,8 @@ impl Method {
                 let plan = few_outputs::Plan::new(phases, Layout::Nhwc)?;
                 pack() + plan.cycles(level)
             }
-            Self::Grouped | Self::Winograd | Self::Direct => {
+            Self::Grouped => pack() + Lanes::new(level, phases)?.cycles(level),
+            Self::Winograd | Self::Direct => {
                 let ways = self.phases(policy, phases, weights)?;
                 let cycles = |(way, taps): (Phase, _)| way.cycles(level, taps, weights);
                 ways.into_iter().zip(phases).map(cycles).sum()
@@ -223,6 +220,7 @@ enum Form {
     Depthwise(Buffer<f32>),
     /// In the order of [`phases`], as are the others.
     Rows(Vec<Buffer<f32>>),
+    Lanes(Vec<Buffer<f32>>),
     Phases(Vec<PhaseWeights>),
 }
 
@@ -247,10 +245,13 @@ impl GradientWeights {
     ) -> Result<Self, KernelError> {
         let (level, taps) = (policy.level, phases(g));
         let arrangement = GradientArrangement::of(policy, g, method, weights);
-        let declines = !method.accepts(level, g, &taps);
-        if declines || method.has_phases() && arrangement.phases.len() < taps.len() {
+        let declines = || {
             let rule = "it declines this convolution";
-            return Err(GeometryError::new(OP, "method", method.family(), rule).into());
+            GeometryError::new(OP, "method", method.family(), rule)
+        };
+        let without = method.has_phases() && arrangement.phases.len() < taps.len();
+        if without || !method.accepts(level, g, &taps) {
+            return Err(declines().into());
         }
         let form = match method {
             Method::Depthwise => Form::Depthwise(dwconv::pack(g, weight)?),
@@ -258,7 +259,12 @@ impl GradientWeights {
                 let pack = |taps| few_outputs::pack(taps, Reduce::Outputs, weight);
                 Form::Rows(taps.iter().map(pack).collect::<Result<_, _>>()?)
             }
-            Method::Grouped | Method::Winograd | Method::Direct => {
+            Method::Grouped => {
+                let lanes = Lanes::new(level, &taps).ok_or_else(declines)?;
+                let pack = |taps| lanes.pack(taps, Reduce::Outputs, weight);
+                Form::Lanes(taps.iter().map(pack).collect::<Result<_, _>>()?)
+            }
+            Method::Winograd | Method::Direct => {
                 let phases = taps.iter().zip(&arrangement.phases);
                 let packed = phases.map(|(taps, phase)| phase.pack(level, taps, weight));
                 Form::Phases(packed.collect::<Result<_, _>>()?)
@@ -284,9 +290,12 @@ impl GradientWeights {
         let GradientArrangement {
             level, attributes, ..
         } = self.arrangement;
-        if Attributes::of(g) != attributes {
+        let mismatch = || {
             let rule = format!("the weights were packed for {attributes:?}");
-            return Err(GeometryError::new(OP, "geometry", format!("{g:?}"), rule).into());
+            GeometryError::new(OP, "geometry", format!("{g:?}"), rule)
+        };
+        if Attributes::of(g) != attributes {
+            return Err(mismatch().into());
         }
         match &self.form {
             Form::Depthwise(weights) => {
@@ -301,6 +310,14 @@ impl GradientWeights {
                 };
                 let weights: Vec<&[f32]> = weights.iter().map(|weights| &weights[..]).collect();
                 plan.run(level, &weights, dy, epilogue, dx)
+            }
+            Form::Lanes(weights) => {
+                let phases = phases(g);
+                // Whether there are lanes depends on the taps and channels alone.
+                let lanes = Lanes::new(level, &phases).ok_or_else(mismatch)?;
+                fill_unreached(level, g, &phases, epilogue, dx)?;
+                let weights: Vec<&[f32]> = weights.iter().map(|weights| &weights[..]).collect();
+                grouped::forward(level, &lanes, &weights, dy, epilogue, dx)
             }
             Form::Phases(weights) => run_phases(level, g, weights, dy, epilogue, dx),
         }

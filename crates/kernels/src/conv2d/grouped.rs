@@ -3,6 +3,7 @@
 use super::copies::add_in_pairs;
 use super::lanes::{Lanes, Strip};
 use super::ring::Ring;
+use super::taps::Taps;
 use crate::array::array;
 use crate::disjoint::{DisjointMut, TileMut};
 use crate::epilogue::Epilogue;
@@ -21,24 +22,33 @@ const TASK: usize = 2_000_000;
 /// Rows of the output that are computed by one task at most.
 const ROWS: usize = 16;
 
-/// Computes the output pixels of the plan's taps.
+/// Computes the output pixels of the plan's phases, with the weights of each.
 pub(super) fn forward(
     level: Level,
     plan: &Lanes<'_>,
-    weights: &[f32],
+    weights: &[&[f32]],
     x: &[f32],
     epilogue: &Epilogue<'_>,
     y: &mut [f32],
 ) -> Result<(), KernelError> {
     let taps = plan.taps;
     let height = plan.height(level);
-    let strips = plan.strips(height, 0..taps.grid[1]);
+    let strips = plan.strips(height);
     let (layouts, turns) = (plan.layouts(), plan.turns());
-    let terms: Vec<_> = strips.iter().map(|strip| plan.terms(strip)).collect();
+    let sums = |strip: &Strip| {
+        let sum = |(index, phase)| Sum {
+            taps: phase,
+            terms: plan.terms(phase, strip),
+            weights: weights[index],
+        };
+        plan.present().map(sum).collect::<Vec<_>>()
+    };
+    let sums: Vec<_> = strips.iter().map(sums).collect();
     let bands = Bands::new(plan);
     // Blocks are innermost: neighbours share the lines of cache of an input pixel.
     let units = bands.count * plan.blocks();
-    let cost = bands.rows.per_task() * taps.grid[1] * plan.block_len();
+    let block_len: usize = plan.present().map(|(_, phase)| plan.block_len(phase)).sum();
+    let cost = bands.rows.per_task() * plan.grid[1] * block_len;
     let cut = Cut::every(units, TASK / cost.max(1));
     let y = DisjointMut::rows(y, taps.out_channels);
     parallel::try_for_each(cut.tasks(), |task| {
@@ -46,15 +56,13 @@ pub(super) fn forward(
         for unit in cut.range(task) {
             let (band, block) = (unit / plan.blocks(), unit % plan.blocks());
             let (image, rows) = bands.band(band);
-            let out_rows = taps.out_pixel([image, rows.start, 0])
-                ..taps.out_pixel([image, rows.end - 1, taps.grid[1] - 1]) + 1;
+            let out_rows = bands.outputs(taps, image, &rows);
             let columns = plan.outputs(block);
             let store = Store::new(epilogue, false, out_rows.start, &columns, taps.out_channels);
             let first_row = out_rows.start;
             let mut out = y.tile(out_rows, columns);
-            for (strip, terms) in strips.iter().zip(&terms) {
+            for (strip, sums) in strips.iter().zip(&sums) {
                 let kernel = Forward {
-                    plan,
                     image,
                     rows: rows.clone(),
                     strip,
@@ -66,9 +74,10 @@ pub(super) fn forward(
                         strip,
                         &mut ring,
                     ),
-                    terms,
+                    sums,
+                    block,
+                    blocks: plan.blocks(),
                     turns: &turns,
-                    weights: &weights[block * plan.block_len()..][..plan.block_len()],
                     store,
                     first_row,
                     out: &mut out,
@@ -85,6 +94,15 @@ pub(super) fn forward(
     })
 }
 
+/// The sum over the taps of one phase, for a strip.
+struct Sum<'a> {
+    taps: &'a Taps,
+    /// The terms of a pixel, for each row of the ring that may come first.
+    terms: Vec<Terms>,
+    /// The weights of all blocks.
+    weights: &'a [f32],
+}
+
 /// The rows of all images, cut into bands of one image each.
 struct Bands {
     rows: Cut,
@@ -94,9 +112,9 @@ struct Bands {
 
 impl Bands {
     fn new(plan: &Lanes<'_>) -> Self {
-        let taps = plan.taps;
-        let bands = taps.grid[0].div_ceil(ROWS).max(1);
-        let rows = Cut::every(taps.grid[0], taps.grid[0].div_ceil(bands));
+        let (taps, height) = (plan.taps, plan.grid[0]);
+        let bands = height.div_ceil(ROWS).max(1);
+        let rows = Cut::every(height, height.div_ceil(bands));
         Self {
             count: taps.batch * rows.tasks(),
             rows,
@@ -112,6 +130,16 @@ impl Bands {
         )
     }
 
+    /// The output pixels among which are those of some rows.
+    fn outputs(&self, taps: &Taps, image: usize, rows: &Range<usize>) -> Range<usize> {
+        let [height, width] = taps.out_size;
+        let [start, end] = [rows.start, rows.end].map(|row| {
+            let row = (row * taps.out_step[0]).min(height);
+            (image * height + row) * width
+        });
+        start..end
+    }
+
     fn image<'a>(&self, x: &'a [f32], image: usize) -> &'a [f32] {
         &x[image * self.image_len..][..self.image_len]
     }
@@ -122,15 +150,14 @@ struct Pairs<K>(K);
 
 /// A strip of one block.
 struct Forward<'a, 'o, 'y> {
-    plan: &'a Lanes<'a>,
     image: usize,
     rows: Range<usize>,
     strip: &'a Strip,
     ring: Ring<'a, 'o>,
-    /// The terms of a pixel, for each row of the ring that may come first.
-    terms: &'a [Terms],
+    sums: &'a [Sum<'a>],
+    block: usize,
+    blocks: usize,
     turns: &'a [f32],
-    weights: &'a [f32],
     store: Store<'a>,
     /// The output pixel that is row 0 of the output tile.
     first_row: usize,
@@ -159,30 +186,39 @@ impl TileKernel for Pairs<Forward<'_, '_, '_>> {
 impl Forward<'_, '_, '_> {
     #[inline(always)]
     fn run_with<O: Operand, S: Simd, const MR: usize, const NV: usize>(mut self, s: S) {
-        let taps = self.plan.taps;
-        let (columns, step) = (self.strip.columns.len(), taps.out_step);
+        let strip = &self.strip.columns;
         for y in self.rows.clone() {
-            let terms = &self.terms[self.ring.advance(s, y)];
-            let first = taps.out_pixel([self.image, y, self.strip.columns.start]) - self.first_row;
-            for x in (0..columns).step_by(MR) {
-                // The last tile may begin within the one before.
-                let x = x.min(columns - MR);
-                let row = first + x * step[1];
-                if y + 1 < self.rows.end {
-                    // What is written next arrives meanwhile.
-                    let below = row + taps.out_size[1] * step[0];
-                    self.out.each_row_apart::<MR>(
-                        below,
-                        step[1],
-                        #[inline(always)]
-                        |_, row| s.prefetch(row, 0),
-                    );
+            let start = self.ring.advance(s, y);
+            for sum in self.sums {
+                let (taps, terms) = (sum.taps, &sum.terms[start]);
+                if y >= taps.grid[0] {
+                    continue;
                 }
-                let mut acc = zero::<S, MR, NV>(s);
-                let inputs = &self.ring.rows()[x * S::LANES..];
-                accumulate_terms::<O, _, _, _>(s, &mut acc, inputs, terms, self.weights);
-                let sums = turn_back(s, &acc, self.turns);
-                self.store.run_apart(s, &sums, self.out, row, step[1]);
+                let block_len = sum.weights.len() / self.blocks;
+                let weights = &sum.weights[self.block * block_len..][..block_len];
+                let first = taps.out_pixel([self.image, y, strip.start]) - self.first_row;
+                let columns = strip.end.min(taps.grid[1]) - strip.start;
+                let step = taps.out_step;
+                let below = y + 1 < self.rows.end.min(taps.grid[0]);
+                for x in (0..columns).step_by(MR) {
+                    // The last tile may begin within the one before.
+                    let x = x.min(columns - MR);
+                    let row = first + x * step[1];
+                    if below {
+                        // What is written next arrives meanwhile.
+                        self.out.each_row_apart::<MR>(
+                            row + taps.out_size[1] * step[0],
+                            step[1],
+                            #[inline(always)]
+                            |_, row| s.prefetch(row, 0),
+                        );
+                    }
+                    let mut acc = zero::<S, MR, NV>(s);
+                    let inputs = &self.ring.rows()[x * S::LANES..];
+                    accumulate_terms::<O, _, _, _>(s, &mut acc, inputs, terms, weights);
+                    let sums = turn_back(s, &acc, self.turns);
+                    self.store.run_apart(s, &sums, self.out, row, step[1]);
+                }
             }
         }
     }
@@ -217,9 +253,9 @@ pub(super) fn backward_weight(
     dweight: &mut [f32],
 ) -> Result<(), KernelError> {
     let taps = plan.taps;
-    let strips = plan.strips(1, 0..taps.grid[1]);
+    let strips = plan.strips(1);
     let (layouts, turns) = (plan.layouts(), plan.turns());
-    let terms: Vec<_> = strips.iter().map(|strip| plan.terms(strip)).collect();
+    let terms: Vec<_> = strips.iter().map(|strip| plan.terms(taps, strip)).collect();
     let widest = strips
         .iter()
         .map(|strip| strip.columns.len())
@@ -231,12 +267,13 @@ pub(super) fn backward_weight(
         dweight.fill(0.0);
         return Ok(());
     }
-    let cost = bands.rows.per_task() * taps.grid[1] * plan.block_len();
+    let block_len = plan.block_len(taps);
+    let cost = bands.rows.per_task() * taps.grid[1] * block_len;
 
     let worthwhile = TASK / (cost * plan.blocks()).max(1);
     let chunks = Cut::every(bands.count, worthwhile.max(bands.count.div_ceil(COPIES)));
     let blocks = Cut::every(plan.blocks(), TASK / (cost * chunks.per_task()).max(1));
-    let copy_len = plan.blocks() * plan.block_len();
+    let copy_len = plan.blocks() * block_len;
     let mut copies = Buffer::zeroed(chunks.tasks() * copy_len)?;
     let pieces = DisjointMut::new(&mut copies);
     parallel::try_for_each(chunks.tasks() * blocks.tasks(), |task| {
@@ -244,10 +281,10 @@ pub(super) fn backward_weight(
         let mut ring = plan.ring(&strips)?;
         let mut line = Buffer::recycled(widest * plan.wheel * level.lanes())?;
         let start = chunk * copy_len;
-        let out = start + blocks.start * plan.block_len()..start + blocks.end * plan.block_len();
+        let out = start + blocks.start * block_len..start + blocks.end * block_len;
         let mut out = pieces.range(out);
         for (image, rows) in chunks.range(chunk).map(|index| bands.band(index)) {
-            for (block, out) in blocks.clone().zip(out.chunks_exact_mut(plan.block_len())) {
+            for (block, out) in blocks.clone().zip(out.chunks_exact_mut(block_len)) {
                 for (strip, terms) in strips.iter().zip(&terms) {
                     let kernel = Backward {
                         plan,

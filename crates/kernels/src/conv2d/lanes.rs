@@ -34,10 +34,16 @@ const RING: usize = 6 << 10;
 /// Elements of the ring at most: half of a second-level cache of 512 KB.
 const MAX_RING: usize = 1 << 16;
 
-/// A convolution of small groups, cut into blocks of as many outputs as whole wheels hold in a vector.
+/// A convolution of small groups, or the remainders of one, cut into blocks of as many outputs as whole
+/// wheels hold in a vector.
 #[derive(Debug)]
 pub(super) struct Lanes<'a> {
+    /// Sums over the same input, which differ in their taps and in where their outputs lie.
+    pub(super) phases: &'a [Taps],
+    /// The first of them, for all that they have in common.
     pub(super) taps: &'a Taps,
+    /// The rows and columns of the largest of them.
+    pub(super) grid: [usize; 2],
     lanes: usize,
     /// Outputs of a wheel, all of one group.
     pub(super) wheel: usize,
@@ -63,16 +69,21 @@ pub(super) struct Strip {
 impl<'a> Lanes<'a> {
     /// The cut, if groups are narrow enough for it and the ring is small enough. It does not depend on
     /// the size of images.
-    pub(super) fn new(level: Level, taps: &'a Taps) -> Option<Self> {
-        let (wheel, pairs) = choose_wheel(level, taps)?;
+    pub(super) fn new(level: Level, phases: &'a [Taps]) -> Option<Self> {
+        let taps = phases.first()?;
+        let (wheel, pairs) = choose_wheel(level, phases)?;
         let bounds = [0, 1].map(|axis| {
-            let offsets = || taps.taps.iter().map(|tap| tap.offset[axis]);
+            let taps = || phases.iter().flat_map(|phase| &phase.taps);
+            let offsets = || taps().map(|tap| tap.offset[axis]);
             (offsets().min().unwrap_or(0), offsets().max().unwrap_or(0))
         });
         let origin = bounds.map(|(first, _)| first);
         let span = bounds.map(|(first, last)| last.abs_diff(first) + 1);
+        let grid = [0, 1].map(|axis| phases.iter().map(|phase| phase.grid[axis]).max());
         let plan = Self {
+            phases,
             taps,
+            grid: grid.map(Option::unwrap_or_default),
             lanes: level.lanes(),
             wheel,
             sources: taps.k_len().div_ceil(wheel),
@@ -136,9 +147,21 @@ impl<'a> Lanes<'a> {
         self.sources * self.lanes * self.wheel
     }
 
-    /// Elements of the weights of a block.
-    pub(super) fn block_len(&self) -> usize {
-        self.taps.taps.len() * self.tap_len()
+    /// Elements of the weights of a block of one of the phases.
+    pub(super) fn block_len(&self, phase: &Taps) -> usize {
+        phase.taps.len() * self.tap_len()
+    }
+
+    /// The phases that have pixels, each with its place among all.
+    pub(super) fn present(&self) -> impl Iterator<Item = (usize, &'a Taps)> {
+        let present = |(_, phase): &(usize, &Taps)| phase.pixels() > 0;
+        self.phases.iter().enumerate().filter(present)
+    }
+
+    /// The columns that all phases which have pixels have.
+    fn common_columns(&self) -> usize {
+        let columns = self.present().map(|(_, phase)| phase.grid[1]);
+        columns.min().unwrap_or(0)
     }
 
     /// Elements of a row of the ring, for a strip of `columns` columns.
@@ -154,13 +177,13 @@ impl<'a> Lanes<'a> {
 
     /// The cycles that the forward pass is predicted to take.
     pub(super) fn cycles(&self, level: Level) -> f64 {
-        let [rows, columns] = self.taps.grid;
+        let [rows, columns] = self.grid;
         if rows * columns == 0 {
             return 0.0;
         }
         let height = self.height(level);
         let turns = machine::LANES_TURN * ((self.wheel - 1) * columns) as f64;
-        let strips = self.strips(height, 0..columns);
+        let strips = self.strips(height);
         let tiles = strips
             .iter()
             .map(|strip| strip.columns.len().div_ceil(height));
@@ -173,7 +196,8 @@ impl<'a> Lanes<'a> {
             machine::LANES_LINE + vector * vectors as f64
         };
         let copies = lines * strips.iter().map(line).sum::<f64>();
-        (self.taps.batch * self.blocks()) as f64 * (rows as f64 * (tiles + turns) + copies)
+        let sums = (rows * self.phases.len()) as f64 * turns + rows as f64 * tiles;
+        (self.taps.batch * self.blocks()) as f64 * (sums + copies)
     }
 
     /// Vectors of input channels that are searched for each vector of the ring: none if one has them all.
@@ -187,16 +211,16 @@ impl<'a> Lanes<'a> {
         }
     }
 
-    /// The cycles of a tile of so many pixels.
+    /// The cycles of a tile of so many pixels of each phase.
     fn tile(&self, height: usize) -> f64 {
-        let terms = (self.taps.taps.len() * self.sources) as f64;
-        let sums = machine::LANES_STEP * terms * step(height, self.wheel);
-        machine::TILE + machine::ROW * height as f64 + sums
+        let (terms, count) = (count_taps(self.phases) * self.sources, self.phases.len());
+        let sums = machine::LANES_STEP * terms as f64 * step(height, self.wheel);
+        count as f64 * (machine::TILE + machine::ROW * height as f64) + sums
     }
 
     /// The height of the tiles that compute the columns of the grid best.
     pub(super) fn height(&self, level: Level) -> usize {
-        let columns = self.taps.grid[1];
+        let columns = self.common_columns();
         let cost = |height: usize| columns.div_ceil(height) as f64 * self.tile(height);
         heights_of_neighbours(level.name(), self.wheel)
             .iter()
@@ -206,26 +230,27 @@ impl<'a> Lanes<'a> {
             .unwrap_or(1)
     }
 
-    /// Cuts `columns` into strips of at least `height` columns, whose ring stays in the first-level cache if
-    /// it can. The last of them may begin within the one before.
-    pub(super) fn strips(&self, height: usize, columns: Range<usize>) -> Vec<Strip> {
-        if columns.is_empty() {
+    /// Cuts the columns of the grid into strips, whose ring stays in the first-level cache if it can. Each
+    /// phase has at least `height` columns in each, for which the last may begin within the one before.
+    pub(super) fn strips(&self, height: usize) -> Vec<Strip> {
+        let (columns, common) = (self.grid[1], self.common_columns());
+        if common == 0 {
             return Vec::new();
         }
         let fits = |&tiles: &usize| self.span[0] * self.row_len(tiles * height) <= RING;
-        let tiles = (1..=columns.len().div_ceil(height))
+        let tiles = (1..=columns.div_ceil(height))
             .take_while(fits)
             .last()
             .unwrap_or(1);
-        let count = columns.len().div_ceil(tiles * height);
-        let width = columns.len().div_ceil(count).next_multiple_of(height);
-        let end = columns.end;
+        let count = columns.div_ceil(tiles * height);
+        let width = columns.div_ceil(count).next_multiple_of(height);
+        let latest = common - height;
         let strip = |first: usize| {
-            let columns = first.min(end - height)..(first + width).min(end);
+            let columns = first.min(latest)..(first + width).min(columns);
             let inside = self.inside(&columns);
             Strip { columns, inside }
         };
-        columns.step_by(width).map(strip).collect()
+        (0..columns).step_by(width).map(strip).collect()
     }
 
     /// The columns inside the image of each line of a row of the ring for some columns of the grid.
@@ -275,7 +300,7 @@ impl<'a> Lanes<'a> {
 
     /// What the first pixel of a strip multiplies, in the ring and among the weights of a block, vector
     /// by vector: for each row of the ring that may hold the first row that it reads.
-    pub(super) fn terms(&self, strip: &Strip) -> Vec<Terms> {
+    pub(super) fn terms(&self, phase: &Taps, strip: &Strip) -> Vec<Terms> {
         let row_len = self.row_len(strip.columns.len());
         let line_len = self.line_columns(strip.columns.len()) * self.lanes;
         let place = |start: usize, tap: &Tap| {
@@ -285,7 +310,7 @@ impl<'a> Lanes<'a> {
             (start + row) % self.span[0] * row_len + line + column * self.lanes
         };
         let first_row = |start| {
-            let taps = self.taps.taps.iter().map(|tap| place(start, tap));
+            let taps = phase.taps.iter().map(|tap| place(start, tap));
             let source = |i: usize| {
                 if self.pairs {
                     2 * i / self.lanes * line_len + 2 * i % self.lanes
@@ -314,10 +339,16 @@ impl<'a> Lanes<'a> {
         (0..(self.wheel - 1) * self.lanes).map(turn).collect()
     }
 
-    /// Arranges dense `[out, in / groups, kernel]` weights as `[block][tap][source][turn][lane]`, with
-    /// zeros where lanes have nothing to multiply.
-    pub(super) fn pack(&self, reduce: Reduce, weight: &[f32]) -> Result<Buffer<f32>, KernelError> {
-        let mut packed = Buffer::recycled(self.blocks() * self.block_len())?;
+    /// Arranges dense `[out, in / groups, kernel]` weights for one of the phases as
+    /// `[block][tap][source][turn][lane]`, with zeros where lanes have nothing to multiply.
+    pub(super) fn pack(
+        &self,
+        phase: &Taps,
+        reduce: Reduce,
+        weight: &[f32],
+    ) -> Result<Buffer<f32>, KernelError> {
+        let block_len = self.block_len(phase);
+        let mut packed = Buffer::recycled(self.blocks() * block_len)?;
         // The places of one block are those of all that begin at the same place of a group, but for the
         // last: it may be short.
         let (columns, period) = (self.taps.columns(), self.period());
@@ -326,15 +357,15 @@ impl<'a> Lanes<'a> {
         let per_group = per_output * columns;
         let first = |block: usize| block * self.block_outputs() / columns * per_group;
         let table = |block: usize| {
-            let mut places = vec![usize::MAX; self.block_len()];
-            self.for_each_weight(block, weight.len(), reduce, |at, source| {
+            let mut places = vec![usize::MAX; block_len];
+            self.for_each_weight(phase, block, weight.len(), reduce, |at, source| {
                 places[at] = source - first(block);
             });
             places
         };
         let tables: Vec<_> = (0..period.min(whole)).map(table).collect();
         let last = (whole < self.blocks()).then(|| table(whole));
-        parallel::for_each_chunk(&mut packed, self.block_len(), |block, packed| {
+        parallel::for_each_chunk(&mut packed, block_len, |block, packed| {
             let table = last.as_ref().filter(|_| block == whole);
             let table = table.unwrap_or_else(|| &tables[block % period]);
             let weight = &weight[first(block)..];
@@ -350,26 +381,26 @@ impl<'a> Lanes<'a> {
         let len = weight.len();
         let pieces = DisjointMut::new(weight);
         parallel::for_each(self.blocks(), |block| {
-            let packed = &packed[block * self.block_len()..];
+            let packed = &packed[block * self.block_len(self.taps)..];
             let per_channel = len / self.taps.out_channels;
             let outputs = self.outputs(block);
             let first = outputs.start * per_channel;
             let mut weight = pieces.range(first..outputs.end * per_channel);
-            self.for_each_weight(block, len, Reduce::Inputs, |at, source| {
+            self.for_each_weight(self.taps, block, len, Reduce::Inputs, |at, source| {
                 weight[source - first] = packed[at];
             });
         });
     }
 
-    /// Calls `f(packed, dense)` with the places of every weight of a block.
+    /// Calls `f(packed, dense)` with the places of every weight of a block of a phase.
     fn for_each_weight(
         &self,
+        taps: &Taps,
         block: usize,
         len: usize,
         reduce: Reduce,
         mut f: impl FnMut(usize, usize),
     ) {
-        let taps = self.taps;
         let (k_len, columns, wheel) = (taps.k_len(), taps.columns(), self.wheel);
         let kernel = len / (taps.groups * k_len * columns);
         for (lane, output) in self.outputs(block).enumerate() {
@@ -393,20 +424,22 @@ impl<'a> Lanes<'a> {
 
 /// The wheel with which a vector of outputs costs least, and whether its inputs are pairs, if it costs less
 /// than without: then each group is a dense convolution of its own.
-fn choose_wheel(level: Level, taps: &Taps) -> Option<(usize, bool)> {
+fn choose_wheel(level: Level, phases: &[Taps]) -> Option<(usize, bool)> {
+    let taps = phases.first()?;
     let (lanes, k_len, columns) = (level.lanes(), taps.k_len(), taps.columns());
-    if taps.groups == 1 || taps.taps.is_empty() || columns > lanes || lanes == 1 {
+    let empty = phases.iter().any(|phase| phase.taps.is_empty());
+    if taps.groups == 1 || empty || columns > lanes || lanes == 1 {
         return None;
     }
-    let terms = taps.taps.len() as f64;
+    let (terms, count) = (count_taps(phases) as f64, phases.len() as f64);
     // In cycles of a pixel.
     let cost = |(wheel, pairs): (usize, bool)| {
         let heights = heights_of_neighbours(level.name(), wheel);
         let tallest = heights.first().copied().unwrap_or(1);
         let sources = k_len.div_ceil(wheel);
         let sums = machine::LANES_STEP * terms * sources as f64 * step(tallest, wheel);
-        let tile = machine::TILE + sums;
-        let turns = machine::LANES_TURN * (wheel - 1) as f64;
+        let tile = count * machine::TILE + sums;
+        let turns = count * machine::LANES_TURN * (wheel - 1) as f64;
         let copied = if pairs {
             k_len.div_ceil(lanes)
         } else {
@@ -414,7 +447,7 @@ fn choose_wheel(level: Level, taps: &Taps) -> Option<(usize, bool)> {
         };
         let copy = (copied * taps.stride[0] * taps.stride[1]) as f64 * machine::LANES_COPY[0];
         let used = (lanes / wheel * wheel) as f64 / lanes as f64;
-        (tile / tallest as f64 + machine::ROW + turns + copy) / used
+        (tile / tallest as f64 + count * machine::ROW + turns + copy) / used
     };
     let (wheel, best) = (1..=MAX_VECTORS)
         .map(|wheel| {
@@ -428,8 +461,13 @@ fn choose_wheel(level: Level, taps: &Taps) -> Option<(usize, bool)> {
     let tallest = heights(level.name(), 1).first().copied().unwrap_or(1);
     let sums = terms * k_len as f64 * step(tallest, 1) / tallest as f64;
     let lanes_used = columns as f64 / columns.next_multiple_of(lanes) as f64;
-    let alone = (1.2 * sums + machine::padded_row(level) + machine::COPY_GROUP) / lanes_used;
+    let alone =
+        (1.2 * sums + count * (machine::padded_row(level) + machine::COPY_GROUP)) / lanes_used;
     (best < alone).then_some(wheel)
+}
+
+fn count_taps(phases: &[Taps]) -> usize {
+    phases.iter().map(|phase| phase.taps.len()).sum()
 }
 
 /// Cycles in which a tile of `height` rows of `vectors` vectors adds a term to its sums: two multiply-adds

@@ -239,7 +239,7 @@ fn weight_gradient(
         return dwconv::backward_weight(level, g, x, dy, dweight);
     }
     let taps = Taps::forward(g);
-    if let Some(lanes) = Lanes::new(level, &taps) {
+    if let Some(lanes) = Lanes::new(level, std::slice::from_ref(&taps)) {
         return grouped::backward_weight(level, &lanes, x, dy, dweight);
     }
     let tile = |taps: &Taps| phase::tile(policy, taps, Weights::Fresh);

@@ -75,13 +75,16 @@ impl PackedWeights {
             return Err(GeometryError::new(OP, "algorithm", algorithm.family(), rule).into());
         }
         let taps = Taps::forward(g);
-        let form = match (algorithm, Lanes::new(level, &taps)) {
+        let lanes = Lanes::new(level, std::slice::from_ref(&taps));
+        let form = match (algorithm, lanes) {
             (Algorithm::Depthwise, _) => Form::Depthwise(dwconv::pack(g, weight)?),
             (Algorithm::FewOutputs, _) => {
                 Form::Rows(few_outputs::pack(&taps, Reduce::Inputs, weight)?)
             }
             (Algorithm::FewChannels, _) => Form::Panels(few_channels::pack(level, g, weight)?),
-            (Algorithm::Grouped, Some(lanes)) => Form::Lanes(lanes.pack(Reduce::Inputs, weight)?),
+            (Algorithm::Grouped, Some(lanes)) => {
+                Form::Lanes(lanes.pack(&taps, Reduce::Inputs, weight)?)
+            }
             _ => {
                 let taps = taps.flattened();
                 Form::Panels(match algorithm.tile() {
@@ -205,9 +208,9 @@ impl PackedWeights {
                 }
             }
             Form::Lanes(weights) => {
-                let taps = Taps::forward(g);
+                let taps = [Taps::forward(g)];
                 let lanes = Lanes::new(self.level(), &taps).ok_or_else(|| self.mismatch(g))?;
-                grouped::forward(self.level(), &lanes, weights, x, epilogue, y)
+                grouped::forward(self.level(), &lanes, &[weights], x, epilogue, y)
             }
         }
     }

@@ -1,22 +1,18 @@
 //! The pixels of a data gradient whose coordinates have the same remainder by the stride.
 
-use super::lanes::Lanes;
+use super::direct;
 use super::predict;
 use super::taps::{Reduce, TapWeights, Taps};
 use super::winograd::{self, Weights};
-use super::{OP, direct, grouped};
 use crate::accuracy::{Accuracy, Policy};
 use crate::epilogue::Epilogue;
 use crate::error::KernelError;
 use crate::gemm::panels::Panels;
-use crate::geometry::GeometryError;
-use striate_simd::{Buffer, Level};
+use striate_simd::Level;
 
 /// How the pixels are computed, and all that the order of their weights depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Groups that are narrower than a vector.
-    Grouped,
     /// In tiles with fewer multiplications, if the taps are two by two or three by three.
     Winograd(winograd::Size, Panels),
     /// Tap by tap.
@@ -55,10 +51,6 @@ impl Phase {
             predict::pack(count, weights)
         };
         match self {
-            Self::Grouped => {
-                let lanes = Lanes::new(level, taps);
-                pack() + lanes.map_or(f64::INFINITY, |lanes| lanes.cycles(level))
-            }
             Self::Winograd(size, _) => winograd::Problem::of(taps)
                 .map_or(f64::INFINITY, |problem| {
                     problem.cycles(level, size, weights)
@@ -75,12 +67,11 @@ impl Phase {
         weight: &[f32],
     ) -> Result<PhaseWeights, KernelError> {
         let reduce = Reduce::Outputs;
-        Ok(match (self, Lanes::new(level, taps)) {
-            (Self::Grouped, Some(lanes)) => PhaseWeights::Lanes(lanes.pack(reduce, weight)?),
-            (Self::Winograd(size, _), _) => {
+        Ok(match self {
+            Self::Winograd(size, _) => {
                 PhaseWeights::Points(size, winograd::pack(level, size, taps, reduce, weight)?)
             }
-            _ => {
+            Self::Direct(_) => {
                 let taps = taps.clone().flattened();
                 PhaseWeights::Taps(TapWeights::pack(level, &taps, reduce, weight)?)
             }
@@ -91,7 +82,6 @@ impl Phase {
 /// The weights of the pixels.
 #[derive(Debug)]
 pub(super) enum PhaseWeights {
-    Lanes(Buffer<f32>),
     Points(winograd::Size, TapWeights),
     Taps(TapWeights),
 }
@@ -107,14 +97,6 @@ impl PhaseWeights {
         dx: &mut [f32],
     ) -> Result<(), KernelError> {
         match self {
-            Self::Lanes(weights) => {
-                // Whether there are lanes depends on the taps and channels alone.
-                let Some(lanes) = Lanes::new(level, &taps) else {
-                    let rule = "the weights were packed for another convolution";
-                    return Err(GeometryError::new(OP, "taps", format!("{taps:?}"), rule).into());
-                };
-                grouped::forward(level, &lanes, weights, dy, epilogue, dx)
-            }
             Self::Points(size, weights) => {
                 winograd::run(level, *size, &taps, weights, dy, epilogue, dx)
             }

@@ -156,7 +156,7 @@ fn predict(
         }
         Algorithm::FewChannels => few_channels(g, input, level),
         Algorithm::Grouped => {
-            let lanes = Lanes::new(level, &taps);
+            let lanes = Lanes::new(level, std::slice::from_ref(&taps));
             lanes.map_or(f64::INFINITY, |lanes| lanes.cycles(level))
         }
         Algorithm::Pointwise => product(&taps.flattened(), level, machine::PRODUCT),
