@@ -39,12 +39,17 @@ impl Product<'_> {
         c: &mut [f32],
         c_stride: usize,
     ) {
-        let grid = Grid::new(self.rows, self.panels, self.k_len);
+        let grid = Grid::new(level, self.rows, self.panels, self.k_len);
         let c = DisjointMut::rows(c, c_stride);
         parallel::for_each(grid.tasks(), |task| {
             let (rows, panels) = grid.task(task);
+            let mut tiles = None;
             for index in panels {
                 let panel = self.panels.panel(index);
+                let runs = match tiles.take() {
+                    Some((vectors, runs)) if vectors == panel.vectors => runs,
+                    _ => tile_runs(level, rows.len(), panel.vectors),
+                };
                 let add = write == Write::Add;
                 let packed = self.panels.packed_range(&panel, self.k_len);
                 let block = Block {
@@ -58,8 +63,9 @@ impl Product<'_> {
                     batch: Batch::ONE,
                 };
                 let out = &mut c.tile(rows.clone(), panel.columns.clone());
-                block.run_on_tiles(level, panel.vectors, out);
+                block.run_on(level, panel.vectors, runs.clone(), out);
                 epilogue.observe(level, out);
+                tiles = Some((panel.vectors, runs));
             }
         });
     }
@@ -121,17 +127,28 @@ impl Batch {
 impl<'a> Block<'a> {
     /// Computes the rows into `out` with the tiles that suit them; the panel has `vectors` vectors.
     pub(crate) fn run_on_tiles(self, level: Level, vectors: usize, out: &mut TileMut<'_, f32>) {
-        let runs = || tile_runs(level, self.rows.len(), vectors);
+        let runs = tile_runs(level, self.rows.len(), vectors);
+        self.run_on(level, vectors, runs, out);
+    }
+
+    /// As [`run_on_tiles`](Self::run_on_tiles), with the tiles that suit as many rows.
+    fn run_on(
+        self,
+        level: Level,
+        vectors: usize,
+        runs: impl Iterator<Item = (usize, Range<usize>)> + Clone,
+        out: &mut TileMut<'_, f32>,
+    ) {
         // All tiles use a panel before the next one comes, but where all are of one height they need
         // not be chosen again for each.
-        let together = if runs().count() == 1 {
+        let together = if runs.clone().count() == 1 {
             self.batch.count
         } else {
             1
         };
         for first in (0..self.batch.count).step_by(together) {
             let mut steps = 0;
-            for (height, run) in runs() {
+            for (height, run) in runs.clone() {
                 let rows = Rows {
                     block: &self,
                     batch: first..first + together,

@@ -1,6 +1,6 @@
 //! How columns are cut into panels, and which tile serves a panel.
 
-use super::tile::{MAX_VECTORS, heights};
+use super::tile::{MAX_VECTORS, TALLEST, heights};
 use std::ops::Range;
 use striate_simd::Level;
 
@@ -35,7 +35,7 @@ impl Panels {
             .unwrap_or(1);
         let cost = |count: usize| {
             let (width, wider) = (vectors / count, vectors % count);
-            let cost = |v| best_height(level, rows, v).1;
+            let cost = |v| tile_cost(level, rows, v);
             wider as f64 * cost(width + 1) + (count - wider) as f64 * cost(width)
         };
         // Narrower panels read the left operand more often, so they must win to be taken.
@@ -92,7 +92,7 @@ impl Panels {
     pub(crate) fn cycles(&self, level: Level, rows: usize) -> f64 {
         let widths = self.widths().into_iter().filter(|&(_, count)| count > 0);
         widths
-            .map(|(vectors, count)| count as f64 * best_height(level, rows, vectors).1)
+            .map(|(vectors, count)| count as f64 * tile_cost(level, rows, vectors))
             .sum()
     }
 
@@ -114,12 +114,13 @@ impl Panels {
     }
 }
 
-/// `rows` rows of a panel of `vectors` vectors, cut into runs of tiles of one height each.
+/// `rows` rows of a panel of `vectors` vectors, cut into runs of tiles of one height each. What is chosen for some rows
+/// suits as many others: the iterator can be cloned.
 pub(crate) fn tile_runs(
     level: Level,
     rows: usize,
     vectors: usize,
-) -> impl Iterator<Item = (usize, Range<usize>)> {
+) -> impl Iterator<Item = (usize, Range<usize>)> + Clone {
     let mut height = best_height(level, rows, vectors).0;
     let mut start = 0;
     std::iter::from_fn(move || {
@@ -149,13 +150,10 @@ pub(crate) fn covering_runs(
         rest => holding(rest).copied(),
     };
     let step = |height: usize| step(level, height, vectors);
-    let cost =
-        |height: usize| (rows / height) as f64 * step(height) + last(height).map_or(0.0, step);
+    let cost = |height: usize| rows / height * step(height) + last(height).map_or(0, step);
     let fitting = heights.iter().filter(|&&height| height <= rows);
-    let height = fitting
-        .map(|&height| (height, cost(height)))
-        .min_by(|a, b| a.1.total_cmp(&b.1))
-        .map_or(1, |(height, _)| height);
+    let height = fitting.copied().min_by_key(|&height| cost(height));
+    let height = height.unwrap_or(1);
     let whole = rows - rows % height;
     let last = last(height).map(|height| (height, rows - height..rows));
     let whole = (whole > 0).then_some((height, 0..whole));
@@ -173,54 +171,57 @@ fn below(level: Level, rows: usize, vectors: usize) -> usize {
 
 /// Cycles per term of the reduction that `rows` rows of a panel take.
 pub(crate) fn tile_cost(level: Level, rows: usize, vectors: usize) -> f64 {
-    best_height(level, rows, vectors).1
+    best_height(level, rows, vectors).1 as f64 / PARTS as f64
 }
 
-/// The height of tile with which most of a panel is computed best, and the cost of the panel in
-/// cycles per term of the reduction.
-fn best_height(level: Level, rows: usize, vectors: usize) -> (usize, f64) {
+/// The height of tile with which most of a panel is computed best, and the cost of the panel per term of the
+/// reduction. Every task asks for it, so it is counted in whole numbers.
+fn best_height(level: Level, rows: usize, vectors: usize) -> (usize, usize) {
+    let heights = heights(level.name(), vectors);
     let step = |height: usize| step(level, height, vectors);
-    let cost = |height: usize| {
-        let mut tail = rows % height;
-        let mut cost = (rows / height) as f64 * step(height);
-        while tail > 0 {
-            let height = below(level, tail, vectors);
-            cost += (tail / height) as f64 * step(height);
-            tail %= height;
+    // What is left is computed by the tallest tiles that fit.
+    let mut rest = [0; TALLEST];
+    for (i, &height) in heights.iter().enumerate().rev() {
+        let cost = step(height);
+        let taller = i.checked_sub(1).map_or(height, |i| heights[i]);
+        for rows in height..taller {
+            rest[rows] = rest[rows - height] + cost;
         }
-        cost
-    };
-    heights(level.name(), vectors)
-        .iter()
-        .map(|&height| (height, cost(height)))
-        .min_by(|a, b| a.1.total_cmp(&b.1))
-        .unwrap_or((1, 0.0))
+    }
+    let cost = |&height: &usize| (height, rows / height * step(height) + rest[rows % height]);
+    let costs = heights.iter().map(cost);
+    costs.min_by_key(|&(_, cost)| cost).unwrap_or((1, 0))
 }
 
-/// Cycles per term of the reduction that a tile takes: whichever is slowest of two multiply-adds a cycle, each of
-/// them taking four; two loads a cycle; and the panel's row, which comes from the second-level cache.
-fn step(level: Level, height: usize, vectors: usize) -> f64 {
-    let bytes = (4 * level.lanes()) as f64;
-    let (height, vectors) = (height as f64, vectors as f64);
-    (height * vectors / 2.0)
-        .max(4.0)
-        .max((height + vectors) / 2.0)
-        .max(vectors * bytes / 28.0)
+/// Parts of a cycle in which costs are counted.
+const PARTS: usize = 14;
+
+/// Parts of cycles per term of the reduction that a tile takes: whichever is slowest of two multiply-adds a cycle, each
+/// of them taking four; two loads a cycle; and the panel's row, which comes from the second-level cache at 28 bytes a cycle.
+fn step(level: Level, height: usize, vectors: usize) -> usize {
+    let bytes = 4 * level.lanes();
+    (height * vectors * PARTS / 2)
+        .max(4 * PARTS)
+        .max((height + vectors) * PARTS / 2)
+        .max(vectors * bytes * PARTS / 28)
 }
 
 /// A fixed division of a product into tasks: blocks of rows times runs of panels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Grid {
     rows: usize,
+    blocks: usize,
+    /// Rows of a tile, of which blocks are made.
+    height: usize,
     panels: usize,
-    block_rows: usize,
     block_panels: usize,
 }
 
 /// Multiply-adds that are worth a task: some tens of microseconds on the fastest level.
 const TASK: f64 = 3e6;
 
-/// The fewest rows of a block that is one of several, about, so that the panels are reused often enough.
+/// The fewest rows of a block that is one of several, about, so that the panels are reused often enough. The heights of
+/// the best tiles divide it.
 pub(crate) const BLOCK_ROWS: usize = 168;
 
 /// Most elements of the left operand that a block reads: half of a second-level cache of 1 MB.
@@ -230,23 +231,26 @@ impl Grid {
     /// Cuts `rows` rows times the `panels`, each element of the product being a sum of `k_len`
     /// products.
     ///
-    /// Blocks are of equal size, and even in number, so that two threads end together. A block is cut
-    /// into runs of panels only where each of them is worth a task: threads that write parts of the same
+    /// Blocks are whole tiles, equal but for one tile, and even in number, so that two threads end together. A block
+    /// is cut into runs of panels only where each of them is worth a task: threads that write parts of the same
     /// rows fetch lines that are about to be written by the other.
-    pub(crate) fn new(rows: usize, panels: &Panels, k_len: usize) -> Self {
+    pub(crate) fn new(level: Level, rows: usize, panels: &Panels, k_len: usize) -> Self {
         let row_cost = k_len as f64 * panels.padded_columns() as f64;
         let most = (BLOCK_ELEMENTS / k_len.max(1)).max(BLOCK_ROWS);
         let worthwhile = ((TASK / row_cost.max(1.0)) as usize).clamp(BLOCK_ROWS, most);
         let blocks = match rows.div_ceil(worthwhile) {
-            0 | 1 => 1,
+            few @ (0 | 1) => few,
             blocks => blocks.next_multiple_of(2),
         };
-        let block_rows = rows.div_ceil(blocks).max(1);
+        let block_rows = rows.div_ceil(blocks.max(1));
+        // Of many rows, not of these: a lower tile may leave no tail, but is slower.
+        let height = best_height(level, BLOCK_ROWS, panels.panel(0).vectors).0;
         let runs = (block_rows as f64 * row_cost / TASK) as usize;
         Self {
             rows,
+            blocks,
+            height,
             panels: panels.count(),
-            block_rows,
             block_panels: panels.count().div_ceil(runs.max(1)),
         }
     }
@@ -257,15 +261,17 @@ impl Grid {
 
     /// The number of tasks.
     pub(crate) fn tasks(&self) -> usize {
-        self.rows.div_ceil(self.block_rows) * self.panel_blocks()
+        self.blocks * self.panel_blocks()
     }
 
     /// The rows and the panels of a task.
     pub(crate) fn task(&self, index: usize) -> (Range<usize>, Range<usize>) {
-        let row = index / self.panel_blocks() * self.block_rows;
+        let block = index / self.panel_blocks();
         let panel = index % self.panel_blocks() * self.block_panels;
+        let tiles = self.rows.div_ceil(self.height);
+        let edge = |block: usize| (block * tiles / self.blocks * self.height).min(self.rows);
         (
-            row..(row + self.block_rows).min(self.rows),
+            edge(block)..edge(block + 1),
             panel..(panel + self.block_panels).min(self.panels),
         )
     }

@@ -5,6 +5,9 @@ use striate_simd::{Level, Simd, dispatch};
 /// The widest tile of any level, in vectors.
 pub(crate) const MAX_VECTORS: usize = 4;
 
+/// The rows of the tallest tile of any level.
+pub(crate) const TALLEST: usize = 14;
+
 /// The heights of the tiles of `vectors` vectors on the level called `name`, tallest first.
 ///
 /// A tile of `r x v` needs `r * v` registers for its sums, `v` for a row of the right operand and one
