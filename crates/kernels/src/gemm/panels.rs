@@ -224,6 +224,9 @@ const TASK: f64 = 3e6;
 /// the best tiles divide it.
 pub(crate) const BLOCK_ROWS: usize = 168;
 
+/// Blocks that are enough: larger products have up to twice as many rows in a block, and blocks of all panels.
+const BLOCKS: usize = 32;
+
 /// Most elements of the left operand that a block reads: half of a second-level cache of 1 MB.
 const BLOCK_ELEMENTS: usize = 1 << 17;
 
@@ -237,7 +240,8 @@ impl Grid {
     pub(crate) fn new(level: Level, rows: usize, panels: &Panels, k_len: usize) -> Self {
         let row_cost = k_len as f64 * panels.padded_columns() as f64;
         let most = (BLOCK_ELEMENTS / k_len.max(1)).max(BLOCK_ROWS);
-        let worthwhile = ((TASK / row_cost.max(1.0)) as usize).clamp(BLOCK_ROWS, most);
+        let least = (rows / BLOCKS).clamp(BLOCK_ROWS, (2 * BLOCK_ROWS).min(most));
+        let worthwhile = ((TASK / row_cost.max(1.0)) as usize).clamp(least, most);
         let blocks = match rows.div_ceil(worthwhile) {
             few @ (0 | 1) => few,
             blocks => blocks.next_multiple_of(2),
@@ -245,7 +249,10 @@ impl Grid {
         let block_rows = rows.div_ceil(blocks.max(1));
         // Of many rows, not of these: a lower tile may leave no tail, but is slower.
         let height = best_height(level, BLOCK_ROWS, panels.panel(0).vectors).0;
-        let runs = (block_rows as f64 * row_cost / TASK) as usize;
+        let runs = match blocks {
+            0..BLOCKS => (block_rows as f64 * row_cost / TASK) as usize,
+            _ => 1,
+        };
         Self {
             rows,
             blocks,
