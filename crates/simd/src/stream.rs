@@ -31,17 +31,28 @@ impl<'a, S: Simd> Stream<'a, S> {
         }
     }
 
-    /// Writes all lanes from element `at` on.
+    /// Writes vectors from element `at` on, `step` apart.
     ///
     /// # Panics
-    /// If there are fewer elements, or `at` is not a multiple of the lanes.
+    /// If there are fewer elements, or `at` or `step` is not a multiple of the lanes.
     #[inline(always)]
-    pub fn store(&mut self, v: S::F32, at: usize) {
-        let place = &mut self.data[at..][..S::LANES];
-        assert!(at.is_multiple_of(S::LANES), "a place that is not aligned");
-        // SAFETY: `place` has as many floats, and is aligned since `at` and the whole are; as long as no other thread can
-        // access it, it is borrowed, and `drop` calls `fence`.
-        unsafe { self.s.stream_ptr(v, place.as_mut_ptr()) }
+    pub fn store_each<const K: usize>(&mut self, vectors: [S::F32; K], at: usize, step: usize) {
+        if K == 0 {
+            return;
+        }
+        let aligned = (at | step).is_multiple_of(S::LANES);
+        assert!(aligned, "a place that is not aligned");
+        let end = step
+            .checked_mul(K - 1)
+            .and_then(|reach| reach.checked_add(S::LANES));
+        let end = end.expect("a place beyond all memory");
+        let places = &mut self.data[at..][..end];
+        for k in 0..K {
+            let place = places.as_mut_ptr().wrapping_add(k * step);
+            // SAFETY: the place lies inside, since the last one does, and is aligned since `at`, `step` and the whole
+            // are; as long as no other thread can access it, it is borrowed, and `drop` calls `fence`.
+            unsafe { self.s.stream_ptr(vectors[k], place) }
+        }
     }
 }
 

@@ -7,9 +7,10 @@
 //! A few pixels of two lines of the output's gradient are kept in registers while all lines of the input that they
 //! read pass by. Tasks add up copies of their own, cut by shape alone, which are then added in pairs.
 
-use super::axis::{Axis, Chain};
-use super::bands::{Bands, Pair, Term};
-use super::neighbours::{Places, holds_two};
+use super::axis::Axis;
+use super::bands::{Bands, Pair, Scratch};
+use super::links::Link;
+use super::neighbours::{Places, Step, holds_two};
 use crate::conv2d::Conv2dGeometry;
 use crate::conv2d::copies::add_in_pairs;
 use crate::error::KernelError;
@@ -88,29 +89,31 @@ impl Pass<'_> {
     /// Adds what some bands of the output contribute to `sums`.
     #[inline(always)]
     fn run<S: Simd>(&self, s: S, bands: std::ops::Range<usize>, sums: &mut [f32]) {
+        let mut scratch = Scratch::default();
         for band in bands {
             self.bands.pairs(
                 band,
+                &mut scratch,
                 #[inline(always)]
-                |pair| self.pair(s, pair, sums),
+                |pair, links| self.pair(s, pair, links, sums),
             );
         }
     }
 
     #[inline(always)]
-    fn pair<S: Simd>(&self, s: S, pair: Pair<'_>, sums: &mut [f32]) {
+    fn pair<S: Simd>(&self, s: S, pair: Pair<'_>, links: &mut [Link], sums: &mut [f32]) {
         if self.bands.channels < S::LANES {
             return self.narrow(s, pair, sums);
         }
         match pair.run.lengths() {
-            [1, _] => self.tiles::<S, 1, 0>(s, pair, sums),
-            [2, 0] => self.tiles::<S, 2, 0>(s, pair, sums),
-            [2, _] => self.tiles::<S, 2, 1>(s, pair, sums),
-            [3, 0] => self.tiles::<S, 3, 0>(s, pair, sums),
-            [3, _] => self.tiles::<S, 3, 2>(s, pair, sums),
-            [4, 0] => self.tiles::<S, 4, 0>(s, pair, sums),
-            [4, _] => self.tiles::<S, 4, 3>(s, pair, sums),
-            _ => self.tiles::<S, 5, 0>(s, pair, sums),
+            [1, _] => self.tiles::<S, 1, 0>(s, pair, links, sums),
+            [2, 0] => self.tiles::<S, 2, 0>(s, pair, links, sums),
+            [2, _] => self.tiles::<S, 2, 1>(s, pair, links, sums),
+            [3, 0] => self.tiles::<S, 3, 0>(s, pair, links, sums),
+            [3, _] => self.tiles::<S, 3, 2>(s, pair, links, sums),
+            [4, 0] => self.tiles::<S, 4, 0>(s, pair, links, sums),
+            [4, _] => self.tiles::<S, 4, 3>(s, pair, links, sums),
+            _ => self.tiles::<S, 5, 0>(s, pair, links, sums),
         }
     }
 
@@ -120,6 +123,7 @@ impl Pass<'_> {
         &self,
         s: S,
         pair: Pair<'_>,
+        links: &mut [Link],
         sums: &mut [f32],
     ) {
         let (channels, run) = (self.bands.channels, pair.run);
@@ -131,6 +135,7 @@ impl Pass<'_> {
                     4.. => 4,
                     _ => 1,
                 };
+                run.aim(links, first, width, channels, self.bands.source_line_len());
                 for vector in group.clone() {
                     let place = Place {
                         pair,
@@ -140,9 +145,9 @@ impl Pass<'_> {
                     };
                     pair.ask_ahead(s, self.x, self.bands, first, width, place.channel);
                     match width {
-                        7 => self.tile::<S, A, B, 7>(s, &place, sums),
-                        4 => self.tile::<S, A, B, 4>(s, &place, sums),
-                        _ => self.tile::<S, A, B, 1>(s, &place, sums),
+                        7 => self.tile::<S, A, B, 7>(s, &place, links, sums),
+                        4 => self.tile::<S, A, B, 4>(s, &place, links, sums),
+                        _ => self.tile::<S, A, B, 1>(s, &place, links, sums),
                     }
                 }
                 first += width;
@@ -152,9 +157,9 @@ impl Pass<'_> {
 
     /// Where pixel `i` of a line of the output's gradient is.
     #[inline(always)]
-    fn gradient(&self, place: &Place<'_>, line: usize, i: usize) -> usize {
-        let pixel = place.pair.run.first + i * place.pair.run.step;
-        line * self.bands.out_line_len() + pixel * self.bands.channels + place.channel
+    fn gradient(&self, pair: &Pair<'_>, line: usize, i: usize) -> usize {
+        let pixel = pair.run.first + i * pair.run.step;
+        line * self.bands.out_line_len() + pixel * self.bands.channels
     }
 
     /// `T` pixels of two lines, and one vector of channels.
@@ -163,67 +168,62 @@ impl Pass<'_> {
         &self,
         s: S,
         place: &Place<'_>,
+        links: &[Link],
         sums: &mut [f32],
     ) {
+        let Place { pair, channel, .. } = place;
         let mut gradients = [[s.splat(0.0); T]; 2];
         for side in 0..2 {
-            if let Some(line) = place.pair.lines[side] {
-                for t in 0..T {
-                    let at = self.gradient(place, line, place.first + t);
-                    gradients[side][t] = s.load(&self.dy[at..]);
-                    if let Some(advance) = place.pair.advance {
-                        s.prefetch(self.dy, at + advance);
+            if let Some(line) = pair.lines[side] {
+                let at = self.gradient(pair, line, place.first) + channel;
+                let step = pair.run.step * self.bands.channels;
+                let places = Places {
+                    at,
+                    step: Step::new(step),
+                };
+                gradients[side] = places.load(s, self.dy);
+                if let Some(advance) = pair.advance {
+                    for t in 0..T {
+                        s.prefetch(self.dy, at + t * step + advance);
                     }
                 }
             }
         }
-        for term in place.pair.terms {
-            if B == 0 {
-                for chain in &place.pair.run.chains {
-                    self.chain::<S, A, T>(s, gradients, place, term, chain, sums);
-                }
-            } else if let [a, b] = &place.pair.run.chains[..] {
-                self.chain::<S, A, T>(s, gradients, place, term, a, sums);
-                self.chain::<S, B, T>(s, gradients, place, term, b, sums);
+        for link in links {
+            if B == 0 || link.len == A {
+                self.chain::<S, A, T>(s, gradients, place, link, sums);
+            } else {
+                self.chain::<S, B, T>(s, gradients, place, link, sums);
             }
         }
     }
 
+    /// Adds the products of the gradients with what a chain of taps reads to the sums of these taps.
     #[inline(always)]
     fn chain<S: Simd, const K: usize, const T: usize>(
         &self,
         s: S,
         gradients: [[S::F32; T]; 2],
         place: &Place<'_>,
-        term: &Term,
-        chain: &Chain,
+        link: &Link,
         sums: &mut [f32],
     ) {
-        let channels = self.bands.channels;
-        let first = place.first * place.pair.run.source_step * channels + place.channel;
-        let pixels = Places {
-            at: first.wrapping_add_signed(chain.start),
-            step: (place.pair.run.source_step * channels) as isize,
-        };
-        let taps = Places {
-            at: chain.tap + place.slot,
-            step: chain.tap_step,
-        };
-        let line = &self.x[term.source..][..self.bands.source_line_len()];
-        if let [Some(a), Some(b)] = term.filters
+        let (x, pixels, channel) = (self.x, &link.pixels, place.channel);
+        let taps = [link.taps(0, place.slot), link.taps(1, place.slot)];
+        if let [Some(a), Some(b)] = taps
             && holds_two(S::LANES, K)
         {
-            let filters = [taps.load::<S, K>(s, &sums[a..]), taps.load(s, &sums[b..])];
-            let [first, second] = pixels.correlate(s, line, filters, gradients);
-            taps.store(s, first, &mut sums[a..]);
-            taps.store(s, second, &mut sums[b..]);
+            let filters = [a.load::<S, K>(s, sums), b.load::<S, K>(s, sums)];
+            let [first, second] = pixels.correlate(s, x, channel, filters, gradients);
+            a.store(s, first, sums);
+            b.store(s, second, sums);
             return;
         }
         for side in 0..2 {
-            if let Some(row) = term.filters[side] {
-                let filter = taps.load::<S, K>(s, &sums[row..]);
-                let [filter] = pixels.correlate(s, line, [filter], [gradients[side]]);
-                taps.store(s, filter, &mut sums[row..]);
+            if let Some(taps) = taps[side] {
+                let filter = taps.load::<S, K>(s, sums);
+                let [filter] = pixels.correlate(s, x, channel, [filter], [gradients[side]]);
+                taps.store(s, filter, sums);
             }
         }
     }
@@ -231,26 +231,20 @@ impl Pass<'_> {
     /// Pixels of fewer channels than a vector has, one by one.
     #[inline(always)]
     fn narrow<S: Simd>(&self, s: S, pair: Pair<'_>, sums: &mut [f32]) {
-        let place = Place {
-            pair,
-            first: 0,
-            channel: 0,
-            slot: 0,
-        };
         let channels = self.bands.channels;
         let source_len = self.bands.columns.source_len();
         for side in 0..2 {
-            let Some(line) = place.pair.lines[side] else {
+            let Some(line) = pair.lines[side] else {
                 continue;
             };
             for i in 0..pair.run.count {
-                let gradient = &self.dy[self.gradient(&place, line, i)..][..channels];
+                let gradient = &self.dy[self.gradient(&pair, line, i)..][..channels];
                 let gradient = s.load_partial(gradient);
-                for term in place.pair.terms {
+                for term in pair.terms {
                     let Some(row) = term.filters[side] else {
                         continue;
                     };
-                    for (column, pixel) in place.pair.run.sources(i, source_len) {
+                    for (column, pixel) in pair.run.sources(i, source_len) {
                         let from = term.source + pixel * channels;
                         let x = s.load_partial(&self.x[from..][..channels]);
                         let sum = &mut sums[row + column * self.bands.tap_len..];

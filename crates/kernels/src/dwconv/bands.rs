@@ -3,6 +3,7 @@
 //! Two lines whose sources overlap are computed together, so that what they both read is loaded once.
 
 use super::axis::{Axis, Pitch, Run};
+use super::links::Link;
 use crate::parallel::Cut;
 use std::ops::Range;
 use striate_simd::Simd;
@@ -47,6 +48,14 @@ pub(super) struct Pair<'p> {
     ahead: &'p [usize],
     /// Elements of the output from these lines to those of the next pair, if they are to be asked for.
     pub(super) advance: Option<usize>,
+}
+
+/// What pairs are told with, kept from band to band.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    terms: Vec<Term>,
+    links: Vec<Link>,
+    ahead: Vec<usize>,
 }
 
 /// Where a line of the source is, and where the rows of the filter are by which the first and the second line of a
@@ -122,14 +131,22 @@ impl Bands {
         self.first_line(bands.start)..self.first_line(bands.end)
     }
 
-    /// Calls `f` for each pair of lines of a band, and each run of their elements.
+    /// Calls `f` for each pair of lines of a band and each run of their elements, with the links of its chains.
     #[inline(always)]
-    pub(super) fn pairs(&self, band: usize, mut f: impl FnMut(Pair<'_>)) {
+    pub(super) fn pairs(
+        &self,
+        band: usize,
+        scratch: &mut Scratch,
+        mut f: impl FnMut(Pair<'_>, &mut [Link]),
+    ) {
         let (image, number) = (band / self.per_image(), band % self.per_image());
-        let mut terms: Vec<Term> = Vec::with_capacity(2 * self.rows.taps());
-        let mut ahead = Vec::with_capacity(2 * self.rows.taps());
+        let Scratch {
+            terms,
+            links,
+            ahead,
+        } = scratch;
         for rows in &self.row_runs {
-            let lines = self.gather_from(image, number, rows, &mut terms);
+            let lines = self.gather_from(image, number, rows, terms);
             if lines[0].is_none() {
                 continue;
             }
@@ -141,13 +158,15 @@ impl Bands {
                 ahead.extend(terms.iter().map(next).filter(|place| !known(place)));
             }
             for run in &self.column_runs {
-                f(Pair {
+                run.link(terms, links);
+                let pair = Pair {
                     lines,
-                    terms: &terms,
+                    terms,
                     run,
-                    ahead: &ahead,
+                    ahead,
                     advance: self.far.then(|| 2 * rows.step * self.out_line_len()),
-                });
+                };
+                f(pair, links);
             }
         }
     }

@@ -1,8 +1,8 @@
 //! Lines of pixels that gather from other lines, a vector of channels at a time.
 
-use super::axis::Chain;
-use super::bands::{Bands, Pair, Term};
-use super::neighbours::{Places, holds_two};
+use super::bands::{Bands, Pair, Scratch};
+use super::links::Link;
+use super::neighbours::{Places, Step, holds_two};
 use crate::elementwise::assign;
 use crate::epilogue::Epilogue;
 use std::ops::Range;
@@ -31,11 +31,11 @@ enum Memory<'o, S: Simd> {
 
 impl<S: Simd> Output<'_, S> {
     #[inline(always)]
-    fn store(&mut self, s: S, v: S::F32, at: usize) {
-        let at = at - self.at;
+    fn store<const T: usize>(&mut self, s: S, vectors: [S::F32; T], places: Places, step: usize) {
+        let at = places.at - self.at;
         match &mut self.data {
-            Memory::Near(data) => s.store(v, &mut data[at..]),
-            Memory::Far(data) => data.store(v, at),
+            Memory::Near(data) => Places { at, ..places }.store(s, vectors, data),
+            Memory::Far(data) => data.store_each(vectors, at, step),
         }
     }
 }
@@ -46,27 +46,29 @@ impl<S: Simd> Output<'_, S> {
 pub(super) fn tile_width(lanes: usize, len: usize, count: usize) -> usize {
     let few_registers = lanes == 8;
     let rounded = |width| count.next_multiple_of(width);
-    if few_registers && len > 3 {
+    if count < 2 {
+        1
+    } else if count < 4 || few_registers && len > 3 {
         2
-    } else if !few_registers && 8 * rounded(7) <= 9 * rounded(4) {
+    } else if !few_registers && 8 * rounded(7) <= 9 * rounded(4) && count >= 7 {
         7
     } else {
         4
     }
 }
 
-/// Pixels of a pair of lines.
+/// Pixels of a pair of lines, and a vector of their channels.
 struct Place<'p> {
     pair: Pair<'p>,
-    pixels: Range<usize>,
+    first: usize,
     channel: usize,
 }
 
 impl Place<'_> {
-    /// Where a pixel of a line of the output is.
+    /// Where the first pixel of a line of the output is.
     #[inline(always)]
-    fn target(&self, bands: &Bands, line: usize, i: usize) -> usize {
-        let pixel = self.pair.run.first + i * self.pair.run.step;
+    fn target(&self, bands: &Bands, line: usize) -> usize {
+        let pixel = self.pair.run.first + self.first * self.pair.run.step;
         line * bands.out_line_len() + pixel * bands.channels + self.channel
     }
 }
@@ -85,11 +87,13 @@ impl Pass<'_> {
             Memory::Near(out)
         };
         let mut out = Output { data, at };
+        let mut scratch = Scratch::default();
         for band in bands {
             self.bands.pairs(
                 band,
+                &mut scratch,
                 #[inline(always)]
-                |pair| self.pair(s, pair, &mut out),
+                |pair, links| self.pair(s, pair, links, &mut out),
             );
         }
         if let (Some(function), Memory::Near(data)) = (late, out.data) {
@@ -98,114 +102,109 @@ impl Pass<'_> {
     }
 
     #[inline(always)]
-    fn pair<S: Simd>(&self, s: S, pair: Pair<'_>, out: &mut Output<'_, S>) {
+    fn pair<S: Simd>(&self, s: S, pair: Pair<'_>, links: &mut [Link], out: &mut Output<'_, S>) {
         if self.bands.channels < S::LANES {
             return self.narrow(s, pair, out);
         }
         // The lengths are constants of the loops, so that sums stay in registers from chain to chain.
         match pair.run.lengths() {
-            [1, _] => self.tiles::<S, 1, 0>(s, pair, out),
-            [2, 0] => self.tiles::<S, 2, 0>(s, pair, out),
-            [2, _] => self.tiles::<S, 2, 1>(s, pair, out),
-            [3, 0] => self.tiles::<S, 3, 0>(s, pair, out),
-            [3, _] => self.tiles::<S, 3, 2>(s, pair, out),
-            [4, 0] => self.tiles::<S, 4, 0>(s, pair, out),
-            [4, _] => self.tiles::<S, 4, 3>(s, pair, out),
-            _ => self.tiles::<S, 5, 0>(s, pair, out),
+            [1, _] => self.tiles::<S, 1, 0>(s, pair, links, out),
+            [2, 0] => self.tiles::<S, 2, 0>(s, pair, links, out),
+            [2, _] => self.tiles::<S, 2, 1>(s, pair, links, out),
+            [3, 0] => self.tiles::<S, 3, 0>(s, pair, links, out),
+            [3, _] => self.tiles::<S, 3, 2>(s, pair, links, out),
+            [4, 0] => self.tiles::<S, 4, 0>(s, pair, links, out),
+            [4, _] => self.tiles::<S, 4, 3>(s, pair, links, out),
+            _ => self.tiles::<S, 5, 0>(s, pair, links, out),
         }
     }
 
-    /// All tiles of a run, whose chains have the lengths `A` and, unless it is zero, `B`.
+    /// All tiles of a run, whose chains have the lengths `A` and, unless it is zero, `B`. Of tiles that would be cut off,
+    /// the last begins earlier.
     #[inline(always)]
     fn tiles<S: Simd, const A: usize, const B: usize>(
         &self,
         s: S,
         pair: Pair<'_>,
+        links: &mut [Link],
         out: &mut Output<'_, S>,
     ) {
         let (channels, run) = (self.bands.channels, pair.run);
         let width = tile_width(S::LANES, A, run.count);
         for group in self.bands.groups(S::LANES, width) {
             for i in (0..run.count).step_by(width) {
+                let first = i.min(run.count - width);
+                run.aim(links, first, width, channels, self.bands.source_line_len());
                 for vector in group.clone() {
                     let place = Place {
                         pair,
-                        pixels: i..(i + width).min(run.count),
+                        first,
                         channel: (vector * S::LANES).min(channels - S::LANES),
                     };
-                    pair.ask_ahead(s, self.source, self.bands, i, width, place.channel);
+                    pair.ask_ahead(s, self.source, self.bands, first, width, place.channel);
                     match width {
-                        7 => self.tile::<S, A, B, 7>(s, &place, out),
-                        2 => self.tile::<S, A, B, 2>(s, &place, out),
-                        _ => self.tile::<S, A, B, 4>(s, &place, out),
+                        7 => self.tile::<S, A, B, 7>(s, &place, links, out),
+                        4 => self.tile::<S, A, B, 4>(s, &place, links, out),
+                        2 => self.tile::<S, A, B, 2>(s, &place, links, out),
+                        _ => self.tile::<S, A, B, 1>(s, &place, links, out),
                     }
                 }
             }
         }
     }
 
-    /// At most `T` pixels of two lines, and one vector of channels.
+    /// `T` pixels of two lines, and one vector of channels.
     #[inline(always)]
     fn tile<S: Simd, const A: usize, const B: usize, const T: usize>(
         &self,
         s: S,
         place: &Place<'_>,
+        links: &[Link],
         out: &mut Output<'_, S>,
     ) {
+        let Place { pair, channel, .. } = place;
         let mut sums = [[s.splat(0.0); T]; 2];
-        for term in place.pair.terms {
-            if B == 0 {
-                for chain in &place.pair.run.chains {
-                    sums = self.chain::<S, A, T>(s, sums, place, term, chain);
-                }
-            } else if let [a, b] = &place.pair.run.chains[..] {
-                sums = self.chain::<S, A, T>(s, sums, place, term, a);
-                sums = self.chain::<S, B, T>(s, sums, place, term, b);
-            }
+        for link in links {
+            sums = if B == 0 || link.len == A {
+                self.chain::<S, A, T>(s, sums, link, *channel)
+            } else {
+                self.chain::<S, B, T>(s, sums, link, *channel)
+            };
         }
-        if let Some(line) = place.pair.lines[0] {
+        if let Some(line) = pair.lines[0] {
             self.store(s, sums[0], place, line, out);
         }
-        if let Some(line) = place.pair.lines[1] {
+        if let Some(line) = pair.lines[1] {
             self.store(s, sums[1], place, line, out);
         }
     }
 
+    /// Adds the products of a chain of taps with what it reads to the sums.
     #[inline(always)]
     fn chain<S: Simd, const K: usize, const T: usize>(
         &self,
         s: S,
         sums: [[S::F32; T]; 2],
-        place: &Place<'_>,
-        term: &Term,
-        chain: &Chain,
+        link: &Link,
+        channel: usize,
     ) -> [[S::F32; T]; 2] {
-        let channels = self.bands.channels;
-        let first = place.pixels.start * place.pair.run.source_step * channels + place.channel;
-        let pixels = Places {
-            at: first.wrapping_add_signed(chain.start),
-            step: (place.pair.run.source_step * channels) as isize,
-        };
-        let taps = Places {
-            at: chain.tap + place.channel,
-            step: chain.tap_step,
-        };
-        let line = &self.source[term.source..][..self.bands.source_line_len()];
-        if let [Some(a), Some(b)] = term.filters
+        let (source, pixels) = (self.source, &link.pixels);
+        let taps = [link.taps(0, channel), link.taps(1, channel)];
+        if let [Some(a), Some(b)] = taps
             && holds_two(S::LANES, K)
         {
-            let a = taps.load::<S, K>(s, &self.weights[a..]);
-            let b = taps.load::<S, K>(s, &self.weights[b..]);
-            return pixels.gather(s, line, sums, [a, b]);
+            let a = a.load::<S, K>(s, self.weights);
+            let b = b.load::<S, K>(s, self.weights);
+            return pixels.gather(s, source, channel, sums, [a, b]);
         }
         let [mut first, mut second] = sums;
-        if let Some(row) = term.filters[0] {
-            let filter = taps.load::<S, K>(s, &self.weights[row..]);
-            [first] = pixels.gather(s, line, [first], [filter]);
+        if let Some(taps) = taps[0] {
+            let filter = taps.load::<S, K>(s, self.weights);
+            [first] = pixels.gather(s, source, channel, [first], [filter]);
         }
-        if let Some(row) = term.filters[1] {
-            let filter = taps.load::<S, K>(s, &self.weights[row..]);
-            [second] = pixels.gather(s, line, [second], [filter]);
+        if let Some(taps) = taps[1] {
+            let filter = taps.load::<S, K>(s, self.weights);
+            [second] = pixels.gather(s, source, channel, [second], [filter]);
         }
         [first, second]
     }
@@ -214,24 +213,17 @@ impl Pass<'_> {
     #[inline(always)]
     fn narrow<S: Simd>(&self, s: S, pair: Pair<'_>, out: &mut Output<'_, S>) {
         let channels = self.bands.channels;
-        let place = Place {
-            pair,
-            pixels: 0..pair.run.count,
-            channel: 0,
-        };
         for side in 0..2 {
-            let Some(line) = place.pair.lines[side] else {
+            let Some(line) = pair.lines[side] else {
                 continue;
             };
-            for i in place.pixels.clone() {
+            for i in 0..pair.run.count {
                 let mut sum = s.splat(0.0);
-                for term in place.pair.terms {
+                for term in pair.terms {
                     let Some(row) = term.filters[side] else {
                         continue;
                     };
-                    for (column, pixel) in
-                        place.pair.run.sources(i, self.bands.columns.source_len())
-                    {
+                    for (column, pixel) in pair.run.sources(i, self.bands.columns.source_len()) {
                         let from = term.source + pixel * channels;
                         let x = s.load_partial(&self.source[from..][..channels]);
                         let tap = row + column * channels;
@@ -239,7 +231,9 @@ impl Pass<'_> {
                         sum = s.mul_add(x, weight, sum);
                     }
                 }
-                self.store_narrow(s, sum, place.target(self.bands, line, i), out);
+                let pixel = pair.run.first + i * pair.run.step;
+                let at = line * self.bands.out_line_len() + pixel * channels;
+                self.store_narrow(s, sum, at, out);
             }
         }
     }
@@ -255,8 +249,10 @@ impl Pass<'_> {
         out: &mut Output<'_, S>,
     ) {
         let step = place.pair.run.step * self.bands.channels;
-        let at = place.target(self.bands, line, place.pixels.start);
-        let count = place.pixels.len();
+        let places = Places {
+            at: place.target(self.bands, line),
+            step: Step::new(step),
+        };
         if let Some(scale) = self.epilogue.scale {
             let scale = s.load(&scale[place.channel..]);
             for t in 0..T {
@@ -270,18 +266,16 @@ impl Pass<'_> {
             }
         }
         if let Some(residual) = self.epilogue.residual {
+            let residual = places.load::<S, T>(s, residual);
             for t in 0..T {
-                if t < count {
-                    sums[t] = s.add(sums[t], s.load(&residual[at + t * step..]));
-                }
+                sums[t] = s.add(sums[t], residual[t]);
             }
         }
         let floor = s.splat(self.epilogue.activation.floor());
         for t in 0..T {
-            if t < count {
-                out.store(s, s.max(floor, sums[t]), at + t * step);
-            }
+            sums[t] = s.max(floor, sums[t]);
         }
+        out.store(s, sums, places, step);
     }
 
     /// Stores the sums of a pixel of fewer channels than a vector has.

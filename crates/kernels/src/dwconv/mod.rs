@@ -17,6 +17,7 @@ mod backward_weight;
 mod bands;
 mod cost;
 mod gather;
+mod links;
 mod neighbours;
 
 pub(crate) use backward_weight::run as backward_weight;

@@ -1,35 +1,55 @@
 //! The inner loops: a chain of taps along a few pixels of a line.
 //!
-//! Every pixel of the source is loaded once for all taps of a chain and for both lines of a pair. Of the taps, the
-//! first and the last place are checked; of the source, every place, since pixels outside are zero.
+//! Every pixel of the source is loaded once for all taps of a chain and for both lines of a pair. Of taps and of pixels the
+//! first and the last place are checked; pixels outside a line are left out.
 #![expect(
     unsafe_code,
-    reason = "loads and stores at places that are checked by other means than slices"
+    reason = "loads and stores at places of which the first and the last are checked"
 )]
 
 use striate_simd::Simd;
 
-/// What pixels outside a line are.
-static OUTSIDE: [f32; 16] = [0.0; 16];
+/// A distance between neighbours, with which no place overflows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Step(isize);
 
 /// Places in memory, `step` apart.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Places {
     /// May have passed below zero.
     pub(super) at: usize,
-    pub(super) step: isize,
+    pub(super) step: Step,
+}
+
+/// Steps are no longer: so many elements are 2^60 bytes.
+const FARTHEST: usize = 1 << 58;
+
+/// Places at most.
+const MOST: usize = 16;
+
+impl Step {
+    /// A longer one than any memory has is made shorter, and still leads out of it.
+    #[inline(always)]
+    pub(super) fn new(elements: usize) -> Self {
+        Self(elements.min(FARTHEST) as isize)
+    }
+
+    /// As long, and backward or not.
+    pub(super) fn signed(self, back: bool) -> Self {
+        Self(if back { -self.0 } else { self.0 })
+    }
 }
 
 /// Whether chains of `len` taps of two lines fit into the registers beside their sums.
 #[inline(always)]
 pub(super) fn holds_two(lanes: usize, len: usize) -> bool {
-    lanes != 8 && len < 5
+    lanes != 8 && len < 6
 }
 
 impl Places {
     #[inline(always)]
     fn place(self, i: usize) -> usize {
-        self.at.wrapping_add_signed(self.step * i as isize)
+        self.at.wrapping_add_signed(self.step.0 * i as isize)
     }
 
     /// The vectors at `K` places.
@@ -38,7 +58,7 @@ impl Places {
     /// If one does not lie inside.
     #[inline(always)]
     pub(super) fn load<S: Simd, const K: usize>(self, s: S, data: &[f32]) -> [S::F32; K] {
-        self.check::<S, K>(data);
+        self.check::<S>(data, K);
         let mut vectors = [s.splat(0.0); K];
         for k in 0..K {
             let place = data.as_ptr().wrapping_add(self.place(k));
@@ -59,7 +79,7 @@ impl Places {
         vectors: [S::F32; K],
         data: &mut [f32],
     ) {
-        self.check::<S, K>(data);
+        self.check::<S>(data, K);
         for k in 0..K {
             let place = data.as_mut_ptr().wrapping_add(self.place(k));
             // SAFETY: the vector lies inside, as just checked.
@@ -67,54 +87,123 @@ impl Places {
         }
     }
 
-    /// Checks that vectors at `K` places lie inside.
+    /// Checks that vectors at `count` places lie inside.
     #[inline(always)]
-    fn check<S: Simd, const K: usize>(self, data: &[f32]) {
-        let steps = self.step.unsigned_abs();
-        // No place overflows: at most 2^61 elements exist, and no chain has more than five taps.
-        const { assert!(K <= 5, "a chain of too many taps") };
-        let inside = data.len() >= S::LANES && steps <= data.len() && {
+    fn check<S: Simd>(self, data: &[f32], count: usize) {
+        // The first and the last being inside, so are those in between, since none is 2^64 away.
+        let inside = data.len() >= S::LANES && {
             let last = data.len() - S::LANES;
-            self.at <= last && self.place(K.saturating_sub(1)) <= last
+            count <= MOST && self.at <= last && self.place(count.saturating_sub(1)) <= last
         };
-        assert!(inside, "a tap lies outside");
+        assert!(inside, "a place lies outside");
+    }
+}
+
+/// Neighbours in a line of the source, of which those outside the line are not read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pixels {
+    /// Where the first one is; may have passed below zero.
+    at: usize,
+    step: Step,
+    /// A bit for each one inside the line.
+    inside: u32,
+    /// The first and the last place of those.
+    ends: [usize; 2],
+}
+
+impl Pixels {
+    /// None at all.
+    pub(super) const NONE: Self = Self {
+        at: 0,
+        step: Step(0),
+        inside: 0,
+        ends: [0; 2],
+    };
+
+    /// `count` neighbours, `step` apart, from `start` on, counted from where the line begins.
+    ///
+    /// # Panics
+    /// If they are more than sixteen.
+    pub(super) fn new(
+        line: usize,
+        line_len: usize,
+        start: isize,
+        step: Step,
+        count: usize,
+    ) -> Self {
+        assert!(count <= MOST, "too many neighbours");
+        let len = step.0.unsigned_abs();
+        let before = |end: isize| {
+            let pixels = |distance: usize| distance.div_ceil(len).min(count);
+            usize::try_from(end - start).map_or(0, pixels)
+        };
+        let end = start + step.0 * count as isize;
+        // Few tiles reach over an edge: only they pay for divisions.
+        let first = if start < 0 { before(0) } else { 0 };
+        let last = if end > line_len as isize {
+            before(line_len as isize)
+        } else {
+            count
+        };
+        if first >= last {
+            return Self::NONE;
+        }
+        let at = line.wrapping_add_signed(start);
+        Self {
+            at,
+            step,
+            inside: (1 << last) - (1 << first),
+            ends: [first, last - 1].map(|j| at.wrapping_add(j * len)),
+        }
     }
 
-    /// Calls `f` with the number of each of `count` neighbours and its vector, which is zero outside the line.
+    /// Calls `f` with the number of each of `count` pixels inside and a vector of its channels.
+    ///
+    /// # Panics
+    /// If one lies outside `source`.
     #[inline(always)]
-    fn each<S: Simd>(self, s: S, line: &[f32], count: usize, mut f: impl FnMut(usize, S::F32)) {
-        const { assert!(S::LANES <= OUTSIDE.len(), "a vector longer than the zeros") };
-        let Some(last) = line.len().checked_sub(S::LANES) else {
-            return;
+    fn each<S: Simd>(
+        &self,
+        s: S,
+        source: &[f32],
+        channel: usize,
+        count: usize,
+        mut f: impl FnMut(usize, S::F32),
+    ) {
+        let inside = source.len() >= S::LANES + channel && {
+            let last = source.len() - S::LANES - channel;
+            self.ends[0] <= last && self.ends[1] <= last
         };
+        assert!(inside, "a pixel lies outside");
+        let first = source.as_ptr().wrapping_add(self.at.wrapping_add(channel));
         for j in 0..count {
-            let at = self.place(j);
-            // A choice of the place, not of the vector: one that depended on a branch would be loaded early and
-            // take a register until its use.
-            let place = if at <= last {
-                line.as_ptr().wrapping_add(at)
-            } else {
-                OUTSIDE.as_ptr()
-            };
-            // SAFETY: a vector that begins at `last` ends with the line, and none is longer than the zeros.
-            let x = unsafe { s.load_ptr(place) };
-            f(j, x);
+            if self.inside & 1 << j != 0 {
+                let place = first.wrapping_offset(self.step.0 * j as isize);
+                // SAFETY: the pixel is none below the first end or above the last, which lie inside, as just checked.
+                let x = unsafe { s.load_ptr(place) };
+                f(j, x);
+            }
         }
     }
 
     /// The sums of `T` pixels of `R` lines, with their products with `K` taps of a filter each added; the first tap
-    /// of the first pixel reads `line` at the first place.
+    /// of the first of them reads the first neighbour.
+    ///
+    /// # Panics
+    /// If a pixel lies outside `source`.
     #[inline(always)]
     pub(super) fn gather<S: Simd, const R: usize, const K: usize, const T: usize>(
-        self,
+        &self,
         s: S,
-        line: &[f32],
+        source: &[f32],
+        channel: usize,
         mut sums: [[S::F32; T]; R],
         filters: [[S::F32; K]; R],
     ) -> [[S::F32; T]; R] {
         self.each(
             s,
-            line,
+            source,
+            channel,
             T + K - 1,
             #[inline(always)]
             |j, x| {
@@ -131,18 +220,23 @@ impl Places {
     }
 
     /// The sums of `K` taps of `R` filters, with the products of the pixels they read and the `T` pixels of `R` lines
-    /// added; the first tap reads `line` at the first place for the first pixel.
+    /// added; the first tap reads the first neighbour for the first pixel.
+    ///
+    /// # Panics
+    /// If a pixel lies outside `source`.
     #[inline(always)]
     pub(super) fn correlate<S: Simd, const R: usize, const K: usize, const T: usize>(
-        self,
+        &self,
         s: S,
-        line: &[f32],
+        source: &[f32],
+        channel: usize,
         mut sums: [[S::F32; K]; R],
         lines: [[S::F32; T]; R],
     ) -> [[S::F32; K]; R] {
         self.each(
             s,
-            line,
+            source,
+            channel,
             T + K - 1,
             #[inline(always)]
             |j, x| {
