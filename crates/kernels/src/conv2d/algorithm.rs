@@ -33,6 +33,9 @@ pub enum Algorithm {
     Winograd3x3,
     /// Tiles of 2 x 2 outputs of such a convolution, with four ninths of the multiplications.
     Winograd2x2,
+    /// Tiles of 2 x 2 outputs of such a convolution of images that are no larger and surrounded by padding, as a large
+    /// dilation leaves them, with nine sixteenths of the multiplications.
+    Winograd2of2,
     /// Tiles of output pixels that read the input in place, tap by tap.
     Direct,
 }
@@ -44,7 +47,7 @@ const FEW: usize = 33;
 pub(super) const FULL: usize = 16;
 
 /// The implementations, the most special first: of equally fast ones the first computes a convolution.
-const IMPLEMENTATIONS: [Algorithm; 9] = [
+const IMPLEMENTATIONS: [Algorithm; 10] = [
     Algorithm::Depthwise,
     Algorithm::Pointwise,
     Algorithm::FewOutputs,
@@ -53,6 +56,7 @@ const IMPLEMENTATIONS: [Algorithm; 9] = [
     Algorithm::Winograd4x4,
     Algorithm::Winograd3x3,
     Algorithm::Winograd2x2,
+    Algorithm::Winograd2of2,
     Algorithm::Direct,
 ];
 
@@ -125,8 +129,9 @@ impl Algorithm {
             }
             Self::Grouped => Lanes::new(level, &[Taps::forward(g)]).is_some(),
             Self::Direct => true,
-            Self::Winograd4x4 | Self::Winograd3x3 | Self::Winograd2x2 => {
-                winograd::Problem::forward(g).is_some()
+            Self::Winograd4x4 | Self::Winograd3x3 | Self::Winograd2x2 | Self::Winograd2of2 => {
+                let problem = winograd::Problem::forward(g).zip(self.tile());
+                problem.is_some_and(|(problem, size)| problem.accepts(size))
             }
         }
     }
@@ -137,6 +142,7 @@ impl Algorithm {
             Self::Winograd4x4 => Some(winograd::Size::FourOfThree),
             Self::Winograd3x3 => Some(winograd::Size::ThreeOfThree),
             Self::Winograd2x2 => Some(winograd::Size::TwoOfThree),
+            Self::Winograd2of2 => Some(winograd::Size::TwoOfImage),
             _ => None,
         }
     }
@@ -159,6 +165,7 @@ impl Algorithm {
             Self::Winograd4x4 => "winograd4x4",
             Self::Winograd3x3 => "winograd3x3",
             Self::Winograd2x2 => "winograd2x2",
+            Self::Winograd2of2 => "winograd2of2",
             Self::Direct => "direct",
         }
     }

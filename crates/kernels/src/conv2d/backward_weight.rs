@@ -316,17 +316,14 @@ impl TileKernel for Channels<'_, '_> {
     fn run<S: Simd, const MR: usize, const NV: usize>(self, s: S) {
         let block = self.block;
         let width = NV * S::LANES;
-        let [mut ahead, mut later] = block.next.map(Ahead::new);
+        let mut ahead = Ahead::new(block.next, S::LANES);
         let mut channel = block.channel;
         for out in self.out.chunks_exact_mut(MR * width) {
             let mut acc = zero::<S, MR, NV>(s);
             for run in block.runs {
                 let (x, dy) = (&block.x[run.x + channel..], &block.dy[run.dy * width..]);
                 accumulate_outer(s, &mut acc, x, block.x_step, run.len, dy, ahead);
-                ahead = ahead.after(S::LANES, run.len);
-                if ahead.is_empty() {
-                    ahead = std::mem::take(&mut later);
-                }
+                ahead = ahead.after(run.len);
             }
             write(s, &acc, block.add, 0, out);
             channel += MR;

@@ -287,7 +287,7 @@ impl<'a> Block<'a> {
         let len = rows.div_ceil(pieces);
         for piece in (0..pieces).map(|i| (i * len).min(rows)..((i + 1) * len).min(rows)) {
             let (here, next) = weights[piece.start * width..].split_at(piece.len() * width);
-            let mut ahead = Ahead::new(&next[..here.len().min(next.len())]);
+            let mut ahead = Ahead::new([&next[..here.len().min(next.len())], &[]], lanes);
             for area in &self.areas {
                 let (of_area, runs) = (area.rows(), area.within(&piece));
                 let first = of_area.start >= piece.start;
@@ -314,7 +314,7 @@ impl<'a> Block<'a> {
                         out: &mut out,
                     };
                     run_tile(level, height, panel.vectors, tiles_of_area);
-                    ahead = ahead.after(lanes, tiles * steps);
+                    ahead = ahead.after(tiles * steps);
                 }
             }
         }
@@ -383,7 +383,7 @@ impl TileKernel for Tiles<'_, '_, '_> {
                         accumulate_rows(s, &mut acc, rows, run.len, b, ahead);
                     }
                 }
-                ahead = ahead.after(S::LANES, run.len);
+                ahead = ahead.after(run.len);
             }
             let rows = array(
                 #[inline(always)]

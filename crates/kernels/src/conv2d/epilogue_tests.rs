@@ -9,7 +9,7 @@ use proptest::sample::select;
 use striate_simd::test_each_level;
 
 /// Convolutions such that every algorithm accepts some, with tails in every direction.
-fn geometries() -> [Conv2dGeometry; 10] {
+fn geometries() -> [Conv2dGeometry; 11] {
     let strided = |groups| {
         let (c, o) = (groups * 8, groups * 5);
         Conv2dGeometry::new(
@@ -30,6 +30,7 @@ fn geometries() -> [Conv2dGeometry; 10] {
         square(2, 9, 3, 70, 1, 1, 1),
         square(2, 16, 7, 35, 3, 1, 1),
         square(1, 12, 6, 34, 3, 1, 2),
+        square(5, 24, 2, 70, 3, 1, 1),
         square(2, 3, 11, 21, 3, 2, 1),
         square(2, 20, 9, 4, 3, 1, 1),
         square(2, 21, 6, 21, 3, 1, 21),

@@ -7,7 +7,7 @@
 //! # Accuracy
 //!
 //! Convolutions of three by three taps with stride 1 may be computed by Winograd's algorithms, in tiles
-//! of 4 x 4, 3 x 3 or 2 x 2 outputs, when that is predicted to be faster; likewise gradients of strided
+//! of 4 x 4, 3 x 3 or 2 x 2 outputs or of whole images of 2 x 2 pixels, when that is predicted to be faster; likewise gradients of strided
 //! convolutions, of which a stride leaves two by two or three by three taps for each remainder of a
 //! coordinate, as it does of a kernel of 4 x 4 with stride 2. These algorithms differ from the others in
 //! two ways, and [`Accuracy::Strict`](crate::Accuracy::Strict) rules them out:

@@ -20,7 +20,8 @@ use striate_simd::{Buffer, Level};
 /// The weights of a convolution, arranged once for a level and an input layout, used many times.
 ///
 /// They serve every geometry with the same weights, stride, padding, dilation and groups: the batch
-/// and the image size may differ from those they were packed for, where they were tuned.
+/// and the image size may differ from those they were packed for, where they were tuned. Those of
+/// [`Algorithm::Winograd2of2`] serve the images that it accepts.
 #[derive(Debug)]
 pub struct PackedWeights {
     arrangement: Arrangement,

@@ -161,7 +161,10 @@ fn predict(
         }
         Algorithm::Pointwise => product(&taps.flattened(), level, machine::PRODUCT),
         Algorithm::Direct => direct(&taps.flattened(), level),
-        Algorithm::Winograd4x4 | Algorithm::Winograd3x3 | Algorithm::Winograd2x2 => {
+        Algorithm::Winograd4x4
+        | Algorithm::Winograd3x3
+        | Algorithm::Winograd2x2
+        | Algorithm::Winograd2of2 => {
             let problem = winograd::Problem::forward(g).zip(algorithm.tile());
             let cycles = problem.map(|(problem, size)| problem.cycles(level, size, weights));
             return copy + traffic + cycles.unwrap_or(f64::INFINITY);

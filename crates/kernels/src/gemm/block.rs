@@ -97,6 +97,8 @@ pub(crate) struct Block<'a> {
 pub(crate) enum Next<'a> {
     /// The panel of the next product of a batch; after the last one, this.
     Panel(&'a [f32]),
+    /// Of a single product, this and then that.
+    Pieces([&'a [f32]; 2]),
     /// The rows of the next product of a batch, which are dense: the panels are near.
     Rows,
 }
@@ -146,6 +148,11 @@ impl<'a> Block<'a> {
         } else {
             1
         };
+        let all: usize = runs
+            .clone()
+            .map(|(height, run)| run.len() / height * self.k_len)
+            .sum();
+        let step = self.ahead_step(all, level.lanes());
         for first in (0..self.batch.count).step_by(together) {
             let mut steps = 0;
             for (height, run) in runs.clone() {
@@ -154,6 +161,7 @@ impl<'a> Block<'a> {
                     batch: first..first + together,
                     rows: self.rows.start + run.start..self.rows.start + run.end,
                     steps,
+                    step,
                     out,
                 };
                 run_tile(level, height, vectors, rows);
@@ -162,12 +170,25 @@ impl<'a> Block<'a> {
         }
     }
 
+    /// Elements that each of `steps` steps asks for, at most a vector.
+    fn ahead_step(&self, steps: usize, lanes: usize) -> usize {
+        match self.next {
+            // Evenly: a core waits for few lines at a time.
+            Next::Pieces(pieces) => {
+                let len: usize = pieces.iter().map(|piece| piece.len()).sum();
+                len.div_ceil(steps.max(1)).min(lanes)
+            }
+            Next::Panel(_) | Next::Rows => lanes,
+        }
+    }
+
     /// The panel of product `index`, of `len` elements, and what is needed next.
     #[inline(always)]
-    fn panels(&self, index: usize, len: usize) -> (&'a [f32], &'a [f32]) {
+    fn panels(&self, index: usize, len: usize) -> (&'a [f32], [&'a [f32]; 2]) {
         let b = &self.b[index * self.batch.b_step..];
         let last = index + 1 == self.batch.count;
         let (next, len) = match self.next {
+            Next::Pieces(pieces) => return (b, pieces),
             Next::Panel(next) if last => (next, len),
             Next::Panel(_) => (&b[self.batch.b_step..], len),
             Next::Rows if last => (&[][..], 0),
@@ -176,7 +197,7 @@ impl<'a> Block<'a> {
                 (rows, self.rows.end * self.a_stride)
             }
         };
-        (b, &next[..len.min(next.len())])
+        (b, [&next[..len.min(next.len())], &[]])
     }
 }
 
@@ -187,6 +208,8 @@ struct Rows<'b, 'o, 'c> {
     rows: Range<usize>,
     /// Steps of the reduction that other tiles have done with the same panel.
     steps: usize,
+    /// Elements that a step asks for.
+    step: usize,
     out: &'o mut TileMut<'c, f32>,
 }
 
@@ -204,12 +227,12 @@ impl TileKernel for Rows<'_, '_, '_> {
         for index in self.batch {
             let a = &a[index * batch.a_step..];
             let (b, next) = self.block.panels(index, k_len * NV * S::LANES);
-            let mut ahead = Ahead::new(next).after(S::LANES, self.steps);
+            let mut ahead = Ahead::new(next, self.step).after(self.steps);
             for first in self.rows.clone().step_by(MR) {
                 let mut acc = zero::<S, MR, NV>(s);
                 let a = &a[first * a_stride..];
                 accumulate_strided(s, &mut acc, a, a_stride, k_len, b, ahead);
-                ahead = ahead.after(S::LANES, k_len);
+                ahead = ahead.after(k_len);
                 let rows = array(
                     #[inline(always)]
                     |i| index * batch.out_step + first + i,

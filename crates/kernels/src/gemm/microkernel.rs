@@ -25,35 +25,41 @@ pub(crate) fn zero<S: Simd, const MR: usize, const NV: usize>(s: S) -> Sums<S, M
     [[s.splat(0.0); NV]; MR]
 }
 
-/// What a loop brings to the second-level cache while it computes, a vector at each step: usually a
-/// piece of the panel that is needed after this one, which comes from further away.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Ahead<'a>(&'a [f32]);
+/// What a loop brings to the second-level cache while it computes, so many elements at each step: usually a
+/// piece of the panel that is needed after this one, which comes from further away, and then something else.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ahead<'a> {
+    data: [&'a [f32]; 2],
+    /// Elements of a step, at most a vector.
+    step: usize,
+}
 
 impl<'a> Ahead<'a> {
-    pub(crate) fn new(data: &'a [f32]) -> Self {
-        Self(data)
+    pub(crate) fn new(data: [&'a [f32]; 2], step: usize) -> Self {
+        Self { data, step }.after(0)
     }
 
-    /// What is left after `steps` steps with vectors of `lanes` lanes.
+    /// What is left after `steps` steps.
     #[inline(always)]
-    pub(crate) fn after(self, lanes: usize, steps: usize) -> Self {
-        Self(self.0.get(steps * lanes..).unwrap_or_default())
+    pub(crate) fn after(self, steps: usize) -> Self {
+        let ([first, then], done) = (self.data, steps * self.step);
+        let data = if done < first.len() {
+            [&first[done..], then]
+        } else {
+            let rest = then.get(done - first.len()..);
+            [rest.unwrap_or_default(), &[]]
+        };
+        Self { data, ..self }
     }
 
+    /// The elements to ask for, and those of a step. With nothing ahead the first line of `b` is asked for again and
+    /// again, which is cheaper than a loop that does not ask.
     #[inline(always)]
-    pub(crate) fn is_empty(self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The vectors to ask for, and the distance between them. With nothing ahead the first line of `b`
-    /// is asked for again and again, which is cheaper than a loop that does not ask.
-    #[inline(always)]
-    fn or(self, lanes: usize, b: &'a [f32]) -> (&'a [f32], usize) {
-        if self.0.is_empty() {
+    fn or(self, b: &'a [f32]) -> (&'a [f32], usize) {
+        if self.data[0].is_empty() {
             (b, 0)
         } else {
-            (self.0, lanes)
+            (self.data[0], self.step)
         }
     }
 }
@@ -88,7 +94,7 @@ pub(crate) fn accumulate_rows<S: Simd, const MR: usize, const NV: usize>(
             1,
             (b.as_ptr(), NV * S::LANES),
             k_len,
-            ahead.or(S::LANES, b),
+            ahead.or(b),
         );
     }
 }
@@ -126,7 +132,7 @@ pub(crate) fn accumulate_strided<S: Simd, const MR: usize, const NV: usize>(
             1,
             (b.as_ptr(), NV * S::LANES),
             k_len,
-            ahead.or(S::LANES, b),
+            ahead.or(b),
         );
     }
 }
@@ -166,7 +172,7 @@ pub(crate) fn accumulate_outer<S: Simd, const MR: usize, const NV: usize>(
             a_step,
             (b.as_ptr(), NV * S::LANES),
             k_len,
-            ahead.or(S::LANES, b),
+            ahead.or(b),
         );
     }
 }

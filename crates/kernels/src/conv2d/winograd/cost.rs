@@ -5,7 +5,7 @@
 
 use super::Size;
 use super::forward::{SECOND_LEVEL, block_of};
-use super::tiles::tap_distance;
+use super::tiles::{are_images_of_two, tap_distance};
 use crate::conv2d::Conv2dGeometry;
 use crate::conv2d::predict::{inside, machine};
 use crate::conv2d::taps::Taps;
@@ -49,6 +49,8 @@ pub(in crate::conv2d) struct Problem {
     inside: f64,
     dilation: [usize; 2],
     groups: usize,
+    /// Whether [`Size::TwoOfImage`] computes it.
+    of_two: bool,
     /// Channels of a group.
     inputs: usize,
     outputs: usize,
@@ -83,6 +85,7 @@ impl Problem {
             inside: inside(taps),
             dilation,
             groups: taps.groups,
+            of_two: side == 3 && are_images_of_two(taps),
             inputs: taps.k_len(),
             outputs: taps.columns(),
         })
@@ -105,11 +108,17 @@ impl Problem {
         } else {
             (
                 Size::FourOfThree,
-                &[Size::ThreeOfThree, Size::TwoOfThree][..],
+                &[Size::ThreeOfThree, Size::TwoOfThree, Size::TwoOfImage][..],
             )
         };
+        let others = others.iter().filter(|&&size| self.accepts(size));
         let faster = |best: Size, &size: &Size| if cost(size) < cost(best) { size } else { best };
-        others.iter().fold(largest, faster)
+        others.fold(largest, faster)
+    }
+
+    /// Whether a tile for kernels of its side computes it.
+    pub(in crate::conv2d) fn accepts(&self, size: Size) -> bool {
+        size != Size::TwoOfImage || self.of_two
     }
 
     fn taps(&self) -> f64 {
@@ -138,8 +147,7 @@ impl Problem {
         let squares = |axis: usize| self.size[axis].div_ceil(self.dilation[axis] * size.outputs());
         let square = (phases(0) * phases(1)).max(1);
         let tiles = self.batch * squares(0) * squares(1) * square;
-        let block = block_of(size, self.inputs, self.outputs).next_multiple_of(square);
-        let block = block.min(tiles.max(1));
+        let block = block_of(size, [self.inputs, self.outputs], tiles, square).max(1);
         let points = size.points() as f64;
 
         let panels = Panels::choose(level, block, self.outputs);
@@ -153,6 +161,7 @@ impl Problem {
         let vectors = self.inputs.div_ceil(level.lanes()) + self.outputs.div_ceil(level.lanes());
         // For a tile, and for each of its vectors.
         let [fixed, vector] = match size {
+            Size::TwoOfImage => [500.0, 45.0],
             Size::TwoOfThree | Size::ThreeOfTwo => [800.0, 80.0],
             Size::ThreeOfThree => [1150.0, 150.0],
             Size::FourOfThree | Size::FiveOfTwo => [1500.0, 250.0],
@@ -212,7 +221,7 @@ mod tests {
         };
         assert!(choose(1).is_some());
         assert!(choose(2).is_some());
-        assert_eq!(choose(18), None);
+        assert_eq!(choose(18), Some(Size::TwoOfImage));
     }
 
     #[test]

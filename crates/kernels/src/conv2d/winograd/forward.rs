@@ -1,17 +1,19 @@
 //! Outputs from inputs, a block of tiles at a time.
 //!
-//! The points of a block of tiles and the products lie in memory that the second-level cache holds,
-//! if the channels allow: transform, multiply, transform back, block after block.
+//! Where the second-level cache holds the points of the weights, blocks are so small that it holds their points and
+//! products as well: transform, multiply, transform back, block after block. Larger weights are read once for many tiles,
+//! whose points may lie beyond that cache.
 
 use super::Size;
 use super::planes::{Gather, Scatter, Scratch, Side, gather_all};
+use super::products::Products;
 use super::tiles::{Pixels, Tiles};
+use crate::conv2d::OP;
 use crate::conv2d::taps::{TapWeights, Taps};
 use crate::disjoint::DisjointMut;
 use crate::epilogue::Epilogue;
 use crate::error::KernelError;
-use crate::gemm::block::{Batch, Block, Next};
-use crate::gemm::store::Store;
+use crate::geometry::GeometryError;
 use crate::parallel::{self, Cut};
 use std::ops::Range;
 use striate_simd::{Buffer, Level};
@@ -22,12 +24,14 @@ const BLOCK_ELEMENTS: usize = 160 << 10;
 /// Tiles of a block are a multiple of this, which the heights of most tiles of a product divide.
 const MULTIPLE: usize = 12;
 
-/// The most tiles of a block, and the tiles if the weights come from beyond the second-level cache: then
-/// reading them seldom is worth more than keeping the block there.
+/// The most tiles of a block whose weights are near.
 const MAX_TILES: usize = 48;
 
-/// Points of the weights that the second-level cache holds.
+/// Points of the weights, or of the tiles, that the second-level cache holds.
 pub(super) const SECOND_LEVEL: usize = 192 << 10;
+
+/// Elements of the points and the products of a block that memory always has room for, if the weights are far.
+const FAR_ELEMENTS: usize = 4 << 20;
 
 /// Blocks to have, so that several threads find work; fewer are cut further.
 const TASKS: usize = 8;
@@ -35,28 +39,39 @@ const TASKS: usize = 8;
 /// Multiply-adds that are worth a task.
 const TASK: usize = 3_000_000;
 
-/// The most tiles of a block, for so many channels of a group.
-pub(super) fn block_of(size: Size, inputs: usize, outputs: usize) -> usize {
-    if size.points() * inputs * outputs > SECOND_LEVEL {
-        return MAX_TILES;
-    }
-    let fitting = BLOCK_ELEMENTS / (size.points() * (inputs + outputs));
-    (fitting / MULTIPLE * MULTIPLE).clamp(MULTIPLE, MAX_TILES)
+/// The fewest channels of a task that transforms back: some lines of memory.
+const CHANNELS: usize = 64;
+
+/// Whether the points of the weights of a group come from beyond the second-level cache.
+pub(super) fn is_far(size: Size, [inputs, outputs]: [usize; 2]) -> bool {
+    size.points() * inputs * outputs > SECOND_LEVEL
 }
 
-/// Tiles of a block.
-pub(super) fn block_tiles(size: Size, taps: &Taps) -> usize {
-    let (tiles, square) = {
-        let tiles = Tiles::of(taps, size);
-        (tiles.len(), tiles.per_square().max(1))
-    };
-    let most = block_of(size, taps.k_len(), taps.columns()).next_multiple_of(square);
+/// Tiles of a block, of `tiles` in squares of `square`, for so many channels of a group.
+pub(super) fn block_of(size: Size, channels: [usize; 2], tiles: usize, square: usize) -> usize {
+    let (square, [inputs, outputs]) = (square.max(1), channels);
+    let per_tile = size.points() * (inputs + outputs);
+    if is_far(size, channels) {
+        // No more memory than that of the weights.
+        let most = FAR_ELEMENTS.max(size.points() * inputs * outputs) / per_tile;
+        let blocks = tiles.div_ceil(most.max(1)).max(1);
+        return tiles.div_ceil(blocks).next_multiple_of(square);
+    }
+    let fitting = BLOCK_ELEMENTS / per_tile / MULTIPLE * MULTIPLE;
+    let most = fitting.clamp(MULTIPLE, MAX_TILES).next_multiple_of(square);
     // A few tiles more are better than a block of a few tiles.
     if tiles <= most + most / 4 {
         tiles
     } else {
         most
     }
+}
+
+/// Tiles of a block.
+pub(super) fn block_tiles(size: Size, taps: &Taps) -> usize {
+    let tiles = Tiles::of(taps, size);
+    let channels = [taps.k_len(), taps.columns()];
+    block_of(size, channels, tiles.len(), tiles.per_square())
 }
 
 /// Computes the outputs of `taps`, whose weights' points are `weights`.
@@ -69,6 +84,10 @@ pub(in crate::conv2d) fn run(
     epilogue: &Epilogue<'_>,
     y: &mut [f32],
 ) -> Result<(), KernelError> {
+    if !size.suits(taps) {
+        let rule = "the weights were packed for images of at most two pixels, once dilated";
+        return Err(GeometryError::new(OP, "size", format!("{:?}", taps.in_size), rule).into());
+    }
     let zeros = Buffer::zeroed(taps.k_len())?;
     let pass = Forward {
         level,
@@ -102,12 +121,16 @@ impl Forward<'_> {
     fn run(&self, y: &mut [f32]) -> Result<(), KernelError> {
         let y = pixels_of(self.taps, y);
         let blocks = Cut::every(self.tiles.len(), block_tiles(self.size, self.taps));
-        let parts = TASKS.div_ceil(blocks.tasks().max(1));
-        parallel::try_for_each(blocks.tasks(), |task| {
-            // Pixels hold the channels of all groups, so a task has all groups of its pixels.
+        // Pixels hold the channels of all groups, so a task has all groups of its pixels.
+        let block = |index: usize, parts: usize| {
             (0..self.taps.groups)
-                .try_for_each(|group| self.block(group, blocks.range(task), parts, &y))
-        })
+                .try_for_each(|group| self.block(group, blocks.range(index), parts, &y))
+        };
+        if is_far(self.size, [self.taps.k_len(), self.taps.columns()]) {
+            return (0..blocks.tasks()).try_for_each(|index| block(index, TASKS));
+        }
+        let parts = TASKS.div_ceil(blocks.tasks().max(1));
+        parallel::try_for_each(blocks.tasks(), |index| block(index, parts))
     }
 
     /// Some tiles of one group, each step of which is cut into at most `parts` tasks.
@@ -119,94 +142,65 @@ impl Forward<'_> {
         y: &DisjointMut<'_, f32>,
     ) -> Result<(), KernelError> {
         let (taps, size, count) = (self.taps, self.size, tiles.len());
-        let (k_len, width) = (taps.k_len(), self.weights.panels.padded_columns());
-        let work = size.points() * count * k_len * width;
-        let parts = parts.min(work / TASK + 1);
-        let per_part = Cut::every(count, count.div_ceil(parts));
-
-        let mut inputs = Buffer::recycled(size.points() * count * k_len)?;
-        let gather = Gather {
-            size,
-            side: Side::Inputs,
-            tiles: &self.tiles,
-            pixels: self.pixels,
-            channels: group * k_len..(group + 1) * k_len,
-            width: k_len,
-        };
-        gather_all(
-            self.level,
-            &tiles,
-            parts,
-            std::iter::once(gather),
-            &mut inputs,
-        )?;
-
-        let mut sums = Buffer::recycled(size.points() * count * width)?;
-        self.multiply(group, count, parts, &inputs, &mut sums);
-
-        let channels = group * taps.columns()..(group + 1) * taps.columns();
-        let scatter = Scatter {
-            size,
-            tiles: &self.tiles,
-            points: &sums,
-            row_len: count * width,
-            width,
-            channels,
-            pixel: taps.out_channels,
-            epilogue: self.epilogue,
-        };
-        let squares = Cut::every(
-            count,
-            per_part
-                .per_task()
-                .next_multiple_of(self.tiles.per_square()),
-        );
-        parallel::try_for_each(squares.tasks(), |part| {
-            let part = squares.range(part);
-            let mut scratch = Scratch::new()?;
-            let part = tiles.start + part.start..tiles.start + part.end;
-            scatter.run(self.level, part, tiles.start, &mut scratch, y);
-            Ok(())
-        })
-    }
-
-    /// The products of all points, cut into panels and, if there are too few, into runs of points.
-    fn multiply(&self, group: usize, count: usize, parts: usize, inputs: &[f32], sums: &mut [f32]) {
-        let (points, k_len) = (self.size.points(), self.taps.k_len());
-        let panels = &self.weights.panels;
+        let (points, k_len, panels) = (size.points(), taps.k_len(), &self.weights.panels);
         let width = panels.padded_columns();
-        let weights = &self.weights.data[group * points * k_len * width..];
-        let runs = Cut::every(points, points.div_ceil(parts.div_ceil(panels.count())));
-        let sums = DisjointMut::rows(sums, width);
-        let panels_per_task = Cut::every(panels.count(), panels.count().div_ceil(parts));
-        parallel::for_each(panels_per_task.tasks() * runs.tasks(), |task| {
-            let run = runs.range(task % runs.tasks());
-            for panel in panels_per_task.range(task / runs.tasks()) {
-                let panel = panels.panel(panel);
-                let lanes = self.level.lanes();
-                let columns =
-                    panel.first_vector * lanes..(panel.first_vector + panel.vectors) * lanes;
-                let (a_step, b_step) = (count * k_len, columns.len() * k_len);
-                let packed = panels.packed_range(&panel, points * k_len);
-                let block = Block {
-                    a: &inputs[run.start * a_step..],
-                    a_stride: k_len,
-                    k_len,
-                    b: &weights[packed.start + run.start * b_step..packed.start + run.end * b_step],
-                    next: Next::Panel(&weights[packed.start + run.end * b_step..]),
-                    store: Store::new(&Epilogue::NONE, false, 0, &columns, width),
-                    rows: 0..count,
-                    batch: Batch {
-                        count: run.len(),
-                        a_step,
-                        b_step,
-                        out_step: count,
-                    },
-                };
-                let mut out = sums.tile(run.start * count..run.end * count, columns);
-                block.run_on_tiles(self.level, panel.vectors, &mut out);
+        let parts = parts.min(points * count * k_len * width / TASK + 1);
+        let products = Products::new(self.level, [points, count, k_len], parts);
+
+        let mut inputs = Buffer::recycled(points * count * k_len)?;
+        let gathers = (0..products.terms.tasks()).map(|piece| {
+            let (first, terms) = (group * k_len, products.terms.range(piece));
+            Gather {
+                size,
+                side: Side::Inputs,
+                tiles: &self.tiles,
+                pixels: self.pixels,
+                channels: first + terms.start..first + terms.end,
+                width: terms.len(),
             }
         });
+        gather_all(self.level, &tiles, parts, gathers, &mut inputs)?;
+
+        let mut sums = Buffer::recycled(points * count * width)?;
+        let weights = &self.weights.data[group * points * k_len * width..];
+        products.run(&inputs, weights, panels, &mut sums);
+        self.scatter(group, &tiles, parts, &sums, y)
+    }
+
+    /// The outputs of some tiles of one group from their points.
+    fn scatter(
+        &self,
+        group: usize,
+        tiles: &Range<usize>,
+        parts: usize,
+        sums: &[f32],
+        y: &DisjointMut<'_, f32>,
+    ) -> Result<(), KernelError> {
+        let (columns, width) = (self.taps.columns(), self.weights.panels.padded_columns());
+        let square = self.tiles.per_square();
+        let per_part = tiles.len().div_ceil(parts).next_multiple_of(square);
+        let squares = Cut::every(tiles.len(), per_part);
+        // A large dilation leaves few squares.
+        let per_part = columns.div_ceil(parts / squares.tasks().min(parts));
+        let channels = Cut::every(columns, per_part.next_multiple_of(CHANNELS));
+        parallel::try_for_each(squares.tasks() * channels.tasks(), |task| {
+            let part = squares.range(task / channels.tasks());
+            let channels = channels.range(task % channels.tasks());
+            let first = group * columns;
+            let scatter = Scatter {
+                size: self.size,
+                tiles: &self.tiles,
+                points: &sums[channels.start..],
+                row_len: tiles.len() * width,
+                width,
+                channels: first + channels.start..first + channels.end,
+                pixel: self.taps.out_channels,
+                epilogue: self.epilogue,
+            };
+            let part = tiles.start + part.start..tiles.start + part.end;
+            scatter.run(self.level, part, tiles.start, &mut Scratch::new()?, y);
+            Ok(())
+        })
     }
 }
 

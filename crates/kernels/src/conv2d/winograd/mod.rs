@@ -9,10 +9,14 @@
 //! less of tiles of 3 x 3 outputs. Two by two taps are what a kernel of 4 x 4 with stride 2 leaves for each
 //! remainder of the coordinates of its data gradient.
 //!
+//! Where a large dilation leaves images of at most two pixels a side, padding on either side and no further taps, a
+//! tile has 2 x 2 inputs as well and 3 x 3 points: an image of two pixels is two sums of two products, with three
+//! multiplications.
+//!
 //! # Rounding
 //!
 //! With `u = 2^-24` and `S` the largest sum of the magnitudes of the terms of an output among those of its
-//! tile, errors stay below `40 u S` for `N = 6`, `24 u S` for `N = 5` and `8 u S` for `N = 4` on numbers as
+//! tile, errors stay below `40 u S` for `N = 6`, `24 u S` for `N = 5` and `8 u S` for `N = 4` and 3 on numbers as
 //! networks have them.
 //! That holds for any numbers if `S` is the sum an output would have if all its inputs were as large as the
 //! largest that the tile reads of their channel. The transforms of `N = 4` are sums, halves at most: it is
@@ -31,10 +35,13 @@ mod dense;
 mod forward;
 mod pack;
 mod planes;
+mod products;
 mod tiles;
 mod transform;
 mod weight_blocks;
 mod weight_points;
+
+use super::taps::Taps;
 
 pub(super) use backward_weight::backward_weight;
 pub(crate) use cost::Weights;
@@ -43,9 +50,11 @@ pub(super) use dense::{run_dense, suits_dense};
 pub(super) use forward::run;
 pub(super) use pack::{pack, panels};
 
-/// The size of the tiles.
+/// The size of the tiles, and of the images that they are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Size {
+    /// 2 x 2 outputs of 3 x 3 taps in images of at most 2 x 2 pixels surrounded by padding, with 3 x 3 points.
+    TwoOfImage,
     /// 2 x 2 outputs of 3 x 3 taps, with 4 x 4 points.
     TwoOfThree,
     /// 3 x 3 outputs of 2 x 2 taps, with 4 x 4 points.
@@ -62,7 +71,7 @@ impl Size {
     /// Outputs of a tile along either axis.
     fn outputs(self) -> usize {
         match self {
-            Self::TwoOfThree => 2,
+            Self::TwoOfThree | Self::TwoOfImage => 2,
             Self::ThreeOfTwo | Self::ThreeOfThree => 3,
             Self::FourOfThree => 4,
             Self::FiveOfTwo => 5,
@@ -73,14 +82,22 @@ impl Size {
     fn taps(self) -> usize {
         match self {
             Self::ThreeOfTwo | Self::FiveOfTwo => 2,
-            Self::TwoOfThree | Self::ThreeOfThree | Self::FourOfThree => 3,
+            Self::TwoOfImage | Self::TwoOfThree | Self::ThreeOfThree | Self::FourOfThree => 3,
         }
     }
 
     /// Points of a tile.
     fn points(self) -> usize {
-        let side = self.outputs() + self.taps() - 1;
+        let side = match self {
+            Self::TwoOfImage => 3,
+            _ => self.outputs() + self.taps() - 1,
+        };
         side * side
+    }
+
+    /// Whether it computes regular sums over `taps`.
+    pub(super) fn suits(self, taps: &Taps) -> bool {
+        self != Self::TwoOfImage || tiles::are_images_of_two(taps)
     }
 }
 

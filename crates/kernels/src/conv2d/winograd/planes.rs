@@ -5,7 +5,7 @@
 
 use super::Size;
 use super::tiles::{Pixels, Tiles};
-use super::transform::{FivePoints, FourPoints, Points, SixPoints, Transform};
+use super::transform::{FivePoints, FourPoints, Points, SixPoints, Transform, TwoPixels};
 use crate::array::{Slices, array};
 use crate::disjoint::{DisjointMut, TileMut};
 use crate::elementwise::assign;
@@ -147,6 +147,8 @@ impl Gather<'_> {
     ) {
         let scratch = &mut scratch.0[..];
         dispatch!(level, s => match (self.size, self.side) {
+            (Size::TwoOfImage, Side::Inputs) => self.tiles::<2, 3>(along!(s, TwoPixels::input), tiles, scratch, out),
+            (Size::TwoOfImage, Side::Gradients) => self.tiles::<2, 3>(along!(s, TwoPixels::gradient), tiles, scratch, out),
             (Size::TwoOfThree | Size::ThreeOfTwo, Side::Inputs) => self.tiles::<4, 4>(along!(s, FourPoints::input), tiles, scratch, out),
             (Size::ThreeOfThree, Side::Inputs) => self.tiles::<5, 5>(along!(s, FivePoints::input), tiles, scratch, out),
             (Size::FourOfThree | Size::FiveOfTwo, Side::Inputs) => self.tiles::<6, 6>(along!(s, SixPoints::input), tiles, scratch, out),
@@ -304,6 +306,7 @@ impl Scatter<'_> {
             };
         }
         dispatch!(level, s => match self.size {
+            Size::TwoOfImage => line!(s, TwoPixels, 3 => 2),
             Size::TwoOfThree => line!(s, FourPoints, 4 => 2),
             Size::ThreeOfTwo => line!(s, FourPoints, 4 => 3),
             Size::ThreeOfThree => line!(s, FivePoints, 5 => 3),
@@ -485,6 +488,7 @@ pub(super) fn transform_weights(
 ) {
     let scratch = &mut scratch.0[..];
     dispatch!(level, s => match size {
+        Size::TwoOfImage => square::<3, 3>(along!(s, TwoPixels::filter), from, to, scratch),
         Size::TwoOfThree => square::<3, 4>(along!(s, FourPoints::filter), from, to, scratch),
         Size::ThreeOfTwo => square::<2, 4>(along!(s, FourPoints::filter), from, to, scratch),
         Size::ThreeOfThree => square::<3, 5>(along!(s, FivePoints::filter), from, to, scratch),
@@ -503,6 +507,7 @@ pub(super) fn transform_weight_gradients(
 ) {
     let scratch = &mut scratch.0[..];
     dispatch!(level, s => match size {
+        Size::TwoOfImage => square::<3, 3>(along!(s, TwoPixels::filter_gradient), from, to, scratch),
         Size::TwoOfThree => square::<4, 3>(along!(s, FourPoints::filter_gradient), from, to, scratch),
         Size::ThreeOfTwo => square::<4, 2>(along!(s, FourPoints::filter_gradient), from, to, scratch),
         Size::ThreeOfThree => square::<5, 3>(along!(s, FivePoints::filter_gradient), from, to, scratch),

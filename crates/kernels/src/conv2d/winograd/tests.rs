@@ -13,11 +13,18 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use striate_simd::{Level, test_each_level};
 
-const ALGORITHMS: [Algorithm; 3] = [
-    Algorithm::Winograd4x4,
-    Algorithm::Winograd3x3,
-    Algorithm::Winograd2x2,
-];
+/// The algorithms that compute `g`.
+fn algorithms(g: &Conv2dGeometry) -> impl Iterator<Item = Algorithm> {
+    let all = [
+        Algorithm::Winograd4x4,
+        Algorithm::Winograd3x3,
+        Algorithm::Winograd2x2,
+        Algorithm::Winograd2of2,
+    ];
+    let g = *g;
+    all.into_iter()
+        .filter(move |algorithm| algorithm.accepts(&g, Layout::Nhwc, Level::detect()))
+}
 
 fn size_of(algorithm: Algorithm) -> Size {
     algorithm.tile().expect("a Winograd algorithm")
@@ -150,7 +157,7 @@ fn kernel_magnitudes(p: &Problem, taps: &Taps) -> Vec<f64> {
 /// The bound of an error in units of rounding.
 fn bound(size: Size) -> f64 {
     match size {
-        Size::TwoOfThree | Size::ThreeOfTwo => 8.0,
+        Size::TwoOfImage | Size::TwoOfThree | Size::ThreeOfTwo => 8.0,
         Size::ThreeOfThree => 24.0,
         Size::FourOfThree | Size::FiveOfTwo => 40.0,
     }
@@ -279,11 +286,51 @@ proptest! {
     fn all_passes_agree_with_double_precision(g in geometries()) {
         let problem = Problem::new(g, Random::normals);
         for level in Level::available() {
-            for algorithm in ALGORITHMS {
+            for algorithm in algorithms(&g) {
                 check_all_passes(level, algorithm, &problem);
             }
         }
     }
+
+    #[test]
+    fn images_of_two_pixels_agree_with_double_precision(g in geometries_of_two()) {
+        let problem = Problem::new(g, Random::normals);
+        for level in Level::available() {
+            check_all_passes(level, Algorithm::Winograd2of2, &problem);
+        }
+    }
+}
+
+/// Dilations that leave images of at most two pixels a side and as much padding before them as a tap reaches.
+fn geometries_of_two() -> impl Strategy<Value = Conv2dGeometry> {
+    let channels = || select(vec![1, 8, 17, 33, 65]);
+    let axis = || (1_usize..5).prop_flat_map(|step| (Just(step), 1..=2 * step, 1..=2 * step));
+    (
+        select(vec![1, 1, 2, 0]),
+        axis(),
+        axis(),
+        select(vec![1, 1, 2]),
+        (channels(), channels()),
+    )
+        .prop_filter_map("a possible convolution", |(n, y, x, groups, (i, o))| {
+            // Padding behind the image such that there are `out` outputs.
+            let behind = |(step, size, out): (usize, usize, usize)| (out + step).checked_sub(size);
+            let pad = [y.0, behind(y)?, x.0, behind(x)?];
+            let (size, dilation) = ([y.1, x.1], [y.0, x.0]);
+            let (inputs, outputs) = (groups * i, groups * o);
+            let g = Conv2dGeometry::new(
+                n,
+                inputs,
+                size,
+                outputs,
+                [3, 3],
+                [1, 1],
+                pad,
+                dilation,
+                groups,
+            );
+            g.ok()
+        })
 }
 
 /// Kernels of which a stride leaves `side` by `side` taps for every remainder.
@@ -355,7 +402,7 @@ test_each_level! {
     fn real_layers_stay_within_the_largest_sums_of_their_tiles(level: Level) {
         for g in [square(1, 64, 28, 64, 3, 1, 1), square(5, 130, 7, 70, 3, 1, 1), square(1, 512, 8, 32, 3, 1, 1)] {
             let p = Problem::new(g, Random::normals);
-            for algorithm in ALGORITHMS {
+            for algorithm in algorithms(&g) {
                 check_all_passes(level, algorithm, &p);
                 let images = |what, shape, got: &[f32], exact: [Vec<f64>; 2]| {
                     let scale = largest_in_tile(size_of(algorithm), &g, shape, &exact[1]);
@@ -383,6 +430,15 @@ test_each_level! {
             same(&input_gradient(level, size_of(algorithm), &p), exact_backward_input(&p));
             same(&weight_gradient(level, algorithm, &p), exact_backward_weight(&p, Layout::Nhwc));
         }
+        let g = square(2, 19, 2, 37, 3, 1, 1);
+        let p = Problem::new(g, Random::integers);
+        let algorithm = Algorithm::Winograd2of2;
+        let same = |got: &[f32], exact: [Vec<f64>; 2]| {
+            assert!(got.iter().zip(&exact[0]).all(|(&a, &b)| f64::from(a) == b), "{g:?}");
+        };
+        same(&forward(level, algorithm, &p, &Epilogue::NONE), exact_forward(&p, Layout::Nhwc));
+        same(&input_gradient(level, size_of(algorithm), &p), exact_backward_input(&p));
+        same(&weight_gradient(level, algorithm, &p), exact_backward_weight(&p, Layout::Nhwc));
         let g = square(2, 19, 10, 37, 4, 2, 1);
         let p = Problem::new(g, Random::integers);
         let same = |got: &[f32], exact: [Vec<f64>; 2]| {
@@ -391,6 +447,25 @@ test_each_level! {
         same(&input_gradient(level, Size::ThreeOfTwo, &p), exact_backward_input(&p));
         same(&weight_gradient_by_phases(level, Size::ThreeOfTwo, &p), exact_backward_weight(&p, Layout::Nhwc));
     }
+}
+
+#[test]
+fn weights_for_images_of_two_pixels_serve_no_others() {
+    let dilated = |size: usize| {
+        Conv2dGeometry::new(1, 8, [size; 2], 8, [3; 2], [1; 2], [3; 4], [3; 2], 1).unwrap()
+    };
+    let p = Problem::new(dilated(6), Random::normals);
+    let (level, algorithm) = (Level::detect(), Algorithm::Winograd2of2);
+    let weights =
+        PackedWeights::with_algorithm(level, &p.g, Layout::Nhwc, &p.weight, algorithm).unwrap();
+    let forward = |g: &Conv2dGeometry| {
+        let (x, mut y) = (vec![1.0; g.x_len()], vec![0.0; g.y_len()]);
+        weights.forward(g, &x, &Epilogue::NONE, &mut y)
+    };
+    assert!(forward(&dilated(4)).is_ok());
+    let error = forward(&dilated(7)).unwrap_err().to_string();
+    assert!(error.contains("at most two pixels"), "{error}");
+    assert!(!algorithm.accepts(&dilated(7), Layout::Nhwc, level));
 }
 
 test_each_level! {
@@ -419,9 +494,10 @@ test_each_level! {
 
 test_each_level! {
     fn the_number_of_threads_changes_no_bit(level: Level) {
-        for g in [square(3, 20, 30, 70, 3, 1, 1), square(2, 64, 14, 64, 3, 1, 2), square(1, 130, 12, 140, 3, 1, 1)] {
+        let apart = Conv2dGeometry::new(2, 300, [7; 2], 140, [3; 2], [1; 2], [4; 4], [4; 2], 1).unwrap();
+        for g in [square(3, 20, 30, 70, 3, 1, 1), square(2, 64, 14, 64, 3, 1, 2), square(1, 130, 12, 140, 3, 1, 1), apart] {
             let p = Problem::new(g, Random::normals);
-            for algorithm in ALGORITHMS {
+            for algorithm in algorithms(&g) {
                 let results = on_threads(|| [
                     forward(level, algorithm, &p, &Epilogue::NONE),
                     input_gradient(level, size_of(algorithm), &p),

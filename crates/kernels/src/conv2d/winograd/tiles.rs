@@ -42,7 +42,11 @@ impl Tiles {
             side,
             step,
             grid: taps.grid,
-            offset: taps.taps[0].offset,
+            offset: [0, 1].map(|axis| match size {
+                // The first pixel is padding.
+                Size::TwoOfImage => 0,
+                _ => taps.taps[0].offset[axis],
+            }),
             out_start: taps.out_start,
             out_step: [0, 1].map(|axis| step[axis] * taps.out_step[axis]),
             out_size: taps.out_size,
@@ -120,6 +124,17 @@ impl Tiles {
             (!line.is_empty()).then_some(line)
         })
     }
+}
+
+/// Whether the pixels of a phase that three by three taps read and compute are an image of at most two by two, around
+/// which there is padding.
+pub(super) fn are_images_of_two(taps: &Taps) -> bool {
+    let step = tap_distance(taps, 3);
+    (0..2).all(|axis| {
+        let before = taps.taps[0].offset[axis].checked_add_unsigned(step[axis]);
+        let pixels = taps.in_size[axis].max(taps.grid[axis]);
+        before == Some(0) && pixels.div_ceil(step[axis].max(1)) <= 2
+    })
 }
 
 /// Pixels between neighbouring taps of a kernel of `side` by `side`.

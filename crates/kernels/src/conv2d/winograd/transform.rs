@@ -40,6 +40,16 @@ pub(super) trait Transform<const R: usize, const M: usize, const N: usize>:
 /// The points 0, 1, -1: small integers stay exact.
 pub(super) struct FourPoints;
 
+/// No points: the products of two pixels with three taps between zeros,
+///
+/// ```text
+/// y0 = x0 h1 + x1 h2 = (x0 + x1) h1 + x1 (h2 - h1)
+/// y1 = x0 h0 + x1 h1 = (x0 + x1) h1 + x0 (h0 - h1)
+/// ```
+///
+/// Small integers stay exact.
+pub(super) struct TwoPixels;
+
 /// The points 1/2, -1/2, 5/4, -5/4, whose rounding error is less than that of any choice that has 0 as
 /// well.
 pub(super) struct FivePoints;
@@ -133,6 +143,38 @@ impl Transform<2, 3, 4> for FourPoints {
         let even = times(s, 0.5, s.add(u[1], u[2]));
         let odd = times(s, 0.5, s.sub(u[1], u[2]));
         [s.add(u[0], even), s.add(odd, u[3])]
+    }
+}
+
+impl TwoPixels {
+    /// As [`Points::input`].
+    #[inline(always)]
+    pub(super) fn input<S: Simd>(s: S, x: [S::F32; 2]) -> [S::F32; 3] {
+        [s.add(x[0], x[1]), x[1], x[0]]
+    }
+
+    /// As [`Transform::filter`].
+    #[inline(always)]
+    pub(super) fn filter<S: Simd>(s: S, h: [S::F32; 3]) -> [S::F32; 3] {
+        [h[1], s.sub(h[2], h[1]), s.sub(h[0], h[1])]
+    }
+
+    /// As [`Transform::output`].
+    #[inline(always)]
+    pub(super) fn output<S: Simd>(s: S, m: [S::F32; 3]) -> [S::F32; 2] {
+        [s.add(m[0], m[1]), s.add(m[0], m[2])]
+    }
+
+    /// As [`Transform::gradient`].
+    #[inline(always)]
+    pub(super) fn gradient<S: Simd>(s: S, y: [S::F32; 2]) -> [S::F32; 3] {
+        [s.add(y[0], y[1]), y[0], y[1]]
+    }
+
+    /// As [`Transform::filter_gradient`].
+    #[inline(always)]
+    pub(super) fn filter_gradient<S: Simd>(s: S, u: [S::F32; 3]) -> [S::F32; 3] {
+        [u[2], s.sub(u[0], s.add(u[1], u[2])), u[1]]
     }
 }
 
@@ -367,6 +409,23 @@ mod tests {
             }
         }
         worst
+    }
+
+    test_each_level! {
+        fn two_pixels_have_three_products(level: Level) {
+            let exact = dispatch!(level, s => {
+                let of = |x: [f32; 3]| x.map(|x| s.splat(x));
+                let ([x0, x1], [h0, h1, h2], [dy0, dy1]) = ([3.0, -5.0], [7.0, 11.0, -2.0], [-4.0, 9.0]);
+                let v = TwoPixels::input(s, [s.splat(x0), s.splat(x1)]);
+                let u = TwoPixels::filter(s, of([h0, h1, h2]));
+                let z = TwoPixels::gradient(s, [s.splat(dy0), s.splat(dy1)]);
+                let y = TwoPixels::output(s, std::array::from_fn(|i| s.mul(v[i], u[i])));
+                let dh = TwoPixels::filter_gradient(s, std::array::from_fn(|i| s.mul(v[i], z[i])));
+                y.map(|v| s.max_lane(v)) == [x0 * h1 + x1 * h2, x0 * h0 + x1 * h1]
+                    && dh.map(|v| s.max_lane(v)) == [x0 * dy1, x0 * dy0 + x1 * dy1, x1 * dy0]
+            });
+            assert!(exact);
+        }
     }
 
     test_each_level! {
