@@ -5,19 +5,20 @@
 //! cargo bench -p striate-benches --bench conv -- [words] [--levels LEVELS] [--threads COUNTS] [--seconds S] [--test]
 //! cargo bench -p striate-benches --bench conv -- --candidates    every algorithm, predicted and measured
 //! cargo bench -p striate-benches --bench conv -- --assert        fails if the choice is not the fastest
+//! cargo bench -p striate-benches --bench conv -- --shapes FILE   of a file in the form of shapes/zoo.txt
 //! ```
 //!
 //! Words select rows that contain all of them; `--test` runs each once, on one of the levels in turn and the last of the
-//! counts of threads. With `--candidates` and `--assert` the layers of well-known networks come to the others, and the forward
-//! pass and the gradient of the input are measured, on one thread.
+//! counts of threads. With `--candidates` and `--assert` the layers of well-known networks come to the others, and every way
+//! to compute each pass is measured, on one thread; of a file's convolutions, nothing else is.
 
-use striate_benches::convolutions::{Convolution, suite, transposed, zoo};
+use std::path::PathBuf;
+use striate_benches::convolutions::{Convolution, listed, suite, transposed, zoo};
 use striate_benches::rounds::measure;
-use striate_kernels::conv_transpose2d::{self, ConvTranspose2dGeometry};
-use striate_kernels::conv2d::{self, Candidate, Conv2dGeometry};
 use striate_kernels::epilogue::Epilogue;
 use striate_kernels::geometry::Layout;
-use striate_kernels::{Accuracy, KernelError};
+use striate_kernels::ways::{Pass, Prepared, Problem, Way};
+use striate_kernels::{KernelError, conv_transpose2d, conv2d};
 use striate_simd::{Buffer, Level};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -40,6 +41,7 @@ struct Options {
     test: bool,
     candidates: bool,
     assert: bool,
+    shapes: Option<PathBuf>,
 }
 
 impl Options {
@@ -52,6 +54,7 @@ impl Options {
             test: false,
             candidates: false,
             assert: false,
+            shapes: None,
         };
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {
@@ -76,6 +79,10 @@ impl Options {
                 "--test" => (options.test, options.seconds) = (true, 0.0),
                 "--candidates" => options.candidates = true,
                 "--assert" => (options.candidates, options.assert) = (true, true),
+                "--shapes" => {
+                    options.shapes = Some(value()?.into());
+                    options.candidates = true;
+                }
                 // Cargo's own.
                 "--bench" => {}
                 flag if flag.starts_with('-') => return Err(format!("{flag} is unknown").into()),
@@ -124,12 +131,6 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// A convolution of either direction.
-enum Problem {
-    Plain(Conv2dGeometry, Layout),
-    Transposed(ConvTranspose2dGeometry),
-}
-
 /// A layer that is measured.
 struct Row {
     name: String,
@@ -168,7 +169,7 @@ const PASSES: [&str; 4] = ["forward", "dx", "dw", "forward+backward"];
 /// Measures the passes of one layer.
 fn passes(options: &Options, row: &Row, level: Level, threads: usize) -> Result<()> {
     let problem = &row.problem;
-    let name = problem.implementation(level);
+    let name = chosen(problem, level).map_or_else(String::new, |way| way.name());
     let label = |pass: &str| format!("{:24} {name:44} {pass:16} {threads} thread(s)", row.name);
     let selected: Vec<&str> = PASSES
         .into_iter()
@@ -179,11 +180,13 @@ fn passes(options: &Options, row: &Row, level: Level, threads: usize) -> Result<
         return Ok(());
     }
     let mut operands = Operands::new(problem)?;
-    let forward = problem.packed(level, &operands.weight)?;
+    let forward = chosen(problem, level).ok_or("no way to go forward")?;
+    let forward = forward.prepare(&operands.weight)?;
     let measured = measure(level, options.seconds, selected.len(), |piece| {
+        let o = &mut operands;
         check(match selected[piece] {
-            "forward" => forward(&mut operands),
-            pass => problem.run(pass, level, &mut operands),
+            "forward" => forward.run([&o.x, &o.weight], &mut o.y),
+            pass => run(problem, pass, level, o),
         });
     });
     for (pass, seconds) in selected.iter().zip(&measured.best) {
@@ -230,159 +233,60 @@ impl Operands {
     }
 }
 
-type Run = Box<dyn Fn(&mut Operands) -> std::result::Result<(), KernelError> + Send + Sync>;
-
-/// A way to compute a pass.
-struct Way {
-    family: &'static str,
-    cycles: f64,
-    chosen: bool,
-    run: Run,
+/// The forward pass that a layer takes.
+fn chosen(problem: &Problem, level: Level) -> Option<Way> {
+    let mut ways = problem.ways(level, Pass::Forward).into_iter();
+    ways.find(|way| way.chosen)
 }
 
-impl Problem {
-    fn multiply_adds(&self) -> f64 {
-        match self {
-            Self::Plain(g, _) => g.multiply_adds(),
-            Self::Transposed(g) => g.multiply_adds(),
+/// A pass with weights that are packed for it.
+fn run(
+    problem: &Problem,
+    pass: &str,
+    level: Level,
+    o: &mut Operands,
+) -> std::result::Result<(), KernelError> {
+    let epilogue = &Epilogue::NONE;
+    match (problem, pass) {
+        (Problem::Plain(g, _), "dx") => {
+            conv2d::backward_input(level, g, &o.dy, &o.weight, &mut o.dx)
         }
-    }
-
-    /// The name of the forward pass.
-    fn implementation(&self, level: Level) -> String {
-        match self {
-            Self::Plain(g, input) => {
-                conv2d::choose(g, *input, level, Accuracy::Fast).name(g, level)
-            }
-            Self::Transposed(g) => {
-                let algorithm = conv_transpose2d::choose(g, level, Accuracy::Fast);
-                conv_transpose2d::name(algorithm, g, level)
-            }
+        (Problem::Plain(g, Layout::Nhwc), "dw") => {
+            conv2d::backward_weight(level, g, &o.x, &o.dy, &mut o.dweight)
         }
-    }
-
-    /// The forward pass with weights that are packed now.
-    fn packed(&self, level: Level, weight: &[f32]) -> std::result::Result<Run, KernelError> {
-        Ok(match *self {
-            Self::Plain(g, input) => {
-                let packed = conv2d::PackedWeights::new(level, &g, input, weight)?;
-                Box::new(move |o| packed.forward(&g, &o.x, &Epilogue::NONE, &mut o.y))
-            }
-            Self::Transposed(g) => {
-                let packed = conv_transpose2d::PackedWeights::new(level, &g, weight)?;
-                Box::new(move |o| packed.forward(&g, &o.x, &Epilogue::NONE, &mut o.y))
-            }
-        })
-    }
-
-    /// A pass with weights that are packed for it.
-    fn run(
-        &self,
-        pass: &str,
-        level: Level,
-        o: &mut Operands,
-    ) -> std::result::Result<(), KernelError> {
-        let epilogue = &Epilogue::NONE;
-        match (self, pass) {
-            (Self::Plain(g, _), "dx") => {
-                conv2d::backward_input(level, g, &o.dy, &o.weight, &mut o.dx)
-            }
-            (Self::Plain(g, Layout::Nhwc), "dw") => {
-                conv2d::backward_weight(level, g, &o.x, &o.dy, &mut o.dweight)
-            }
-            (Self::Plain(g, Layout::Nchw), "dw") => {
-                conv2d::backward_weight_nchw(level, g, &o.x, &o.dy, &mut o.dweight)
-            }
-            (Self::Transposed(g), "dx") => {
-                conv_transpose2d::backward_input(level, g, &o.dy, &o.weight, &mut o.dx)
-            }
-            (Self::Transposed(g), "dw") => {
-                conv_transpose2d::backward_weight(level, g, &o.x, &o.dy, &mut o.dweight)
-            }
-            _ => {
-                match self {
-                    Self::Plain(g, Layout::Nhwc) => {
-                        conv2d::forward(level, g, &o.x, &o.weight, epilogue, &mut o.y)
-                    }
-                    Self::Plain(g, Layout::Nchw) => {
-                        conv2d::forward_nchw(level, g, &o.x, &o.weight, epilogue, &mut o.y)
-                    }
-                    Self::Transposed(g) => {
-                        conv_transpose2d::forward(level, g, &o.x, &o.weight, epilogue, &mut o.y)
-                    }
-                }?;
-                self.run("dx", level, o)?;
-                self.run("dw", level, o)
-            }
+        (Problem::Plain(g, Layout::Nchw), "dw") => {
+            conv2d::backward_weight_nchw(level, g, &o.x, &o.dy, &mut o.dweight)
         }
-    }
-
-    /// The ways to compute the output, with packed weights.
-    fn forward_ways(
-        &self,
-        level: Level,
-        weight: &[f32],
-    ) -> std::result::Result<Vec<Way>, KernelError> {
-        match *self {
-            Self::Plain(g, input) => {
-                let chosen = conv2d::choose(&g, input, level, Accuracy::Fast);
-                let way = |Candidate { algorithm, cycles }| {
-                    let packed =
-                        conv2d::PackedWeights::with_algorithm(level, &g, input, weight, algorithm)?;
-                    Ok(Way {
-                        family: algorithm.family(),
-                        cycles,
-                        chosen: algorithm == chosen,
-                        run: Box::new(move |o| packed.forward(&g, &o.x, &Epilogue::NONE, &mut o.y)),
-                    })
-                };
-                let candidates = hopeful(conv2d::candidates(level, &g, input));
-                candidates.map(way).collect()
-            }
-            Self::Transposed(g) => {
-                let chosen = conv_transpose2d::choose(&g, level, Accuracy::Fast);
-                let way = |Candidate { algorithm, cycles }| {
-                    let packed = conv_transpose2d::PackedWeights::with_algorithm(
-                        level, &g, weight, algorithm,
-                    )?;
-                    Ok(Way {
-                        family: algorithm.family(),
-                        cycles,
-                        chosen: algorithm == chosen,
-                        run: Box::new(move |o| packed.forward(&g, &o.x, &Epilogue::NONE, &mut o.y)),
-                    })
-                };
-                let candidates = hopeful(conv_transpose2d::candidates(level, &g));
-                candidates.map(way).collect()
-            }
+        (Problem::Transposed(g), "dx") => {
+            conv_transpose2d::backward_input(level, g, &o.dy, &o.weight, &mut o.dx)
         }
-    }
-
-    /// The ways to compute the gradient of the input, if it is not the forward pass of another convolution.
-    fn gradient_ways(&self, level: Level) -> Vec<Way> {
-        let Self::Plain(g, _) = *self else {
-            return Vec::new();
-        };
-        let (candidates, chosen) = conv2d::gradient_candidates(level, &g);
-        let way = |Candidate { algorithm, cycles }: Candidate<conv2d::GradientMethod>| Way {
-            family: algorithm.family(),
-            cycles,
-            chosen: algorithm == chosen,
-            run: Box::new(move |o| {
-                conv2d::backward_input_by(level, &g, algorithm, &o.dy, &o.weight, &mut o.dx)
-            }),
-        };
-        hopeful(candidates).map(way).collect()
+        (Problem::Transposed(g), "dw") => {
+            conv_transpose2d::backward_weight(level, g, &o.x, &o.dy, &mut o.dweight)
+        }
+        _ => {
+            match problem {
+                Problem::Plain(g, Layout::Nhwc) => {
+                    conv2d::forward(level, g, &o.x, &o.weight, epilogue, &mut o.y)
+                }
+                Problem::Plain(g, Layout::Nchw) => {
+                    conv2d::forward_nchw(level, g, &o.x, &o.weight, epilogue, &mut o.y)
+                }
+                Problem::Transposed(g) => {
+                    conv_transpose2d::forward(level, g, &o.x, &o.weight, epilogue, &mut o.y)
+                }
+            }?;
+            run(problem, "dx", level, o)?;
+            run(problem, "dw", level, o)
+        }
     }
 }
 
-/// The candidates that are not predicted to take many times as long as another.
-fn hopeful<A>(candidates: Vec<Candidate<A>>) -> impl Iterator<Item = Candidate<A>> {
-    let cycles = candidates.iter().map(|candidate| candidate.cycles);
+/// The ways that are not predicted to take many times as long as another.
+fn hopeful(ways: Vec<Way>) -> Vec<Way> {
+    let cycles = ways.iter().map(|way| way.cycles);
     let most = HOPELESS * cycles.fold(f64::MAX, f64::min);
-    candidates
-        .into_iter()
-        .filter(move |candidate| candidate.cycles <= most)
+    let hopeful = ways.into_iter().filter(|way| way.cycles <= most);
+    hopeful.collect()
 }
 
 /// What is measured was given lengths that fit.
@@ -390,48 +294,35 @@ fn check(result: std::result::Result<(), KernelError>) {
     result.expect("lengths that fit");
 }
 
-/// Measures every algorithm that accepts a layer, on one thread.
+/// Measures every way to compute the passes of a layer, on one thread.
 fn all_candidates(options: &Options) -> Result<()> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
     let (mut wrong, mut choices) = (Vec::new(), 0);
-    let rows = engines()?
-        .into_iter()
-        .chain(zoo()?.into_iter().map(Row::from));
-    for (number, row) in rows.enumerate() {
+    let rows: Vec<Row> = match &options.shapes {
+        Some(file) => listed(file)?.into_iter().map(Row::from).collect(),
+        None => {
+            let networks = zoo()?.into_iter().map(Row::from);
+            engines()?.into_iter().chain(networks).collect()
+        }
+    };
+    let passes = [
+        ("forward", Pass::Forward),
+        ("dx", Pass::InputGradient),
+        ("dw", Pass::WeightGradient),
+    ];
+    for (number, row) in rows.iter().enumerate() {
         for &level in options.levels_of(number) {
-            for pass in ["forward", "dx"] {
-                let label = format!("{:26} {level} {pass}", row.name);
+            for (name, pass) in passes {
+                let label = format!("{:26} {level} {name}", row.name);
                 if !options.selects(&label) {
                     continue;
                 }
-                let mut operands = Operands::new(&row.problem)?;
-                let ways = match pass {
-                    "forward" => row.problem.forward_ways(level, &operands.weight)?,
-                    _ => row.problem.gradient_ways(level),
-                };
-                if ways.is_empty() {
+                let ways = hopeful(row.problem.ways(level, pass));
+                if ways.len() < 2 && !options.test {
                     continue;
                 }
                 choices += 1;
-                let mut lost = f64::MAX;
-                for attempt in 0..ATTEMPTS {
-                    let seconds = options.seconds * (1 << attempt) as f64;
-                    let label = (attempt == 0).then_some(&label[..]);
-                    let now = pool.install(|| {
-                        compare(
-                            label,
-                            row.problem.multiply_adds(),
-                            &ways,
-                            &mut operands,
-                            level,
-                            seconds,
-                        )
-                    });
-                    lost = lost.min(now);
-                    if !options.assert || lost <= TOLERANCE {
-                        break;
-                    }
-                }
+                let lost = pool.install(|| lost(options, &label, row, level, pass, &ways))?;
                 if lost > TOLERANCE {
                     wrong.push(format!("{label}: {lost:.2} times the fastest"));
                 }
@@ -451,36 +342,49 @@ fn all_candidates(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Measures the ways to compute a pass, prints them behind `label`, and returns how many times as long as the
-/// fastest the chosen one takes.
-fn compare(
-    label: Option<&str>,
-    multiply_adds: f64,
-    ways: &[Way],
-    operands: &mut Operands,
+/// How many times as long as the fastest way the chosen one takes.
+fn lost(
+    options: &Options,
+    label: &str,
+    row: &Row,
     level: Level,
-    seconds: f64,
-) -> f64 {
-    let measured = measure(level, seconds, ways.len(), |piece| {
-        check((ways[piece].run)(operands));
-    });
-    let fastest = measured.best.iter().copied().fold(f64::MAX, f64::min);
+    pass: Pass,
+    ways: &[Way],
+) -> Result<f64> {
+    let [a, b, out] = row.problem.lens(pass);
+    let (a, b) = (Buffer::filled(a, 0.5)?, Buffer::filled(b, 0.25)?);
+    let mut out = Buffer::zeroed(out)?;
+    let prepared: std::result::Result<Vec<Prepared>, _> =
+        ways.iter().map(|way| way.prepare(&b)).collect();
+    let prepared = prepared?;
     let mut lost = f64::MAX;
-    for (way, &best) in ways.iter().zip(&measured.best) {
-        if way.chosen {
-            lost = best / fastest;
+    for attempt in 0..ATTEMPTS {
+        let seconds = options.seconds * (1 << attempt) as f64;
+        let measured = measure(level, seconds, ways.len(), |piece| {
+            check(prepared[piece].run([&a, &b], &mut out));
+        });
+        let times = || ways.iter().zip(&measured.median);
+        let fastest = measured.median.iter().copied().fold(f64::MAX, f64::min);
+        if let Some((_, time)) = times().find(|(way, _)| way.chosen) {
+            lost = lost.min(time / fastest);
         }
-        if let Some(label) = label {
-            let cycles = 4.0 * level.lanes() as f64 / (1e3 * measured.peak);
-            let share = 2e-7 * multiply_adds / best / measured.peak;
-            eprintln!(
-                "{label:42} {}{:13} {:10.1} us, predicted {:10.1} us, {share:6.1} % of the peak",
-                if way.chosen { '*' } else { ' ' },
-                way.family,
-                1e6 * best,
-                way.cycles * cycles,
-            );
+        if attempt == 0 {
+            let cycle = 4.0 * level.lanes() as f64 / (1e3 * measured.peak);
+            let peak = 1e9 * measured.peak;
+            for (way, time) in times() {
+                let share = 200.0 * row.problem.multiply_adds() / time / peak;
+                eprintln!(
+                    "{label:42} {}{:13} {:10.1} us, predicted {:10.1} us, {share:6.1} % of the peak",
+                    if way.chosen { '*' } else { ' ' },
+                    way.family(),
+                    1e6 * time,
+                    way.cycles * cycle,
+                );
+            }
+        }
+        if !options.assert || lost <= TOLERANCE {
+            break;
         }
     }
-    lost
+    Ok(lost)
 }

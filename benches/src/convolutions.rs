@@ -1,6 +1,6 @@
 //! The convolutions of `shapes/conv.json` and `shapes/zoo.txt`.
 
-use crate::shapes;
+use crate::shapes::{self, Shape};
 use serde::Deserialize;
 use std::path::Path;
 use striate_kernels::conv_transpose2d::ConvTranspose2dGeometry;
@@ -99,7 +99,19 @@ pub fn transposed() -> Result<Vec<Convolution<ConvTranspose2dGeometry>>, String>
 /// # Errors
 /// If the file cannot be read or has an impossible one.
 pub fn zoo() -> Result<Vec<Convolution>, String> {
-    let convolution = |shape: shapes::Shape<14>| {
+    convolutions(shapes::read("zoo")?)
+}
+
+/// The convolutions of a file in the form of `shapes/zoo.txt`.
+///
+/// # Errors
+/// If the file cannot be read or has an impossible one.
+pub fn listed(file: &Path) -> Result<Vec<Convolution>, String> {
+    convolutions(shapes::read_from(file)?)
+}
+
+fn convolutions(shapes: Vec<Shape<14>>) -> Result<Vec<Convolution>, String> {
+    let convolution = |shape: Shape<14>| {
         let [n, c, h, w, filters, kh, kw, sh, sw, ph, pw, dh, dw, groups] = shape.numbers;
         let (size, pad) = ([h, w], [ph, ph, pw, pw]);
         let (kernel, stride, dilation) = ([kh, kw], [sh, sw], [dh, dw]);
@@ -111,10 +123,7 @@ pub fn zoo() -> Result<Vec<Convolution>, String> {
             })
             .map_err(|e| format!("{}: {e}", shape.name))
     };
-    shapes::read::<14>("zoo")?
-        .into_iter()
-        .map(convolution)
-        .collect()
+    shapes.into_iter().map(convolution).collect()
 }
 
 /// A name in the manner of `shapes/conv.json`.

@@ -20,7 +20,15 @@ pub fn read<const N: usize>(file: &str) -> Result<Vec<Shape<N>>, String> {
         .join("shapes")
         .join(file)
         .with_extension("txt");
-    let text = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    read_from(&path)
+}
+
+/// As [`read`], from any file.
+///
+/// # Errors
+/// As there.
+pub fn read_from<const N: usize>(path: &Path) -> Result<Vec<Shape<N>>, String> {
+    let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
     parse(&text).map_err(|line| format!("{}: not a shape: {line}", path.display()))
 }
 

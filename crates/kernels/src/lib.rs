@@ -54,6 +54,7 @@ pub mod softmax;
 #[cfg(test)]
 mod testing;
 pub mod view;
+pub mod ways;
 
 pub use accuracy::{Accuracy, Policy};
 pub use error::KernelError;

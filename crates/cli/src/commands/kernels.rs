@@ -5,11 +5,9 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
-use striate::kernels::conv_transpose2d::{self, ConvTranspose2dGeometry};
-use striate::kernels::conv2d::{self, Candidate, Conv2dGeometry};
-use striate::kernels::epilogue::Epilogue;
 use striate::kernels::geometry::Layout;
-use striate::kernels::{Accuracy, KernelError, Policy, parallel, peak};
+use striate::kernels::ways::{self, Prepared, Problem, Way};
+use striate::kernels::{Accuracy, Policy, conv_transpose2d, conv2d, parallel, peak};
 use striate::simd::Level;
 use striate::{Philox, Tensor};
 
@@ -23,7 +21,7 @@ use crate::output::{Output, grouped, table};
 #[command(after_help = "Examples:
   striate kernels
   striate kernels conv2d 1x64x56x56 --out 64 --kernel 3 --padding 1 --measure --threads 1
-  striate kernels conv2d 1x64x56x56 --out 64 --kernel 3 --padding 1 --pass input-gradient
+  striate kernels conv2d 1x64x56x56 --out 64 --kernel 3 --padding 1 --pass weight-gradient
   striate kernels conv_transpose2d 1x64x28x28 --out 64 --kernel 4 --stride 2 --padding 1
   STRIATE_SIMD=avx2 striate kernels conv2d 8x3x224x224 --out 64 --kernel 7 --stride 2 --padding 3 --json")]
 pub(crate) struct Kernels {
@@ -37,10 +35,6 @@ enum Op {
     Conv2d {
         #[command(flatten)]
         convolution: Convolution,
-
-        /// The pass to tell about
-        #[arg(long, value_enum, default_value_t = Pass::Forward)]
-        pass: Pass,
 
         #[command(flatten)]
         choice: Choice,
@@ -63,10 +57,26 @@ enum Pass {
     Forward,
     /// The gradient of the input, with weights that are used once
     InputGradient,
+    /// The gradient of the weights
+    WeightGradient,
+}
+
+impl From<Pass> for ways::Pass {
+    fn from(pass: Pass) -> Self {
+        match pass {
+            Pass::Forward => Self::Forward,
+            Pass::InputGradient => Self::InputGradient,
+            Pass::WeightGradient => Self::WeightGradient,
+        }
+    }
 }
 
 #[derive(Args, Debug)]
 struct Choice {
+    /// The pass to tell about
+    #[arg(long, value_enum, default_value_t = Pass::Forward)]
+    pass: Pass,
+
     /// Also measure each implementation
     #[arg(long)]
     measure: bool,
@@ -129,23 +139,15 @@ impl Kernels {
             None => list(Level::selected().map_err(Failure::usage)?, out),
             Some(Op::Conv2d {
                 convolution,
-                pass,
                 choice,
             }) => {
                 let (g, layout) = (convolution.geometry()?, convolution.layout());
-                let subject = match pass {
-                    Pass::Forward => Subject::forward(choice.policy()?, g, layout),
-                    Pass::InputGradient => Subject::input_gradient(choice.policy()?, g),
-                };
-                choice.run(&subject, out)
+                choice.run(&Problem::Plain(g, layout), out)
             }
             Some(Op::ConvTranspose2d {
                 convolution,
                 choice,
-            }) => {
-                let subject = Subject::transposed(choice.policy()?, convolution.geometry()?);
-                choice.run(&subject, out)
-            }
+            }) => choice.run(&Problem::Transposed(convolution.geometry()?), out),
         }
     }
 }
@@ -192,132 +194,6 @@ fn list(level: Level, out: &mut Output) -> Result<(), Failure> {
     table(&rows).iter().try_for_each(|line| out.text(line))
 }
 
-/// Computes its second argument from the first.
-type Run = Box<dyn Fn(&[f32], &mut [f32]) -> Result<(), KernelError>>;
-
-/// Arranges weights.
-type Prepare = Box<dyn Fn(&[f32]) -> Result<Run, KernelError>>;
-
-/// A way to compute a pass.
-struct Way {
-    name: String,
-    chosen: bool,
-    /// What it is predicted to take.
-    cycles: f64,
-    /// Arranges the weights, as far as that is not a part of the pass.
-    prepare: Prepare,
-}
-
-/// A pass of a convolution of either direction.
-struct Subject {
-    op: &'static str,
-    level: Level,
-    input: [usize; 4],
-    output: [usize; 4],
-    layout: Layout,
-    weights: usize,
-    multiply_adds: f64,
-    ways: Vec<Way>,
-}
-
-impl Subject {
-    fn forward(policy: Policy, g: Conv2dGeometry, layout: Layout) -> Self {
-        let Policy { level, accuracy } = policy;
-        let choice = conv2d::choose(&g, layout, level, accuracy);
-        let way = |candidate: Candidate| {
-            let algorithm = candidate.algorithm;
-            Way {
-                name: algorithm.name(&g, level),
-                chosen: algorithm == choice,
-                cycles: candidate.cycles,
-                prepare: Box::new(move |weight| {
-                    let packed = conv2d::PackedWeights::with_algorithm(
-                        level, &g, layout, weight, algorithm,
-                    )?;
-                    Ok(Box::new(move |x, y| {
-                        packed.forward(&g, x, &Epilogue::NONE, y)
-                    }))
-                }),
-            }
-        };
-        Self {
-            op: "conv2d",
-            level,
-            input: g.x_shape(),
-            output: g.y_shape(),
-            layout,
-            weights: g.weight_len(),
-            multiply_adds: g.multiply_adds(),
-            ways: conv2d::candidates(policy, &g, layout)
-                .into_iter()
-                .map(way)
-                .collect(),
-        }
-    }
-
-    fn input_gradient(policy: Policy, g: Conv2dGeometry) -> Self {
-        let (candidates, choice) = conv2d::gradient_candidates(policy, &g);
-        let way = |candidate: Candidate<conv2d::GradientMethod>| {
-            let method = candidate.algorithm;
-            Way {
-                name: method.name(&g, policy.level),
-                chosen: method == choice,
-                cycles: candidate.cycles,
-                prepare: Box::new(move |weight| {
-                    let weight = weight.to_vec();
-                    Ok(Box::new(move |dy, dx| {
-                        conv2d::backward_input_by(policy, &g, method, dy, &weight, dx)
-                    }))
-                }),
-            }
-        };
-        Self {
-            op: "conv2d",
-            level: policy.level,
-            input: g.y_shape(),
-            output: g.x_shape(),
-            layout: Layout::Nhwc,
-            weights: g.weight_len(),
-            multiply_adds: g.multiply_adds(),
-            ways: candidates.into_iter().map(way).collect(),
-        }
-    }
-
-    fn transposed(policy: Policy, g: ConvTranspose2dGeometry) -> Self {
-        let Policy { level, accuracy } = policy;
-        let choice = conv_transpose2d::choose(&g, level, accuracy);
-        let way = |candidate: Candidate<conv_transpose2d::Algorithm>| {
-            let algorithm = candidate.algorithm;
-            Way {
-                name: conv_transpose2d::name(algorithm, &g, level),
-                chosen: algorithm == choice,
-                cycles: candidate.cycles,
-                prepare: Box::new(move |weight| {
-                    let packed = conv_transpose2d::PackedWeights::with_algorithm(
-                        policy, &g, weight, algorithm,
-                    )?;
-                    Ok(Box::new(move |x, y| {
-                        packed.forward(&g, x, &Epilogue::NONE, y)
-                    }))
-                }),
-            }
-        };
-        Self {
-            op: "conv_transpose2d",
-            level,
-            input: g.x_shape(),
-            output: g.y_shape(),
-            layout: Layout::Nhwc,
-            weights: g.weight_len(),
-            multiply_adds: g.multiply_adds(),
-            ways: conv_transpose2d::candidates(policy, &g)
-                .into_iter()
-                .map(way)
-                .collect(),
-        }
-    }
-}
-
 impl Choice {
     fn policy(&self) -> Result<Policy, Failure> {
         let level = match &self.level {
@@ -330,38 +206,40 @@ impl Choice {
         })
     }
 
-    fn run(&self, subject: &Subject, out: &mut Output) -> Result<(), Failure> {
+    fn run(&self, problem: &Problem, out: &mut Output) -> Result<(), Failure> {
+        let (policy, pass) = (self.policy()?, self.pass.into());
+        let ways = problem.ways(policy, pass);
         let measured = if self.measure {
-            measure(subject)?
+            measure(problem, pass, &ways)?
         } else {
-            vec![None; subject.ways.len()]
+            vec![None; ways.len()]
         };
         // Two vectors of multiply-adds, of two operations each, are a cycle.
-        let level = subject.level;
+        let level = policy.level;
         let peak = peak::gflops(level) * parallel::threads() as f64;
         let cycle = 4e-6 * level.lanes() as f64 / peak;
         let timed = |(way, measured_ms): (&Way, Option<f64>)| Timed {
-            implementation: way.name.clone(),
+            implementation: way.name(),
             chosen: way.chosen,
             predicted_ms: way.cycles * cycle,
             measured_ms,
-            share_of_peak: measured_ms.map(|ms| 2e-6 * subject.multiply_adds / ms / peak),
+            share_of_peak: measured_ms.map(|ms| 2e-6 * problem.multiply_adds() / ms / peak),
         };
-        let chosen = subject.ways.iter().find(|way| way.chosen);
+        let chosen = ways.iter().find(|way| way.chosen);
         let chosen = Chosen {
-            op: subject.op,
-            implementation: chosen.map(|way| way.name.clone()).unwrap_or_default(),
+            op: problem.op(),
+            implementation: chosen.map(Way::name).unwrap_or_default(),
             level: level.name(),
-            input: subject.input,
-            output: subject.output,
-            layout: if subject.layout == Layout::Nhwc {
+            input: problem.x_shape(),
+            output: problem.y_shape(),
+            layout: if problem.input() == Layout::Nhwc {
                 "channels-last"
             } else {
                 "channels-first"
             },
-            multiply_adds: subject.multiply_adds as u64,
+            multiply_adds: problem.multiply_adds() as u64,
             threads: parallel::threads(),
-            candidates: subject.ways.iter().zip(measured).map(timed).collect(),
+            candidates: ways.iter().zip(measured).map(timed).collect(),
         };
         out.object(&chosen)?;
         chosen.print(out)
@@ -409,21 +287,20 @@ const ROUNDS: usize = 25;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The median time of each way in milliseconds.
-fn measure(subject: &Subject) -> Result<Vec<Option<f64>>, Failure> {
+fn measure(problem: &Problem, pass: ways::Pass, ways: &[Way]) -> Result<Vec<Option<f64>>, Failure> {
     let mut random = Philox::new(0);
     let mut draw = |len: usize| Tensor::randn([len], &mut random)?.to_vec::<f32>();
-    let x = draw(subject.input.iter().product())?;
-    let weight = draw(subject.weights)?;
-    let mut y = vec![0.0; subject.output.iter().product()];
-    let ways = subject.ways.iter().map(|way| (way.prepare)(&weight));
-    let ways: Vec<Run> = ways.collect::<Result<_, _>>()?;
+    let [a, b, out] = problem.lens(pass);
+    let (a, b, mut out) = (draw(a)?, draw(b)?, vec![0.0; out]);
+    let ways = ways.iter().map(|way| way.prepare(&b));
+    let ways: Vec<Prepared> = ways.collect::<Result<_, _>>()?;
     let mut times = vec![Vec::new(); ways.len()];
     let start = Instant::now();
     for round in 0..=ROUNDS {
         for (way, times) in ways.iter().zip(&mut times) {
             let one = Instant::now();
-            way(&x, &mut y)?;
-            black_box(&mut y);
+            way.run([&a, &b], &mut out)?;
+            black_box(&mut out);
             // The first run touches everything for the first time.
             if round > 0 {
                 times.push(one.elapsed());

@@ -84,7 +84,17 @@ fn kernels_tells_the_same_of_gradients_and_transposed_convolutions() {
         (
             "kernels conv2d 1x64x28x28 --out 32 --kernel 3 --stride 2 --padding 1 --pass input-gradient",
             "f32-conv2d-input-gradient-",
-            [1, 64, 28, 28],
+            [1, 32, 14, 14],
+        ),
+        (
+            "kernels conv2d 1x64x28x28 --out 32 --kernel 3 --padding 1 --pass weight-gradient",
+            "f32-conv2d-weight-gradient-",
+            [1, 32, 28, 28],
+        ),
+        (
+            "kernels conv_transpose2d 1x64x14x14 --out 32 --kernel 2 --stride 2 --pass input-gradient",
+            "f32-conv_transpose2d-input-gradient-",
+            [1, 32, 28, 28],
         ),
     ] {
         let line = format!("{line} --measure --json");

@@ -40,9 +40,6 @@ pub enum Algorithm {
     Direct,
 }
 
-/// Channels that are no longer few.
-const FEW: usize = 33;
-
 /// Output channels that fill a vector.
 pub(super) const FULL: usize = 16;
 
@@ -73,7 +70,7 @@ pub fn choose(g: &Conv2dGeometry, input: Layout, level: Level, accuracy: Accurac
 }
 
 /// As [`choose`], for weights that are kept or not.
-pub(super) fn choose_for(
+pub(crate) fn choose_for(
     g: &Conv2dGeometry,
     input: Layout,
     level: Level,
@@ -123,9 +120,7 @@ impl Algorithm {
                 g.out_channels() < FULL && few_outputs::Plan::new(&taps, input).is_some()
             }
             Self::FewChannels => {
-                g.groups() == 1
-                    && g.in_channels() < FEW
-                    && few_channels::Plan::new(g, input).is_some()
+                few_channels::accepts(g) && few_channels::Plan::new(g, input).is_some()
             }
             Self::Grouped => Lanes::new(level, &[Taps::forward(g)]).is_some(),
             Self::Direct => true,

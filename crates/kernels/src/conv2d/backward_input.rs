@@ -145,18 +145,22 @@ pub(super) fn fill_unreached(
     epilogue: &Epilogue<'_>,
     dx: &mut [f32],
 ) -> Result<(), KernelError> {
-    let reached: usize = phases.iter().map(Taps::pixels).sum();
-    if reached * g.in_channels() == dx.len() {
-        return Ok(());
+    match unreached(g, phases) {
+        None => Ok(()),
+        Some(nothing) => direct::run_once(level, &nothing, Reduce::Outputs, &[], &[], epilogue, dx),
     }
-    let nothing = Taps {
+}
+
+/// Empty sums for all pixels, if some remainder is reached by no tap.
+pub(super) fn unreached(g: &Conv2dGeometry, phases: &[Taps]) -> Option<Taps> {
+    let reached: usize = phases.iter().map(Taps::pixels).sum();
+    (reached * g.in_channels() < g.x_len()).then(|| Taps {
         in_size: g.in_size(),
         grid: g.in_size(),
         out_step: [1, 1],
         groups: 1,
         ..phase(g, [0, 0], Vec::new())
-    };
-    direct::run_once(level, &nothing, Reduce::Outputs, &[], &[], epilogue, dx)
+    })
 }
 
 /// The remainders of the input coordinates that some tap reaches, each with its taps. An image may be

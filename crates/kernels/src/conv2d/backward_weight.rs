@@ -12,7 +12,9 @@
 //! the gradient of their own; the copies are then added in pairs. The cut depends on the shape alone.
 
 use super::copies::{add_in_pairs, write};
+use super::predict::{inside, machine};
 use super::taps::{TapWeights, Taps};
+use super::weight_gradient::Work;
 use super::{Conv2dGeometry, OP};
 use crate::disjoint::DisjointMut;
 use crate::error::KernelError;
@@ -60,6 +62,39 @@ pub(super) fn run(
     add_in_pairs(&mut copies, plan.copy_len());
     TapWeights::unpack(level, &taps, &plan.panels, &copies, dweight);
     Ok(())
+}
+
+/// What the computation consists of.
+pub(super) fn work(level: Level, g: &Conv2dGeometry) -> Work {
+    let taps = Taps::forward(g).flattened();
+    if taps.pixels() == 0 {
+        return Work::default();
+    }
+    let Plan {
+        panels,
+        chunks,
+        blocks,
+        units,
+        ..
+    } = Plan::new(level, &taps);
+    let (pixels, k_len) = (taps.pixels() as f64, taps.k_len());
+    let strips = (chunks.tasks() * chunks.per_task().div_ceil(STRIP)) as f64;
+    let sums = (taps.groups * taps.taps.len()) as f64;
+    let tiles = (blocks.tasks() * panels.tiles(level, blocks.per_task())) as f64;
+    let inside = inside(&taps);
+    // Lines whose pixels have no others between them are one run.
+    let lines = (pixels / strips / taps.grid[1] as f64).max(1.0);
+    let copies = (taps.groups * units.tasks() * taps.columns().div_ceil(level.lanes())) as f64;
+    let weights = sums * (k_len * panels.padded_columns()) as f64;
+    Work {
+        sums: sums * pixels * inside * panels.cycles(level, k_len),
+        tiles: sums * strips * tiles,
+        runs: sums * strips * tiles * lines * inside,
+        rows: sums * strips * (k_len * panels.count()) as f64,
+        copied: copies * pixels,
+        weights: weights * chunks.tasks() as f64,
+        others: machine::LINE * sums * strips * panels.count() as f64 * lines,
+    }
 }
 
 /// How the work is cut.

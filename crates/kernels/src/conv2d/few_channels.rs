@@ -5,7 +5,9 @@ use super::Conv2dGeometry;
 use super::band::{Band, Bands};
 use super::copies::{add_in_pairs, write};
 use super::in_place::{Area, InPlace};
+use super::predict::machine;
 use super::taps::{TapWeights, Taps};
+use super::weight_gradient::Work;
 use crate::array::array;
 use crate::disjoint::{DisjointMut, TileMut};
 use crate::epilogue::Epilogue;
@@ -29,6 +31,12 @@ const COPIES: usize = 16;
 
 /// Output pixels of a band, at most: bands read some lines of each other.
 const PIXELS: usize = 4096;
+
+/// Channels that are no longer few.
+const FEW: usize = 33;
+
+/// Finding a row of a tile of the gradient, as a part of beginning a run of pixels.
+const GATHERED: f64 = 0.2;
 
 /// A convolution of few channels.
 #[derive(Debug)]
@@ -65,11 +73,44 @@ impl<'a> Plan<'a> {
         self.bands.count() * self.bands.copy_len()
     }
 
+    /// What the gradient of the weights consists of.
+    pub(super) fn gradient_work(&self, level: Level) -> Work {
+        let (g, k_len) = (self.g, self.offsets.len());
+        let panels = Panels::choose(level, k_len, g.out_channels());
+        let bands = self.bands() as f64;
+        let [pixels, lines] = [
+            g.batch() * g.out_size()[0] * g.out_size()[1],
+            g.batch() * g.out_size()[0],
+        ]
+        .map(|count| count as f64);
+        let tiles = panels.tiles(level, k_len) as f64;
+        let whole = g.out_channels() == panels.padded_columns();
+        let rows = (k_len * panels.count()) as f64;
+        let element = match self.input {
+            Layout::Nchw => machine::COPY_ELEMENT[0],
+            Layout::Nhwc => machine::COPY_ELEMENT[1],
+        };
+        Work {
+            sums: pixels * panels.cycles(level, k_len),
+            tiles: bands * tiles,
+            runs: lines * (tiles + GATHERED * rows),
+            rows: bands * rows,
+            copied: if whole { 0.0 } else { pixels },
+            weights: (COPIES.min(self.bands()) * k_len * panels.padded_columns()) as f64,
+            others: element * self.copied() as f64 + machine::WEIGHT_ALONE * g.weight_len() as f64,
+        }
+    }
+
     /// How the forward pass reads the input in place, where that is faster than copies.
     fn in_place(&self) -> Option<InPlace> {
         let of_image = self.copied() / self.g.batch().max(1);
         InPlace::new(&Taps::forward(self.g), self.input, of_image)
     }
+}
+
+/// Whether the channels are few.
+pub(super) fn accepts(g: &Conv2dGeometry) -> bool {
+    g.groups() == 1 && g.in_channels() < FEW
 }
 
 /// The panels that suit the lines of the output.

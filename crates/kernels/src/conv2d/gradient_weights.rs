@@ -2,7 +2,7 @@
 
 use super::algorithm::FULL;
 use super::arrangement::Attributes;
-use super::backward_input::{fill_unreached, phases, run_phases};
+use super::backward_input::{fill_unreached, phases, run_phases, unreached};
 use super::lanes::Lanes;
 use super::phase::{Phase, PhaseWeights};
 use super::predict::{self, Candidate, fastest};
@@ -89,13 +89,6 @@ impl Method {
         }
     }
 
-    /// The name of the kernel that computes the data gradient of a convolution with this method, such as
-    /// `f32-conv2d-input-gradient-winograd-3x3s1-avx512`.
-    pub fn name(self, g: &Conv2dGeometry, level: Level) -> String {
-        let (family, attributes) = (self.family(), g.attributes());
-        format!("f32-{OP}-input-gradient-{family}-{attributes}-{level}")
-    }
-
     /// Whether the pixels of each remainder are computed in a way of their own.
     fn has_phases(self) -> bool {
         matches!(self, Self::Winograd | Self::Direct)
@@ -161,7 +154,9 @@ impl Method {
             Self::Winograd | Self::Direct => {
                 let ways = self.phases(policy, phases, weights)?;
                 let cycles = |(way, taps): (Phase, _)| way.cycles(level, taps, weights);
-                ways.into_iter().zip(phases).map(cycles).sum()
+                let unreached = unreached(g, phases);
+                let cleared = unreached.map_or(0.0, |taps| predict::direct(&taps, level));
+                cleared + ways.into_iter().zip(phases).map(cycles).sum::<f64>()
             }
         };
         Some(run + predict::traffic(g, self == Self::Grouped))

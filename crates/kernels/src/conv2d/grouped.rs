@@ -11,7 +11,7 @@ use crate::error::KernelError;
 use crate::gemm::lanewise::{Operand, Pair, Terms, Whole, accumulate_lanes, accumulate_terms};
 use crate::gemm::microkernel::{Sums, zero};
 use crate::gemm::store::Store;
-use crate::gemm::tile::{TileKernel, Tiles, heights_of_terms, run_tile};
+use crate::gemm::tile::{TileKernel, Tiles, run_tile};
 use crate::parallel::{self, Cut};
 use std::ops::Range;
 use striate_simd::{Buffer, Level, Simd};
@@ -261,7 +261,7 @@ pub(super) fn backward_weight(
         .map(|strip| strip.columns.len())
         .max()
         .unwrap_or(0);
-    let height = gradient_height(level, plan);
+    let height = plan.gradient_height(level);
     let bands = Bands::new(plan);
     if bands.count == 0 {
         dweight.fill(0.0);
@@ -324,18 +324,6 @@ pub(super) fn backward_weight(
 
 /// Copies of the weight gradient at most.
 const COPIES: usize = 16;
-
-/// How many vectors of weights are summed at a time, for each turn of the wheel.
-fn gradient_height(level: Level, plan: &Lanes<'_>) -> usize {
-    let terms = plan.taps.taps.len() * plan.sources;
-    // Eight multiply-adds are in flight at a time, whether or not there is so much to do.
-    let cost = |height: usize| terms.div_ceil(height) * (height * plan.wheel).max(8);
-    heights_of_terms(level.name(), plan.wheel)
-        .iter()
-        .copied()
-        .min_by_key(|&height| cost(height))
-        .unwrap_or(1)
-}
 
 /// The gradient of one block over a strip.
 struct Backward<'a, 'o> {

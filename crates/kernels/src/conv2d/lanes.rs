@@ -23,7 +23,7 @@ use super::taps::{Reduce, Tap, Taps};
 use crate::disjoint::DisjointMut;
 use crate::error::KernelError;
 use crate::gemm::lanewise::Terms;
-use crate::gemm::tile::{MAX_VECTORS, heights, heights_of_neighbours};
+use crate::gemm::tile::{MAX_VECTORS, heights, heights_of_neighbours, heights_of_terms};
 use crate::parallel;
 use std::ops::Range;
 use striate_simd::{Buffer, Level};
@@ -188,16 +188,51 @@ impl<'a> Lanes<'a> {
             .iter()
             .map(|strip| strip.columns.len().div_ceil(height));
         let tiles = tiles.sum::<usize>() as f64 * self.tile(height);
-        let lines = ((rows - 1) * self.taps.stride[0] + self.span[0]) as f64;
+        let sums = (rows * self.phases.len()) as f64 * turns + rows as f64 * tiles;
+        (self.taps.batch * self.blocks()) as f64 * (sums + self.copies(&strips))
+    }
+
+    /// The cycles in which a ring takes the lines of an image.
+    fn copies(&self, strips: &[Strip]) -> f64 {
+        let lines = ((self.grid[0] - 1) * self.taps.stride[0] + self.span[0]) as f64;
         let [copy, search] = machine::LANES_COPY;
         let vector = copy + search * self.searched() as f64;
         let line = |strip: &Strip| {
             let vectors = self.row_len(strip.columns.len()) / self.lanes;
             machine::LANES_LINE + vector * vectors as f64
         };
-        let copies = lines * strips.iter().map(line).sum::<f64>();
-        let sums = (rows * self.phases.len()) as f64 * turns + rows as f64 * tiles;
-        (self.taps.batch * self.blocks()) as f64 * (sums + copies)
+        lines * strips.iter().map(line).sum::<f64>()
+    }
+
+    /// The cycles that the gradient of the weights is predicted to take.
+    pub(super) fn gradient_cycles(&self, level: Level) -> f64 {
+        let [rows, columns] = self.taps.grid;
+        if rows * columns == 0 {
+            return 0.0;
+        }
+        let height = self.gradient_height(level);
+        let strips = self.strips(1);
+        let tiles = (self.taps.taps.len() * self.sources).div_ceil(height) as f64;
+        let rows_of_tiles = machine::LANES_SUM * (height * self.wheel) as f64;
+        let tile = machine::TILE + rows_of_tiles;
+        let sums = machine::LANES_STEP * step(height, self.wheel) * columns as f64;
+        let turns = machine::LANES_TURN * ((self.wheel + 1) * columns) as f64;
+        let row = tiles * (tile * strips.len() as f64 + sums) + turns;
+        let weights = machine::LANES_WEIGHT * (self.blocks() * self.block_len(self.taps)) as f64;
+        let passes = (self.taps.batch * self.blocks()) as f64;
+        machine::GRADIENT + passes * (rows as f64 * row + self.copies(&strips)) + weights
+    }
+
+    /// How many vectors of weights the gradient sums at a time, for each turn of the wheel.
+    pub(super) fn gradient_height(&self, level: Level) -> usize {
+        let terms = self.taps.taps.len() * self.sources;
+        // Eight multiply-adds are in flight at a time, whether or not there is so much to do.
+        let cost = |height: usize| terms.div_ceil(height) * (height * self.wheel).max(8);
+        heights_of_terms(level.name(), self.wheel)
+            .iter()
+            .copied()
+            .min_by_key(|&height| cost(height))
+            .unwrap_or(1)
     }
 
     /// Vectors of input channels that are searched for each vector of the ring: none if one has them all.

@@ -44,27 +44,28 @@ mod recent;
 pub mod reference;
 mod ring;
 mod taps;
+mod weight_gradient;
 mod winograd;
 
 pub use algorithm::{Algorithm, choose, implementations};
 pub use arrangement::Arrangement;
 pub use gradient_weights::Method as GradientMethod;
 
+pub(crate) use algorithm::choose_for;
 pub use geometry::Conv2dGeometry;
 pub(crate) use geometry::check_attributes;
 pub use packed::PackedWeights;
+pub(crate) use predict::predictions;
 pub use predict::{Candidate, candidates};
+pub use weight_gradient::WeightMethod;
 pub(crate) use winograd::Weights;
 
 use crate::accuracy::Policy;
-use crate::dwconv;
 use crate::epilogue::Epilogue;
 use crate::error::{KernelError, check_len};
 use crate::geometry::Layout;
 use crate::layout::transpose;
 use crate::reduce::sum_rows;
-use algorithm::choose_for;
-use lanes::Lanes;
 use striate_simd::{Buffer, Level};
 use taps::{Dense, Reduce, Taps};
 
@@ -110,6 +111,19 @@ fn once(
     y: &mut [f32],
 ) -> Result<(), KernelError> {
     let algorithm = choose_for(g, layout, level, accuracy, Weights::Fresh);
+    forward_by(level, g, algorithm, (x, layout), weight, epilogue, y)
+}
+
+/// The forward pass by any algorithm that accepts it, with weights that are packed for it alone.
+pub(crate) fn forward_by(
+    level: Level,
+    g: &Conv2dGeometry,
+    algorithm: Algorithm,
+    (x, layout): (&[f32], Layout),
+    weight: &[f32],
+    epilogue: &Epilogue<'_>,
+    y: &mut [f32],
+) -> Result<(), KernelError> {
     let taps = Taps::forward(g);
     if let (Some(size), Layout::Nhwc) = (algorithm.tile(), layout)
         && winograd::suits_dense(level, size, &taps)
@@ -154,23 +168,19 @@ fn check_gradient(
 }
 
 /// The methods that compute the data gradient of a convolution, with the times that they are predicted to take with
-/// weights that are used once, and the one that [`backward_input`] takes.
-pub fn gradient_candidates(
-    policy: impl Into<Policy>,
+/// weights that are kept or not, and the one that is taken.
+pub(crate) fn gradient_candidates(
+    policy: Policy,
     g: &Conv2dGeometry,
+    weights: Weights,
 ) -> (Vec<Candidate<GradientMethod>>, GradientMethod) {
-    let policy = policy.into();
-    let candidates = gradient_weights::candidates(policy, g, Weights::Fresh);
-    let choice = gradient_weights::choose(policy, g, Weights::Fresh);
-    (candidates, choice)
+    let candidates = gradient_weights::candidates(policy, g, weights);
+    (candidates, gradient_weights::choose(policy, g, weights))
 }
 
 /// As [`backward_input`], by any of the [candidates](gradient_candidates), be it the fastest or not.
-///
-/// # Errors
-/// If the method declines, a slice does not have the geometry's length, or memory runs out.
-pub fn backward_input_by(
-    policy: impl Into<Policy>,
+pub(crate) fn backward_input_by(
+    policy: Policy,
     g: &Conv2dGeometry,
     method: GradientMethod,
     dy: &[f32],
@@ -178,7 +188,7 @@ pub fn backward_input_by(
     dx: &mut [f32],
 ) -> Result<(), KernelError> {
     check_gradient(g, dy, weight, dx)?;
-    backward_input::run_by(policy.into(), g, method, dy, weight, &Epilogue::NONE, dx)
+    backward_input::run_by(policy, g, method, dy, weight, &Epilogue::NONE, dx)
 }
 
 /// Computes the gradient of the weights from `x` (NHWC) and `dy` (NHWC).
@@ -192,7 +202,7 @@ pub fn backward_weight(
     dy: &[f32],
     dweight: &mut [f32],
 ) -> Result<(), KernelError> {
-    weight_gradient(policy.into(), g, (x, Layout::Nhwc), dy, dweight)
+    gradient_of_weights(policy.into(), g, (x, Layout::Nhwc), dy, dweight)
 }
 
 /// Computes the gradient of the weights from `x` (NCHW) and `dy` (NHWC).
@@ -206,61 +216,44 @@ pub fn backward_weight_nchw(
     dy: &[f32],
     dweight: &mut [f32],
 ) -> Result<(), KernelError> {
-    weight_gradient(policy.into(), g, (x, Layout::Nchw), dy, dweight)
+    gradient_of_weights(policy.into(), g, (x, Layout::Nchw), dy, dweight)
 }
 
-fn weight_gradient(
+fn gradient_of_weights(
     policy: Policy,
     g: &Conv2dGeometry,
-    (x, layout): (&[f32], Layout),
+    x: (&[f32], Layout),
+    dy: &[f32],
+    dweight: &mut [f32],
+) -> Result<(), KernelError> {
+    let method = weight_gradient::choose(policy, g, x.1);
+    backward_weight_by(policy, g, method, x, dy, dweight)
+}
+
+/// The methods that compute the gradient of the weights from an input of layout `input`, with the times that they are
+/// predicted to take, and the one that is taken.
+pub(crate) fn weight_candidates(
+    policy: Policy,
+    g: &Conv2dGeometry,
+    input: Layout,
+) -> (Vec<Candidate<WeightMethod>>, WeightMethod) {
+    let candidates = weight_gradient::candidates(policy, g, input);
+    (candidates, weight_gradient::choose(policy, g, input))
+}
+
+/// As [`backward_weight`], by any of the [candidates](weight_candidates), be it the fastest or not.
+pub(crate) fn backward_weight_by(
+    policy: Policy,
+    g: &Conv2dGeometry,
+    method: WeightMethod,
+    (x, input): (&[f32], Layout),
     dy: &[f32],
     dweight: &mut [f32],
 ) -> Result<(), KernelError> {
     check_len(OP, "x", x.len(), g.x_len())?;
     check_len(OP, "dy", dy.len(), g.y_len())?;
     check_len(OP, "dweight", dweight.len(), g.weight_len())?;
-    let Policy { level, accuracy } = policy;
-    let chosen = choose(g, layout, level, accuracy);
-    if matches!(chosen, Algorithm::FewChannels | Algorithm::FewOutputs)
-        && Algorithm::FewChannels.accepts(g, layout, level)
-        && let Some(plan) = few_channels::Plan::new(g, layout)
-    {
-        return few_channels::backward_weight(level, &plan, x, dy, dweight);
-    }
-    let copy;
-    let x = match layout {
-        Layout::Nhwc => x,
-        Layout::Nchw => {
-            copy = channels_last(g, x)?;
-            &copy[..]
-        }
-    };
-    if Algorithm::Depthwise.accepts(g, Layout::Nhwc, level) {
-        return dwconv::backward_weight(level, g, x, dy, dweight);
-    }
-    let taps = Taps::forward(g);
-    if let Some(lanes) = Lanes::new(level, std::slice::from_ref(&taps)) {
-        return grouped::backward_weight(level, &lanes, x, dy, dweight);
-    }
-    let tile = |taps: &Taps| phase::tile(policy, taps, Weights::Fresh);
-    if let Some(size) = tile(&taps) {
-        return winograd::backward_weight(level, size, (&taps, Reduce::Inputs), x, dy, dweight);
-    }
-    // A stride leaves a sum of the same shape for each remainder, as in the gradient of the input.
-    let phases = backward_input::phases(g);
-    let sizes: Option<Vec<_>> = phases
-        .iter()
-        .map(|taps| tile(taps).filter(|_| taps.pixels() > 0))
-        .collect();
-    match sizes {
-        Some(sizes) => {
-            for (taps, size) in phases.iter().zip(sizes) {
-                winograd::backward_weight(level, size, (taps, Reduce::Outputs), dy, x, dweight)?;
-            }
-            Ok(())
-        }
-        None => backward_weight::run(level, g, x, dy, dweight),
-    }
+    weight_gradient::run_by(policy, g, method, (x, input), dy, dweight)
 }
 
 /// An NCHW input as NHWC.

@@ -4,7 +4,6 @@ use super::direct;
 use super::predict;
 use super::taps::{Reduce, TapWeights, Taps};
 use super::winograd::{self, Weights};
-use crate::accuracy::{Accuracy, Policy};
 use crate::epilogue::Epilogue;
 use crate::error::KernelError;
 use crate::gemm::panels::Panels;
@@ -17,17 +16,6 @@ pub(super) enum Phase {
     Winograd(winograd::Size, Panels),
     /// Tap by tap.
     Direct(Panels),
-}
-
-/// The tile that computes some taps faster than going tap by tap, if there is one.
-pub(super) fn tile(
-    Policy { level, accuracy }: Policy,
-    taps: &Taps,
-    weights: Weights,
-) -> Option<winograd::Size> {
-    (accuracy == Accuracy::Fast)
-        .then(|| winograd::Problem::of(taps)?.choose(level, weights))
-        .flatten()
 }
 
 impl Phase {

@@ -49,9 +49,9 @@ pub(super) mod machine {
     /// from one and from between others.
     pub(super) const COPY_VECTOR: f64 = 2.6;
     pub(in crate::conv2d) const COPY_GROUP: f64 = 9.0;
-    pub(super) const COPY_ELEMENT: [f64; 2] = [0.3, 0.95];
+    pub(in crate::conv2d) const COPY_ELEMENT: [f64; 2] = [0.3, 0.95];
     /// Transposing an element of an image.
-    pub(super) const TRANSPOSE: f64 = 0.75;
+    pub(in crate::conv2d) const TRANSPOSE: f64 = 0.75;
     /// Arranging a weight.
     pub(in crate::conv2d) const PACK: f64 = 0.7;
     /// Of a depthwise convolution, with a vector of channels: storing a pixel, beginning a chain of taps, loading a pixel or
@@ -66,6 +66,26 @@ pub(super) mod machine {
     pub(in crate::conv2d) const LANES_TURN: f64 = 1.5;
     pub(in crate::conv2d) const LANES_COPY: [f64; 2] = [3.5, 2.5];
     pub(in crate::conv2d) const LANES_LINE: f64 = 70.0;
+
+    /// Adding a vector of sums of a gradient to memory.
+    pub(in crate::conv2d) const LANES_SUM: f64 = 1.5;
+    /// Putting a weight of a gradient in order.
+    pub(in crate::conv2d) const LANES_WEIGHT: f64 = 5.5;
+
+    /// Of a gradient of weights: a tile of sums, a run of pixels in it, adding a row of it to memory, copying a vector of
+    /// pixels, and putting a weight in order.
+    pub(in crate::conv2d) const OUTER: [f64; 5] = [45.0, 4.0, 1.0, 12.0, 0.65];
+    /// Finding a line of pixels for a tap, and beginning its runs; and putting a weight in order alone.
+    pub(in crate::conv2d) const LINE: f64 = 110.0;
+    pub(in crate::conv2d) const WEIGHT_ALONE: f64 = 1.0;
+    /// Preparing a gradient of weights.
+    pub(in crate::conv2d) const GRADIENT: f64 = 8000.0;
+    /// Entering the product of a point of a block of tiles; and a point of a tile, for a vector of channels and for all.
+    pub(in crate::conv2d) const POINTS: f64 = 500.0;
+    pub(in crate::conv2d) const POINT: [f64; 2] = [6.5, 40.0];
+    /// Of a depthwise gradient of weights: a pixel of the output's gradient, a chain of taps, and a multiply-add, with a
+    /// vector of channels; and putting a weight in order.
+    pub(super) const DEPTHWISE_WEIGHTS: [f64; 4] = [6.9, 10.2, 0.68, 3.6];
 
     /// An element of the input or the output that the second-level cache does not hold: read and written in order, or
     /// by a few channels of all pixels at a time.
@@ -95,7 +115,7 @@ pub fn candidates(policy: impl Into<Policy>, g: &Conv2dGeometry, input: Layout) 
 }
 
 /// As [`candidates`], for weights that are kept or not.
-pub(super) fn predictions(
+pub(crate) fn predictions(
     Policy { level, accuracy }: Policy,
     g: &Conv2dGeometry,
     input: Layout,
@@ -211,6 +231,23 @@ pub(super) fn depthwise(g: &Conv2dGeometry, level: Level, direction: Direction) 
         products,
     } = dwconv::counts(level.lanes(), g, direction);
     pixel * pixels + chain * chains + load * loads + product * products
+}
+
+/// The gradient of depthwise weights.
+pub(super) fn depthwise_weights(g: &Conv2dGeometry, level: Level) -> f64 {
+    if g.out_channels() < level.lanes() {
+        let [pixel, tap] = machine::DEPTHWISE_NARROW;
+        return (pixel + tap * g.taps() as f64) * g.y_len() as f64 / g.out_channels() as f64;
+    }
+    let [pixel, chain, product, weight] = machine::DEPTHWISE_WEIGHTS;
+    let Counts {
+        pixels,
+        chains,
+        products,
+        ..
+    } = dwconv::weight_counts(level.lanes(), g);
+    let sums = pixel * pixels + chain * chains + product * products;
+    machine::GRADIENT + sums + weight * g.weight_len() as f64
 }
 
 fn few_channels(g: &Conv2dGeometry, input: Layout, level: Level) -> f64 {

@@ -225,12 +225,24 @@ fn check_every_algorithm(level: Level, p: &Problem) {
         level,
         accuracy: Accuracy::Strict,
     };
-    let (candidates, choice) = gradient_candidates(policy, g);
+    let (candidates, choice) = gradient_candidates(policy, g, Weights::Fresh);
     assert!(candidates.iter().any(|c| c.algorithm == choice));
     for Candidate { algorithm, .. } in candidates {
         let mut dx = vec![f32::NAN; g.x_len()];
         backward_input_by(policy, g, algorithm, &p.dy, &p.weight, &mut dx).unwrap();
         compare(algorithm.family(), level, p, &dx, &exact, terms);
+    }
+    let terms = g.batch() * g.out_size()[0] * g.out_size()[1];
+    for layout in [Layout::Nhwc, Layout::Nchw] {
+        let exact = exact_backward_weight(p, layout);
+        let (candidates, choice) = weight_candidates(policy, g, layout);
+        assert!(candidates.iter().any(|c| c.algorithm == choice));
+        for Candidate { algorithm, .. } in candidates {
+            let mut dw = vec![f32::NAN; g.weight_len()];
+            let x = (&p.x[..], layout);
+            backward_weight_by(policy, g, algorithm, x, &p.dy, &mut dw).unwrap();
+            compare(algorithm.family(), level, p, &dw, &exact, terms);
+        }
     }
 }
 

@@ -30,10 +30,39 @@ pub(crate) enum Direction {
 
 /// A pass with vectors of `lanes` lanes, which the channels fill.
 pub(crate) fn counts(lanes: usize, g: &Conv2dGeometry, direction: Direction) -> Counts {
-    let [rows, columns] = match direction {
+    let axes = match direction {
         Direction::Forward => Axis::forward(g),
         Direction::Backward => Axis::backward(g),
     };
+    let tiles = |run: &Run| {
+        let width = tile_width(lanes, run.lengths()[0], run.count);
+        [(width, run.count.div_ceil(width)), (0, 0), (0, 0)]
+    };
+    count(lanes, g, axes, tiles)
+}
+
+/// The gradient of the weights, with the pixels of the output's gradient in the place of the output's.
+pub(crate) fn weight_counts(lanes: usize, g: &Conv2dGeometry) -> Counts {
+    let tiles = |run: &Run| {
+        // As wide as registers hold.
+        let widths = if lanes == 8 { [4, 1, 1] } else { [7, 4, 1] };
+        let mut left = run.count;
+        widths.map(|width| {
+            let count = left / width;
+            left %= width;
+            (width, count)
+        })
+    };
+    count(lanes, g, Axis::forward(g), tiles)
+}
+
+/// A pass that cuts a run into tiles of some widths, of each so many.
+fn count(
+    lanes: usize,
+    g: &Conv2dGeometry,
+    [rows, columns]: [Axis; 2],
+    tiles: impl Fn(&Run) -> [(usize, usize); 3],
+) -> Counts {
     let pitch = Pitch { source: 1, tap: 1 };
     let vectors = (g.batch() * g.out_channels().div_ceil(lanes)) as f64;
     let column_runs = columns.runs(WORTH, pitch);
@@ -51,17 +80,18 @@ pub(crate) fn counts(lanes: usize, g: &Conv2dGeometry, direction: Direction) -> 
         let shared: f64 = row.taps.iter().filter(follows).map(pairs).sum();
         for run in &column_runs {
             counts.pixels += vectors * (row.count * run.count) as f64;
-            counts.gather(lanes, run, vectors * gathered, vectors * shared);
+            for (width, count) in tiles(run) {
+                let passes = [gathered, shared].map(|lines| vectors * lines * count as f64);
+                counts.gather(lanes, run, width, passes);
+            }
         }
     }
     counts
 }
 
 impl Counts {
-    /// All tiles of a run, which gather from so many lines, of which pairs of lines share some.
-    fn gather(&mut self, lanes: usize, run: &Run, gathered: f64, shared: f64) {
-        let width = tile_width(lanes, run.lengths()[0], run.count);
-        let tiles = run.count.div_ceil(width) as f64;
+    /// Tiles of a run, `width` pixels wide, which gather from so many lines, of which pairs of lines share some.
+    fn gather(&mut self, lanes: usize, run: &Run, width: usize, [gathered, shared]: [f64; 2]) {
         for chain in &run.chains {
             let passes = if holds_two(lanes, chain.len) {
                 gathered - shared
@@ -69,9 +99,9 @@ impl Counts {
                 gathered
             };
             let (pixels, taps) = ((width + chain.len - 1) as f64, chain.len as f64);
-            self.chains += tiles * passes;
-            self.loads += tiles * (passes * pixels + gathered * taps);
-            self.products += tiles * gathered * taps * width as f64;
+            self.chains += passes;
+            self.loads += passes * pixels + gathered * taps;
+            self.products += gathered * taps * width as f64;
         }
     }
 }

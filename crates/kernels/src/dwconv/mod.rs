@@ -21,7 +21,7 @@ mod links;
 mod neighbours;
 
 pub(crate) use backward_weight::run as backward_weight;
-pub(crate) use cost::{Counts, Direction, counts};
+pub(crate) use cost::{Counts, Direction, counts, weight_counts};
 
 use crate::conv2d::Conv2dGeometry;
 use crate::disjoint::DisjointMut;

@@ -12,11 +12,13 @@
 use super::Size;
 use super::planes::{Scratch, transform_weight_gradients};
 use super::tiles::{Pixels, Tiles};
-use super::weight_blocks::by_blocks;
+use super::weight_blocks::{TILE_ELEMENTS, by_blocks};
 use super::weight_points::{Pass, Points};
 use crate::conv2d::OP;
 use crate::conv2d::copies::add_in_pairs;
+use crate::conv2d::predict::machine;
 use crate::conv2d::taps::{Reduce, TapWeights, Taps};
+use crate::conv2d::weight_gradient::Work;
 use crate::disjoint::DisjointMut;
 use crate::error::KernelError;
 use crate::gemm::panels::Panels;
@@ -86,6 +88,35 @@ pub(in crate::conv2d) fn backward_weight(
         Reduce::Outputs => TapWeights::unpack_by_outputs(taps, &panels, &by_tap, dweight),
     }
     Ok(())
+}
+
+/// What the computation consists of.
+pub(in crate::conv2d) fn gradient_work(level: Level, size: Size, taps: &Taps) -> Work {
+    let (k_len, columns, points) = (taps.k_len(), taps.columns(), size.points());
+    let panels = Panels::choose(level, k_len, columns);
+    let tiles = Tiles::of(taps, size).len();
+    let group_len = points * k_len * panels.padded_columns();
+    let tile_len = points * (k_len + panels.padded_columns());
+    let at_once = if group_len > SECOND_LEVEL {
+        TILE_ELEMENTS.max(group_len) / tile_len
+    } else {
+        (BLOCK_ELEMENTS / tile_len).clamp(TILES.start, TILES.end)
+    };
+    let blocks = tiles.div_ceil(at_once.max(1)) as f64;
+    let vectors = k_len.div_ceil(level.lanes()) + columns.div_ceil(level.lanes());
+    let [vector, fixed] = machine::POINT;
+    let entered = machine::POINTS * panels.count() as f64;
+    let transforms = points as f64 * (fixed + vector * vectors as f64);
+    let (groups, products) = (taps.groups as f64, (taps.groups * points) as f64);
+    Work {
+        sums: products * tiles as f64 * panels.cycles(level, k_len),
+        tiles: products * blocks * panels.tiles(level, k_len) as f64,
+        runs: products * blocks * panels.tiles(level, k_len) as f64,
+        rows: products * blocks * (k_len * panels.count()) as f64,
+        copied: 0.0,
+        weights: groups * group_len as f64,
+        others: groups * tiles as f64 * transforms + products * blocks * entered,
+    }
 }
 
 /// Computes the gradients of the taps of all groups, `[group][panel][tap][input channel][channel of the panel]`,

@@ -7,7 +7,7 @@ use super::Size;
 use super::forward::{SECOND_LEVEL, block_of};
 use super::tiles::{are_images_of_two, tap_distance};
 use crate::conv2d::Conv2dGeometry;
-use crate::conv2d::predict::{inside, machine};
+use crate::conv2d::predict::machine;
 use crate::conv2d::taps::Taps;
 use crate::gemm::panels::Panels;
 use striate_simd::Level;
@@ -24,9 +24,6 @@ const WRITE: f64 = 0.5;
 
 /// What a prediction must win by, being less accurate.
 pub(in crate::conv2d) const MARGIN: f64 = 1.08;
-
-/// The fewest channels for which the transforms of gradients are worth their loops.
-const CHANNELS: usize = 24;
 
 /// Whether the transformed weights are there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +42,6 @@ pub(in crate::conv2d) struct Problem {
     batch: usize,
     /// Output pixels.
     size: [usize; 2],
-    /// The part of the taps of all pixels that read the image and not its padding.
-    inside: f64,
     dilation: [usize; 2],
     groups: usize,
     /// Whether [`Size::TwoOfImage`] computes it.
@@ -82,7 +77,6 @@ impl Problem {
             side,
             batch: taps.batch,
             size: taps.grid,
-            inside: inside(taps),
             dilation,
             groups: taps.groups,
             of_two: side == 3 && are_images_of_two(taps),
@@ -91,34 +85,31 @@ impl Problem {
         })
     }
 
-    /// The tile with which a gradient is predicted to be faster than the direct way, if there is one.
-    pub(in crate::conv2d) fn choose(&self, level: Level, weights: Weights) -> Option<Size> {
-        if self.inputs.min(self.outputs) < CHANNELS {
-            return None;
-        }
-        let size = self.fastest(level, weights);
-        (self.cycles(level, size, weights) * MARGIN < self.direct(level, weights)).then_some(size)
-    }
-
     /// The fastest tile.
     pub(in crate::conv2d) fn fastest(&self, level: Level, weights: Weights) -> Size {
         let cost = |size| self.cycles(level, size, weights);
-        let (largest, others) = if self.side == 2 {
-            (Size::FiveOfTwo, &[Size::ThreeOfTwo][..])
-        } else {
-            (
-                Size::FourOfThree,
-                &[Size::ThreeOfThree, Size::TwoOfThree, Size::TwoOfImage][..],
-            )
-        };
-        let others = others.iter().filter(|&&size| self.accepts(size));
+        let sizes = self.sizes().iter().filter(|&&size| self.accepts(size));
         let faster = |best: Size, &size: &Size| if cost(size) < cost(best) { size } else { best };
-        others.fold(largest, faster)
+        sizes.fold(self.sizes()[0], faster)
     }
 
     /// Whether a tile for kernels of its side computes it.
     pub(in crate::conv2d) fn accepts(&self, size: Size) -> bool {
         size != Size::TwoOfImage || self.of_two
+    }
+
+    /// The tiles for kernels of its side, the largest first.
+    pub(in crate::conv2d) fn sizes(&self) -> &'static [Size] {
+        if self.side == 2 {
+            &[Size::FiveOfTwo, Size::ThreeOfTwo]
+        } else {
+            &[
+                Size::FourOfThree,
+                Size::ThreeOfThree,
+                Size::TwoOfThree,
+                Size::TwoOfImage,
+            ]
+        }
     }
 
     fn taps(&self) -> f64 {
@@ -127,18 +118,6 @@ impl Problem {
 
     fn pairs(&self) -> f64 {
         (self.groups * self.inputs) as f64 * self.outputs as f64
-    }
-
-    /// The cycles of the direct way.
-    fn direct(&self, level: Level, weights: Weights) -> f64 {
-        let pixels = self.batch * self.size[0] * self.size[1];
-        let panels = Panels::choose(level, pixels, self.outputs);
-        let terms = self.inside * self.taps() * (self.groups * self.inputs) as f64;
-        let pack = match weights {
-            Weights::Kept => 0.0,
-            Weights::Fresh => self.taps() * self.pairs() * machine::PACK,
-        };
-        machine::sums(level) * terms * panels.cycles(level, pixels) + pack
     }
 
     /// The cycles of tiles of `size`.
@@ -187,13 +166,22 @@ impl Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::accuracy::Accuracy;
+    use crate::conv2d::algorithm::choose_for;
+    use crate::geometry::Layout;
 
     fn chosen(batch: usize, channels: usize, size: usize, weights: Weights) -> Option<Size> {
         let g = Conv2dGeometry::new(
             batch, channels, [size; 2], channels, [3; 2], [1; 2], [1; 4], [1; 2], 1,
         );
-        let problem = Problem::forward(&g.unwrap()).unwrap();
-        problem.choose(Level::detect(), weights)
+        choose_for(
+            &g.unwrap(),
+            Layout::Nhwc,
+            Level::detect(),
+            Accuracy::Fast,
+            weights,
+        )
+        .tile()
     }
 
     #[test]
@@ -216,8 +204,8 @@ mod tests {
             let [ones, dilation, kernel] = [1, dilation, 3].map(|n| [n; 2]);
             let pad = [dilation[0]; 4];
             let g = Conv2dGeometry::new(1, 256, [33; 2], 256, kernel, ones, pad, dilation, 1);
-            let problem = Problem::forward(&g.unwrap()).unwrap();
-            problem.choose(Level::detect(), Weights::Kept)
+            let (g, weights) = (g.unwrap(), Weights::Kept);
+            choose_for(&g, Layout::Nhwc, Level::detect(), Accuracy::Fast, weights).tile()
         };
         assert!(choose(1).is_some());
         assert!(choose(2).is_some());

@@ -43,7 +43,7 @@ mod weight_points;
 
 use super::taps::Taps;
 
-pub(super) use backward_weight::backward_weight;
+pub(super) use backward_weight::{backward_weight, gradient_work};
 pub(crate) use cost::Weights;
 pub(super) use cost::{MARGIN, Problem};
 pub(super) use dense::{run_dense, suits_dense};

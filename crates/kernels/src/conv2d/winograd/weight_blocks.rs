@@ -18,7 +18,7 @@ const CHANNELS: usize = 96;
 const MULTIPLE: usize = 24;
 
 /// Elements of the points of the tiles that memory always has room for.
-const TILE_ELEMENTS: usize = 4 << 20;
+pub(super) const TILE_ELEMENTS: usize = 4 << 20;
 
 /// Tasks that the tiles are cut into, and multiply-adds that are worth one.
 const TASKS: usize = 8;
