@@ -5,9 +5,13 @@
 
 mod error;
 mod pool;
+mod resize;
+mod sample;
 
 pub use error::GeometryError;
 pub use pool::{AdaptivePoolGeometry, PoolGeometry, PoolWindow};
+pub use resize::{Interpolation, ResizeGeometry};
+pub use sample::{SampleGeometry, SampleMode, SamplePadding};
 
 /// Physical order of a dense 4-D array whose logical shape is `[N, C, H, W]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -137,6 +137,53 @@ pub(crate) fn fold<S: Simd, const K: usize>(
     join(join(acc[0], acc[1]), join(acc[2], acc[3]))
 }
 
+/// Vectors that [`weighted`] sums together.
+const VECTORS: usize = 4;
+
+/// `y[i] = sum of weight * source(position)[i]` over the taps `(position, weight)`.
+#[inline(always)]
+pub(crate) fn weighted<'a, S: Simd>(
+    s: S,
+    taps: &[(usize, f64)],
+    source: impl Fn(usize) -> &'a [f32],
+    y: &mut [f32],
+) {
+    let n = y.len();
+    let mut at = 0;
+    while at + VECTORS * S::LANES <= n {
+        let mut sums = [s.splat(0.0); VECTORS];
+        for &(position, weight) in taps {
+            let (x, weight) = (
+                &source(position)[at..][..VECTORS * S::LANES],
+                s.splat(weight as f32),
+            );
+            for v in 0..VECTORS {
+                sums[v] = s.mul_add(s.load(&x[v * S::LANES..]), weight, sums[v]);
+            }
+        }
+        for v in 0..VECTORS {
+            s.store(sums[v], &mut y[at + v * S::LANES..]);
+        }
+        at += VECTORS * S::LANES;
+    }
+    while at + S::LANES <= n {
+        let mut sum = s.splat(0.0);
+        for &(position, weight) in taps {
+            sum = s.mul_add(s.load(&source(position)[at..]), s.splat(weight as f32), sum);
+        }
+        s.store(sum, &mut y[at..]);
+        at += S::LANES;
+    }
+    // A few elements one by one: fewer than a vector, or single channels.
+    for (i, y) in y.iter_mut().enumerate().skip(at) {
+        let terms = taps.iter().map(
+            #[inline(always)]
+            |&(position, weight)| source(position)[i] * weight as f32,
+        );
+        *y = terms.sum();
+    }
+}
+
 /// The vectors of all slices at `at`.
 #[inline(always)]
 pub(crate) fn load<S: Simd, const K: usize>(s: S, x: &[&[f32]; K], at: usize) -> [S::F32; K] {

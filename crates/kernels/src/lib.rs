@@ -24,14 +24,18 @@
 //! | [`norm`]: batch, group | channels-last blocks; channels-first runs | reference |
 //! | [`norm`]: layer | rows | reference |
 //! | [`pool`] | dense channels-last | reference, any strides |
+//! | [`resample`] | dense channels-last or channels-first | reference, any strides |
+//! | [`sample`] | dense channels-last | reference, any strides |
 //! | [`copy`] | any type: contiguous runs; transposed squares | element by element |
 //! | [`optim`] | one pass | reference |
 
 mod accuracy;
 mod array;
+mod axis;
 pub mod conv2d;
 pub mod conv_transpose2d;
 pub mod copy;
+mod cubic;
 pub mod disjoint;
 mod dwconv;
 pub mod elementwise;
@@ -50,6 +54,8 @@ pub mod peak;
 pub mod pool;
 pub mod real;
 pub mod reduce;
+pub mod resample;
+pub mod sample;
 pub mod softmax;
 #[cfg(test)]
 mod testing;

@@ -69,7 +69,7 @@ pub use random::{Philox, manual_seed, rng_state, set_rng_state};
 pub use shape::Shape;
 pub use striate_kernels::Accuracy;
 pub use striate_kernels::epilogue::Activation;
-pub use striate_kernels::geometry::GeometryError;
+pub use striate_kernels::geometry::{GeometryError, Interpolation, SampleMode, SamplePadding};
 pub use striate_kernels::pool::Divisor;
 pub use striate_simd::{Buffer, Level, LevelError, memory};
 pub use tensor::{MemoryFormat, Tensor};

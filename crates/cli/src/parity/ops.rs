@@ -1,7 +1,10 @@
 //! Cases of single ops: which function a name stands for, and with which attributes.
 
 use serde_json::Value;
-use striate::{Conv2dOptions, ConvTranspose2dOptions, Divisor, PoolOptions, Result, Tensor};
+use striate::{
+    Conv2dOptions, ConvTranspose2dOptions, Divisor, Interpolation, PoolOptions, Result, SampleMode,
+    SamplePadding, Tensor,
+};
 use striate_testkit::CaseFile;
 
 use super::{Computed, tensor};
@@ -20,6 +23,10 @@ const OPS: &[Entry] = &[
     }),
     ("adaptive_max_pool2d", |a| {
         a.x(0)?.adaptive_max_pool2d(a.pair("output_size", None)?)
+    }),
+    ("affine_grid", |a| {
+        let [_, _, h, w] = a.sizes("size")?;
+        a.x(0)?.affine_grid([h, w], a.flag("align_corners", false)?)
     }),
     ("avg_pool2d", |a| {
         let include = a.flag("count_include_pad", true)?;
@@ -54,6 +61,26 @@ const OPS: &[Entry] = &[
     }),
     ("exp", |a| a.x(0)?.exp()),
     ("gelu", |a| a.x(0)?.gelu()),
+    ("grid_sample", |a| {
+        let mode = a.name(
+            "mode",
+            &[
+                ("bilinear", SampleMode::Bilinear),
+                ("nearest", SampleMode::Nearest),
+                ("bicubic", SampleMode::Bicubic),
+            ],
+        )?;
+        let padding = a.name(
+            "padding_mode",
+            &[
+                ("zeros", SamplePadding::Zeros),
+                ("border", SamplePadding::Border),
+                ("reflection", SamplePadding::Reflection),
+            ],
+        )?;
+        let corners = a.flag("align_corners", false)?;
+        a.x(0)?.grid_sample(a.x(1)?, mode, padding, corners)
+    }),
     ("group_norm", |a| {
         let eps = a.number("eps", 1e-5)?;
         a.x(0)?.group_norm(
@@ -65,6 +92,18 @@ const OPS: &[Entry] = &[
     }),
     ("hardsigmoid", |a| a.x(0)?.hardsigmoid()),
     ("hardswish", |a| a.x(0)?.hardswish()),
+    ("interpolate", |a| {
+        let align_corners = a.flag("align_corners", false)?;
+        let way = a.name(
+            "mode",
+            &[
+                ("nearest", Interpolation::Nearest),
+                ("bilinear", Interpolation::Bilinear { align_corners }),
+                ("bicubic", Interpolation::Bicubic { align_corners }),
+            ],
+        )?;
+        a.x(0)?.interpolate(a.pair("size", None)?, way)
+    }),
     ("layer_norm", |a| {
         let shape = a.x(1)?.shape();
         a.x(0)?
@@ -183,6 +222,25 @@ impl<'a> Arguments<'a> {
                 [h, w] => Some([count(h)?, count(w)?]),
                 _ => None,
             }
+        })
+    }
+
+    /// The sizes of an image.
+    fn sizes(&self, name: &str) -> Result<[usize; 4]> {
+        self.attribute(name, "four counts", None, |value| {
+            let sizes: Option<Vec<usize>> = value.as_array()?.iter().map(count).collect();
+            sizes?.try_into().ok()
+        })
+    }
+
+    /// What an attribute's word stands for.
+    fn name<T: Copy>(&self, name: &str, words: &[(&str, T)]) -> Result<T> {
+        self.attribute(name, "one of its words", None, |value| {
+            let word = value.as_str()?;
+            words
+                .iter()
+                .find(|(w, _)| *w == word)
+                .map(|&(_, meaning)| meaning)
         })
     }
 

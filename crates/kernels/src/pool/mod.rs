@@ -7,7 +7,6 @@
 //! an eighth of what an index would take; windows of more taps than fit use [`max_backward_from_input`].
 //! The global pools are the adaptive ones with an output of one by one.
 
-mod axis;
 mod plan;
 pub(crate) mod reference;
 mod vector;

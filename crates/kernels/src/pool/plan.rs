@@ -1,7 +1,7 @@
 //! Which pixels a pooling reads for each pixel that it writes.
 
 use super::Divisor;
-use super::axis::Axis;
+use crate::axis::Axis;
 use crate::geometry::{AdaptivePoolGeometry, PoolGeometry};
 use crate::parallel::Cut;
 
@@ -9,9 +9,9 @@ use crate::parallel::Cut;
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     /// For each row that is written, those that are read.
-    pub(super) rows: Axis,
+    pub(super) rows: Axis<usize>,
     /// For each column that is written, those that are read.
-    pub(super) columns: Axis,
+    pub(super) columns: Axis<usize>,
     /// `[n, c, h, w]` of what is written.
     pub(super) written: [usize; 4],
     /// `[h, w]` of what is read.
@@ -25,8 +25,8 @@ impl Plan {
     pub(super) fn of_windows(g: &PoolGeometry) -> Self {
         let [_, _, h, w] = g.input();
         Self {
-            rows: Axis::of_windows(g, 0),
-            columns: Axis::of_windows(g, 1),
+            rows: under_windows(g, 0),
+            columns: under_windows(g, 1),
             written: g.output(),
             read: [h, w],
             pitch: g.window().kernel[1],
@@ -37,8 +37,8 @@ impl Plan {
     pub(super) fn of_cells(g: &AdaptivePoolGeometry) -> Self {
         let [_, _, h, w] = g.input();
         Self {
-            rows: Axis::of_cells(g, 0),
-            columns: Axis::of_cells(g, 1),
+            rows: in_cells(g, 0),
+            columns: in_cells(g, 1),
             written: g.output(),
             read: [h, w],
             pitch: w,
@@ -109,4 +109,19 @@ pub(super) fn cell_factors(g: &AdaptivePoolGeometry) -> Vec<f32> {
     let [_, _, h, w] = g.output();
     let count = |i: usize| g.covered(0, i / w).len() * g.covered(1, i % w).len();
     (0..h * w).map(|i| (1.0 / count(i) as f64) as f32).collect()
+}
+
+/// For each output the inputs under its window, with their taps.
+fn under_windows(g: &PoolGeometry, axis: usize) -> Axis<usize> {
+    let inputs = |o| {
+        g.taps_inside(axis, o)
+            .map(move |t| (g.position(axis, o, t), t))
+    };
+    Axis::collect((0..g.output()[2 + axis]).map(inputs))
+}
+
+/// For each output the inputs that it covers; the input is its own tap.
+fn in_cells(g: &AdaptivePoolGeometry, axis: usize) -> Axis<usize> {
+    let inputs = |o| g.covered(axis, o).map(|i| (i, i));
+    Axis::collect((0..g.output()[2 + axis]).map(inputs))
 }

@@ -2,6 +2,7 @@
 
 mod adaptive_pool2d;
 mod affine;
+mod affine_grid;
 mod batch_norm;
 mod binary;
 mod cat;
@@ -15,8 +16,10 @@ mod dropout;
 mod expand;
 mod extremum;
 mod flip;
+mod grid_sample;
 mod group_norm;
 mod index_select;
+mod interpolate;
 mod layer_norm;
 mod linear;
 mod logsumexp;

@@ -14,3 +14,4 @@ mod normalisation;
 mod padding;
 mod pooling;
 mod products;
+mod sampling;

@@ -1,0 +1,72 @@
+//! Resampling of images at places that are the same for all of them: nearest, bilinear and bicubic interpolation.
+//!
+//! All of it is separable, a weighted sum of rows of weighted sums of columns, and so is its gradient, with the same
+//! weights the other way around: both directions gather and write every element once.
+
+mod plan;
+mod reference;
+mod vector;
+
+#[cfg(test)]
+mod tests;
+
+use crate::error::KernelError;
+use crate::geometry::{Layout, ResizeGeometry, check_shape};
+use crate::real::Real;
+use crate::view::{View, ViewMut};
+use plan::Plan;
+use striate_simd::Level;
+
+/// `y[n, c, i, j] = sum of the pixels of x around the place of [i, j], each times its weight`.
+///
+/// # Errors
+/// If a view does not have the geometry's shape, or memory is out.
+pub fn resize<R: Real>(
+    level: Level,
+    g: &ResizeGeometry,
+    x: &View<'_, R>,
+    y: &mut ViewMut<'_, R>,
+) -> Result<(), KernelError> {
+    let op = "interpolate";
+    check_shape(op, "x", x.shape(), g.input())?;
+    check_shape(op, "y", y.shape(), g.output())?;
+    resample(level, Plan::of_resize(g), x, y)
+}
+
+/// The gradient of [`resize`]: `dx` of a pixel is the sum of `dy` over the outputs that it is in, each times its weight.
+///
+/// # Errors
+/// If a view does not have the geometry's shape, or memory is out.
+pub fn resize_backward<R: Real>(
+    level: Level,
+    g: &ResizeGeometry,
+    dy: &View<'_, R>,
+    dx: &mut ViewMut<'_, R>,
+) -> Result<(), KernelError> {
+    let op = "interpolate backward";
+    check_shape(op, "dy", dy.shape(), g.output())?;
+    check_shape(op, "dx", dx.shape(), g.input())?;
+    resample(level, Plan::of_resize(g).reversed(), dy, dx)
+}
+
+fn resample<R: Real>(
+    level: Level,
+    plan: Plan,
+    x: &View<'_, R>,
+    y: &mut ViewMut<'_, R>,
+) -> Result<(), KernelError> {
+    for layout in [Layout::Nhwc, Layout::Nchw] {
+        if let Some(x) = x.as_dense(layout).and_then(R::as_f32)
+            && let Some(y) = y.as_dense_mut(layout).and_then(R::as_f32_mut)
+        {
+            let plan = if layout == Layout::Nhwc {
+                plan
+            } else {
+                plan.of_planes()
+            };
+            return vector::sum(level, &plan, x, y);
+        }
+    }
+    reference::sum(&plan, x, y);
+    Ok(())
+}
