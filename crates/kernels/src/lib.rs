@@ -25,6 +25,7 @@
 //! | [`norm`]: layer | rows | reference |
 //! | [`pool`] | dense channels-last | reference, any strides |
 //! | [`resample`] | dense channels-last or channels-first | reference, any strides |
+//! | [`deform_conv2d`] | channels-last | reference |
 //! | [`sample`] | dense channels-last | reference, any strides |
 //! | [`copy`] | any type: contiguous runs; transposed squares | element by element |
 //! | [`optim`] | one pass | reference |
@@ -36,6 +37,7 @@ pub mod conv2d;
 pub mod conv_transpose2d;
 pub mod copy;
 mod cubic;
+pub mod deform_conv2d;
 pub mod disjoint;
 mod dwconv;
 pub mod elementwise;

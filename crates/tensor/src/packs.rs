@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use striate_kernels::conv_transpose2d;
 use striate_kernels::conv2d::{Arrangement, PackedWeights};
+use striate_kernels::deform_conv2d;
 use striate_kernels::gemm::PackedB;
 use striate_simd::Level;
 
@@ -43,6 +44,16 @@ impl Packed for conv_transpose2d::PackedWeights {
 
     fn key(&self) -> conv_transpose2d::Arrangement {
         self.arrangement().clone()
+    }
+}
+
+/// The weights of a deformable convolution, in any memory order.
+impl Packed for deform_conv2d::PackedWeights {
+    /// The level and the groups.
+    type Key = (Level, usize);
+
+    fn key(&self) -> Self::Key {
+        (self.level(), self.groups())
     }
 }
 

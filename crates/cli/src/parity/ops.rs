@@ -59,6 +59,17 @@ const OPS: &[Entry] = &[
         a.x(0)?
             .cross_entropy(a.x(1)?, a.number("label_smoothing", 0.0)?)
     }),
+    ("deform_conv2d", |a| {
+        let weight = a.x(2)?;
+        let per_group = weight.dim(1)?.max(1);
+        let options = Conv2dOptions::default()
+            .stride(a.pair("stride", Some([1; 2]))?)
+            .padding(a.pair("padding", Some([0; 2]))?)
+            .dilation(a.pair("dilation", Some([1; 2]))?)
+            .groups(a.x(0)?.dim(1)? / per_group);
+        a.x(0)?
+            .deform_conv2d(a.x(1)?, weight, a.optional(3), a.optional(4), options)
+    }),
     ("exp", |a| a.x(0)?.exp()),
     ("gelu", |a| a.x(0)?.gelu()),
     ("grid_sample", |a| {

@@ -5,7 +5,7 @@
 //! padding holds it fast, and for the nearest pixel.
 
 mod reference;
-mod taps;
+pub(crate) mod taps;
 mod vector;
 
 #[cfg(test)]

@@ -5,31 +5,47 @@ use crate::geometry::{SampleGeometry, SampleMode, SamplePadding};
 
 /// A pixel inside the image.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Tap {
+pub(crate) struct Tap {
     /// Its position on the axis.
-    pub(super) at: usize,
+    pub(crate) at: usize,
     /// Its share of the value.
-    pub(super) weight: f64,
+    pub(crate) weight: f64,
     /// The derivative of the share by the coordinate of the grid.
-    pub(super) slope: f64,
+    pub(crate) slope: f64,
 }
 
 /// The pixels that a coordinate needs.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Taps {
+pub(crate) struct Taps {
     taps: [Tap; 4],
     len: usize,
 }
 
 impl Taps {
+    /// The pixels before and after a place of an axis of `size` pixels between which a line runs; those outside are zero.
+    /// `slope` is the derivative of the place.
     #[inline(always)]
-    fn push(&mut self, tap: Tap) {
-        self.taps[self.len] = tap;
-        self.len += 1;
+    pub(crate) fn linear(place: f64, size: f64, slope: f64) -> Self {
+        let first = place.floor();
+        let mut taps = Self::default();
+        taps.push(first, size, 1.0 - (place - first), -slope);
+        taps.push(first + 1.0, size, place - first, slope);
+        taps
     }
 
+    /// Takes a pixel, unless it lies outside.
     #[inline(always)]
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Tap> {
+    fn push(&mut self, at: f64, size: f64, weight: f64, slope: f64) {
+        if at >= 0.0 && at < size {
+            let at = at as usize;
+            self.taps[self.len] = Tap { at, weight, slope };
+            self.len += 1;
+        }
+    }
+
+    /// From the first to the last.
+    #[inline(always)]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Tap> {
         self.taps[..self.len].iter()
     }
 }
@@ -76,14 +92,10 @@ impl Axis {
         let (place, sign) = self.inside(place);
         if self.mode == SampleMode::Nearest {
             let mut taps = Taps::default();
-            self.push(&mut taps, place.round_ties_even(), 1.0, 0.0);
+            taps.push(place.round_ties_even(), self.size, 1.0, 0.0);
             return taps;
         }
-        let (first, slope) = (place.floor(), slope * sign);
-        let mut taps = Taps::default();
-        self.push(&mut taps, first, 1.0 - (place - first), -slope);
-        self.push(&mut taps, first + 1.0, place - first, slope);
-        taps
+        Taps::linear(place, self.size, slope * sign)
     }
 
     /// Each of the four pixels is looked up by itself.
@@ -94,7 +106,7 @@ impl Axis {
         let mut taps = Taps::default();
         for i in 0..4 {
             let (at, _) = self.inside(first + i as f64 - 1.0);
-            self.push(&mut taps, at, weights[i], slopes[i] * slope);
+            taps.push(at, self.size, weights[i], slopes[i] * slope);
         }
         taps
     }
@@ -130,15 +142,6 @@ impl Axis {
             (low + rest, sign)
         } else {
             (low + span - rest, -sign)
-        }
-    }
-
-    /// A pixel outside the image is zero whatever its weight.
-    #[inline(always)]
-    fn push(&self, taps: &mut Taps, at: f64, weight: f64, slope: f64) {
-        if at >= 0.0 && at < self.size {
-            let at = at as usize;
-            taps.push(Tap { at, weight, slope });
         }
     }
 }

@@ -11,6 +11,7 @@ mod conv2d;
 mod conv2d_fused;
 mod conv_transpose2d;
 mod cross_entropy;
+mod deform_conv2d;
 mod dense;
 mod dropout;
 mod expand;

@@ -6,6 +6,7 @@ mod classification;
 mod common;
 mod conv2d;
 mod conv_transpose2d;
+mod deformable;
 mod dropout;
 mod fused;
 mod gates;

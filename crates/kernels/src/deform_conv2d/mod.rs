@@ -1,0 +1,185 @@
+//! Deformable convolution: every tap of every output pixel is moved by an offset of its own.
+//!
+//! `y(p) = bias + sum over taps k of w(k) m(p, k) x(p s - pad + k d + offset(p, k))`, where `x` between pixels is bilinear and zero
+//! outside, and the mask `m` is one where there is none (Dai et al., "Deformable Convolutional Networks", 2017, and with the
+//! mask Zhu et al., "Deformable ConvNets v2", 2019).
+//!
+//! All images are channels-last: offsets `[N, OH, OW, offset_groups * taps * 2]` with how far down before how far right, masks
+//! `[N, OH, OW, offset_groups * taps]`. Weights are `[out, taps, channels of a group]`.
+//!
+//! The values at the places of a strip of pixels are gathered once for all channels, as rows of the left operand of a product
+//! with the weights, and used while they are in the cache. The way back multiplies a strip of gradients with the weights of some
+//! channels and spreads what comes out at once; what was sampled is sampled again.
+
+mod backward_input;
+mod backward_weight;
+mod forward;
+mod geometry;
+mod pieces;
+mod places;
+pub mod reference;
+mod strip;
+
+#[cfg(test)]
+mod tests;
+
+pub use geometry::DeformConv2dGeometry;
+
+use crate::error::{KernelError, check_len};
+use crate::gemm::{Matrix, PackedB};
+use crate::real::Real;
+use striate_simd::Level;
+
+/// What is sampled, and where.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'a, T> {
+    /// The images.
+    pub x: &'a [T],
+    /// The offset of each tap.
+    pub offset: &'a [T],
+    /// The factor of each tap.
+    pub mask: Option<&'a [T]>,
+}
+
+impl<'a, R: Real> Inputs<'a, R> {
+    /// The same, if the numbers are `f32`.
+    fn as_f32(&self) -> Option<Inputs<'a, f32>> {
+        Some(Inputs {
+            x: R::as_f32(self.x)?,
+            offset: R::as_f32(self.offset)?,
+            mask: match self.mask {
+                Some(mask) => Some(R::as_f32(mask)?),
+                None => None,
+            },
+        })
+    }
+
+    fn check(&self, op: &'static str, g: &DeformConv2dGeometry) -> Result<(), KernelError> {
+        let mask = self.mask.map_or(Ok(()), |mask| {
+            check_len(op, "mask", mask.len(), g.mask_shape().iter().product())
+        });
+        check_len(op, "x", self.x.len(), g.conv().x_len())?;
+        let offsets = g.offset_shape().iter().product();
+        check_len(op, "offset", self.offset.len(), offsets)?;
+        mask
+    }
+}
+
+/// Weights in the order in which the forward pass reads them.
+#[derive(Debug)]
+pub struct PackedWeights {
+    level: Level,
+    groups: Vec<PackedB>,
+}
+
+impl PackedWeights {
+    /// Packs weights `[out, taps, channels of a group]`.
+    ///
+    /// # Errors
+    /// If the length is another, or memory is out.
+    pub fn new(
+        level: Level,
+        g: &DeformConv2dGeometry,
+        weight: &[f32],
+    ) -> Result<Self, KernelError> {
+        let conv = g.conv();
+        check_len("deform_conv2d", "weight", weight.len(), conv.weight_len())?;
+        let (rows, terms) = (
+            conv.group_out_channels(),
+            conv.taps() * conv.group_in_channels(),
+        );
+        let pack =
+            |group: &[f32]| PackedB::new(level, Matrix::new(group, rows, terms)?.transposed());
+        let groups = weight.chunks_exact(rows * terms).map(pack);
+        Ok(Self {
+            level,
+            groups: groups.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// The level the weights were packed for.
+    pub fn level(&self) -> Level {
+        self.level
+    }
+
+    /// The number of groups that the outputs were cut into.
+    pub fn groups(&self) -> usize {
+        self.groups.len()
+    }
+}
+
+/// Computes the output from the weights as packed for `level`.
+///
+/// # Errors
+/// If a length or the number of groups does not fit the geometry, or memory is out.
+pub fn forward(
+    level: Level,
+    g: &DeformConv2dGeometry,
+    inputs: &Inputs<'_, f32>,
+    weights: &PackedWeights,
+    bias: Option<&[f32]>,
+    y: &mut [f32],
+) -> Result<(), KernelError> {
+    let op = "deform_conv2d";
+    inputs.check(op, g)?;
+    check_len(op, "groups of weights", weights.groups(), g.conv().groups())?;
+    if let Some(bias) = bias {
+        check_len(op, "bias", bias.len(), g.conv().out_channels())?;
+    }
+    check_len(op, "y", y.len(), g.conv().y_len())?;
+    forward::run(level, g, inputs, weights, bias, y)
+}
+
+/// The gradients by the images, the offsets and the mask, which are overwritten.
+///
+/// # Errors
+/// If a length does not fit the geometry, or memory is out.
+pub fn backward_input<R: Real>(
+    level: Level,
+    g: &DeformConv2dGeometry,
+    inputs: &Inputs<'_, R>,
+    weight: &[R],
+    dy: &[R],
+    [dx, doffset, dmask]: [&mut [R]; 3],
+) -> Result<(), KernelError> {
+    let op = "deform_conv2d backward";
+    inputs.check(op, g)?;
+    check_len(op, "weight", weight.len(), g.conv().weight_len())?;
+    check_len(op, "dy", dy.len(), g.conv().y_len())?;
+    check_len(op, "dx", dx.len(), g.conv().x_len())?;
+    check_len(op, "doffset", doffset.len(), inputs.offset.len())?;
+    check_len(op, "dmask", dmask.len(), g.mask_shape().iter().product())?;
+    if let (Some(inputs), Some(weight), Some(dy)) =
+        (inputs.as_f32(), R::as_f32(weight), R::as_f32(dy))
+        && let (Some(dx), Some(doffset)) = (R::as_f32_mut(dx), R::as_f32_mut(doffset))
+        && let Some(dmask) = R::as_f32_mut(dmask)
+    {
+        return backward_input::run(level, g, &inputs, weight, dy, [dx, doffset, dmask]);
+    }
+    reference::backward_input(g, inputs, weight, dy, [dx, doffset, dmask]);
+    Ok(())
+}
+
+/// The gradient by the weights, which is overwritten.
+///
+/// # Errors
+/// If a length does not fit the geometry, or memory is out.
+pub fn backward_weight<R: Real>(
+    level: Level,
+    g: &DeformConv2dGeometry,
+    inputs: &Inputs<'_, R>,
+    dy: &[R],
+    dweight: &mut [R],
+) -> Result<(), KernelError> {
+    let op = "deform_conv2d backward";
+    inputs.check(op, g)?;
+    check_len(op, "dy", dy.len(), g.conv().y_len())?;
+    check_len(op, "dweight", dweight.len(), g.conv().weight_len())?;
+    if let (Some(inputs), Some(dy)) = (inputs.as_f32(), R::as_f32(dy))
+        && let Some(dweight) = R::as_f32_mut(dweight)
+    {
+        return backward_weight::run(level, g, &inputs, dy, dweight);
+    }
+    reference::backward_weight(g, inputs, dy, dweight);
+    Ok(())
+}
