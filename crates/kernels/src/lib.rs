@@ -26,6 +26,7 @@
 //! | [`pool`] | dense channels-last | reference, any strides |
 //! | [`resample`] | dense channels-last or channels-first | reference, any strides |
 //! | [`deform_conv2d`] | channels-last | reference |
+//! | [`roi`] | channels-last | reference |
 //! | [`sample`] | dense channels-last | reference, any strides |
 //! | [`copy`] | any type: contiguous runs; transposed squares | element by element |
 //! | [`optim`] | one pass | reference |
@@ -57,6 +58,7 @@ pub mod pool;
 pub mod real;
 pub mod reduce;
 pub mod resample;
+pub mod roi;
 pub mod sample;
 pub mod softmax;
 #[cfg(test)]

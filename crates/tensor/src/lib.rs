@@ -63,7 +63,7 @@ pub use error::{Error, Result};
 pub use level::{current_level, with_accuracy, with_level};
 pub use ops::{
     After, BatchStats, Conv2dEpilogue, Conv2dOptions, ConvTranspose2dOptions, PadMode, Padding,
-    Pair, PoolOptions,
+    Pair, PoolOptions, RoiOptions,
 };
 pub use random::{Philox, manual_seed, rng_state, set_rng_state};
 pub use shape::Shape;

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 use striate::{
-    Conv2dOptions, ConvTranspose2dOptions, Divisor, Interpolation, PoolOptions, Result, SampleMode,
-    SamplePadding, Tensor,
+    Conv2dOptions, ConvTranspose2dOptions, Divisor, Interpolation, PoolOptions, Result, RoiOptions,
+    SampleMode, SamplePadding, Tensor,
 };
 use striate_testkit::CaseFile;
 
@@ -131,6 +131,17 @@ const OPS: &[Entry] = &[
     ("neg", |a| a.x(0)?.neg()),
     ("relu", |a| a.x(0)?.relu()),
     ("relu6", |a| a.x(0)?.relu6()),
+    ("roi_align", |a| {
+        // Torchvision's negative ratio means what its zero does.
+        let ratio = a.attribute("sampling_ratio", "a number", Some(0), |ratio| {
+            usize::try_from(ratio.as_i64()?.max(0)).ok()
+        })?;
+        let options = RoiOptions::new(a.pair("output_size", None)?)
+            .spatial_scale(a.number("spatial_scale", 1.0)?)
+            .sampling_ratio(ratio)
+            .aligned(a.flag("aligned", false)?);
+        a.x(0)?.roi_align(a.x(1)?, options)
+    }),
     ("sigmoid", |a| a.x(0)?.sigmoid()),
     ("silu", |a| a.x(0)?.silu()),
     ("softmax", |a| a.x(0)?.softmax(a.dim("dim")?)),

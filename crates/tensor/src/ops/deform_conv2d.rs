@@ -4,10 +4,11 @@ use striate_kernels::conv2d::Conv2dGeometry;
 use striate_kernels::deform_conv2d::{
     self, DeformConv2dGeometry, Inputs, PackedWeights, reference,
 };
+use striate_kernels::geometry::GeometryError;
 use striate_kernels::real::Real;
 use striate_simd::Buffer;
 
-use super::spatial::{check_filters, format_for, in_format};
+use super::spatial::{channels_last_image, check_filters};
 use super::{Conv2dOptions, check_float, check_same_dtype};
 use crate::autograd::{Description, VariadicFunction, apply_variadic};
 use crate::dtype::match_float;
@@ -179,7 +180,7 @@ impl VariadicFunction for DeformConv2d {
                 Ok(PackedWeights::new(key.0, g, weight.memory()?)?)
             })?;
             let bias = bias.as_ref().map(Tensor::memory).transpose()?;
-            image::<f32>(g.conv().y_shape(), |y| {
+            channels_last_image::<f32>(g.conv().y_shape(), |y| {
                 Ok(deform_conv2d::forward(
                     key.0,
                     g,
@@ -192,7 +193,7 @@ impl VariadicFunction for DeformConv2d {
         } else {
             let weight = operands.weight.channels_last()?;
             let bias = bias.as_ref().map(Tensor::memory).transpose()?;
-            image::<f64>(g.conv().y_shape(), |y| {
+            channels_last_image::<f64>(g.conv().y_shape(), |y| {
                 reference::forward(g, &operands.inputs()?, weight.memory()?, bias, y);
                 Ok(())
             })?
@@ -235,14 +236,6 @@ impl VariadicFunction for DeformConv2d {
     }
 }
 
-/// A new image, filled by `f` in channels-last order.
-fn image<T: Element>(shape: [usize; 4], f: impl FnOnce(&mut [T]) -> Result<()>) -> Result<Tensor> {
-    let mut memory = Buffer::recycled(shape.iter().product())?;
-    f(&mut memory)?;
-    let image = Tensor::from_buffer(memory, shape, MemoryFormat::ChannelsLast)?;
-    in_format(&image, format_for(shape[1]))
-}
-
 /// The gradients by the image, the offsets and the mask.
 fn input_gradients<T: Element + Real>(
     g: &DeformConv2dGeometry,
@@ -271,7 +264,7 @@ fn weight_gradient<T: Element + Real>(
     dy: &Tensor,
 ) -> Result<Tensor> {
     let (inputs, level) = (operands.inputs::<T>()?, current_level()?);
-    image::<T>(g.conv().weight_shape(), |dweight| {
+    channels_last_image::<T>(g.conv().weight_shape(), |dweight| {
         Ok(deform_conv2d::backward_weight(
             level,
             g,

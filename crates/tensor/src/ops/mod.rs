@@ -31,6 +31,7 @@ mod pad2d;
 mod permute;
 mod pool2d;
 mod reshape;
+mod roi;
 mod round;
 mod softmax;
 mod spatial;
@@ -44,6 +45,7 @@ pub use conv2d::Conv2dOptions;
 pub use conv2d_fused::Conv2dEpilogue;
 pub use pad2d::PadMode;
 pub use pool2d::PoolOptions;
+pub use roi::RoiOptions;
 pub use spatial::{Padding, Pair};
 
 use crate::{Error, Result, Tensor};

@@ -146,6 +146,17 @@ pub(crate) fn image(memory: Buffer<f32>, shape: [usize; 4]) -> Result<Tensor> {
     in_format(&image, format_for(shape[1]))
 }
 
+/// A new image, filled by `f` in channels-last order, in the order that suits its channels.
+pub(crate) fn channels_last_image<T: Element>(
+    shape: [usize; 4],
+    f: impl FnOnce(&mut [T]) -> Result<()>,
+) -> Result<Tensor> {
+    let mut memory = Buffer::recycled(shape.iter().product())?;
+    f(&mut memory)?;
+    let image = Tensor::from_buffer(memory, shape, MemoryFormat::ChannelsLast)?;
+    in_format(&image, format_for(shape[1]))
+}
+
 /// The image as kernels of any memory order read it.
 pub(crate) fn view<T: Element>(x: &Tensor) -> Result<View<'_, T>> {
     let strides = [0, 1, 2, 3].map(|d| x.strides().get(d).copied().unwrap_or(0));

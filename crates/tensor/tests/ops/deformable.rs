@@ -19,7 +19,7 @@ fn offsets(groups: usize) -> Result<[Tensor; 2]> {
 
 #[test]
 fn gradients_and_levels() -> Result<()> {
-    for (groups, offset_groups) in [(1, 1), (2, 1), (1, 3), (3, 2)] {
+    for (groups, offset_groups) in [(1, 1), (2, 3)] {
         let x = randn(&[2, 6, 4, 5], 1)?;
         let [offset, mask] = offsets(offset_groups)?;
         let weight = randn(&[12, 6 / groups, 3, 3], 4)?;

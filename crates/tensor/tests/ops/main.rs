@@ -15,4 +15,5 @@ mod normalisation;
 mod padding;
 mod pooling;
 mod products;
+mod regions;
 mod sampling;
