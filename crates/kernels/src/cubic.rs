@@ -4,7 +4,6 @@
 const A: f64 = -0.75;
 
 /// The weights of the neighbours at `-1`, `0`, `1` and `2` for a place at `t` from 0 to 1.
-#[inline(always)]
 pub(crate) fn weights(t: f64) -> [f64; 4] {
     let near = |d: f64| ((A + 2.0) * d - (A + 3.0)) * d * d + 1.0;
     let far = |d: f64| ((A * d - 5.0 * A) * d + 8.0 * A) * d - 4.0 * A;
@@ -12,7 +11,6 @@ pub(crate) fn weights(t: f64) -> [f64; 4] {
 }
 
 /// The derivatives of [`weights`] by `t`.
-#[inline(always)]
 pub(crate) fn slopes(t: f64) -> [f64; 4] {
     let near = |d: f64| (3.0 * (A + 2.0) * d - 2.0 * (A + 3.0)) * d;
     let far = |d: f64| (3.0 * A * d - 10.0 * A) * d + 8.0 * A;

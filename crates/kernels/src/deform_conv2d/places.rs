@@ -37,7 +37,6 @@ impl Places {
 
     /// The input pixels, by rows and by columns, that tap `tap` (counted through all groups of offsets) of output pixel `pixel`
     /// (counted through all images) reads, and the factor of what it reads.
-    #[inline(always)]
     pub(super) fn around<R: Real>(
         &self,
         inputs: &Inputs<'_, R>,
@@ -45,23 +44,16 @@ impl Places {
         tap: usize,
     ) -> ([Taps; 2], f64) {
         let at = pixel * self.per_pixel + tap;
-        let mask = inputs.mask.map_or(
-            1.0,
-            #[inline(always)]
-            |mask| mask[at].to_f64(),
-        );
+        let mask = inputs.mask.map_or(1.0, |mask| mask[at].to_f64());
         let offset = [inputs.offset[2 * at], inputs.offset[2 * at + 1]];
         let (tap, [h, w]) = (tap % (self.kernel[0] * self.kernel[1]), self.output);
         let taps = [tap / self.kernel[1], tap % self.kernel[1]];
         let pixel = [pixel / w % h, pixel % w];
-        let around = array(
-            #[inline(always)]
-            |axis: usize| {
-                let start = pixel[axis] * self.stride[axis] + taps[axis] * self.dilation[axis];
-                let place = start as f64 - self.before[axis] as f64 + offset[axis].to_f64();
-                Taps::linear(place, self.input[axis] as f64, 1.0)
-            },
-        );
+        let around = array(|axis: usize| {
+            let start = pixel[axis] * self.stride[axis] + taps[axis] * self.dilation[axis];
+            let place = start as f64 - self.before[axis] as f64 + offset[axis].to_f64();
+            Taps::linear(place, self.input[axis] as f64, 1.0)
+        });
         (around, mask)
     }
 }

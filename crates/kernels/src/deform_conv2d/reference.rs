@@ -16,7 +16,7 @@ struct Term {
 }
 
 /// Calls `f` for every output pixel, tap and input channel.
-fn for_each_term(g: &DeformConv2dGeometry, mut f: impl FnMut(Term)) {
+fn for_each_term(g: &DeformConv2dGeometry, f: &mut dyn FnMut(Term)) {
     let (conv, taps) = (g.conv(), g.conv().taps());
     let [n, _, h, w] = conv.y_shape();
     let shared = conv.in_channels() / g.offset_groups();
@@ -52,7 +52,7 @@ fn around<R: Real>(
     places: &Places,
     inputs: &Inputs<'_, R>,
     term: Term,
-    mut f: impl FnMut([f64; 4], usize),
+    f: &mut dyn FnMut([f64; 4], usize),
 ) -> f64 {
     let ([rows, columns], mask) = places.around(inputs, term.pixel, term.tap);
     let ([h, w], [oh, ow]) = (places.input, places.output);
@@ -80,9 +80,9 @@ pub fn forward<R: Real>(
     let mut sums: Vec<f64> = (0..y.len())
         .map(|i| bias.map_or(0.0, |bias| bias[i % out].to_f64()))
         .collect();
-    for_each_term(g, |term| {
+    for_each_term(g, &mut |term| {
         let mut value = 0.0;
-        let mask = around(g, &places, inputs, term, |[row, _, column, _], at| {
+        let mask = around(g, &places, inputs, term, &mut |[row, _, column, _], at| {
             value += row * column * inputs.x[at].to_f64();
         });
         let (first, count, start) = outputs(g, term);
@@ -109,7 +109,7 @@ pub fn backward_input<R: Real>(
         g.mask_shape()[1],
     );
     let mut sums = [dx.len(), doffset.len(), dmask.len()].map(|len| vec![0.0; len]);
-    for_each_term(g, |term| {
+    for_each_term(g, &mut |term| {
         let (first, count, start) = outputs(g, term);
         let terms = (0..count)
             .map(|o| dy[term.pixel * out + first + o].to_f64() * weight[start + o * step].to_f64());
@@ -123,7 +123,7 @@ pub fn backward_input<R: Real>(
             &places,
             inputs,
             term,
-            |[row, row_slope, column, column_slope], at| {
+            &mut |[row, row_slope, column, column_slope], at| {
                 let x = inputs.x[at].to_f64();
                 dx[at] += row * column * mask * share;
                 value += row * column * x;
@@ -152,9 +152,9 @@ pub fn backward_weight<R: Real>(
     let (places, out) = (Places::new(g), g.conv().out_channels());
     let step = g.conv().taps() * g.conv().group_in_channels();
     let mut sums = vec![0.0; dweight.len()];
-    for_each_term(g, |term| {
+    for_each_term(g, &mut |term| {
         let mut value = 0.0;
-        let mask = around(g, &places, inputs, term, |[row, _, column, _], at| {
+        let mask = around(g, &places, inputs, term, &mut |[row, _, column, _], at| {
             value += row * column * inputs.x[at].to_f64();
         });
         let (first, count, start) = outputs(g, term);

@@ -52,8 +52,9 @@ impl<'a> Sampler<'a> {
         self.channels
     }
 
-    /// The rows and columns around tap `tap` of a group of offsets at output pixel `pixel`, and its factor.
-    #[inline(always)]
+    /// The rows and columns around tap `tap` of a group of offsets at output pixel `pixel`, and its factor. Compiled once, not for
+    /// each level: it is not vectors that it computes with.
+    #[inline(never)]
     pub(super) fn taps(&self, pixel: usize, offset_group: usize, tap: usize) -> ([Taps; 2], f64) {
         let tap = offset_group * self.taps + tap;
         self.places.around(&self.inputs, pixel, tap)
@@ -67,7 +68,7 @@ impl<'a> Sampler<'a> {
     }
 
     /// The pixels around a place, with all their weight.
-    #[inline(always)]
+    #[inline(never)]
     pub(super) fn around(&self, pixel: usize, offset_group: usize, tap: usize) -> Around {
         let ([rows, columns], mask) = self.taps(pixel, offset_group, tap);
         let mut around = Around {

@@ -164,7 +164,7 @@ impl Side {
 
 impl Bin {
     /// Calls `f(row, column, weight, [slope down, slope right])` for every pixel; slopes are by the offsets.
-    pub(super) fn for_each(&self, mut f: impl FnMut(usize, usize, f64, [f64; 2])) {
+    pub(super) fn for_each(&self, f: &mut dyn FnMut(usize, usize, f64, [f64; 2])) {
         let [down, right] = self.reach;
         for row in &self.rows.taps {
             for column in &self.columns.taps {

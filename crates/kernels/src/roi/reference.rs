@@ -10,7 +10,7 @@ use crate::real::Real;
 fn for_each<R: Real>(
     g: &RoiGeometry,
     inputs: &Inputs<'_, R>,
-    mut f: impl FnMut(usize, usize, f64, [f64; 2], Option<[usize; 2]>),
+    f: &mut dyn FnMut(usize, usize, f64, [f64; 2], Option<[usize; 2]>),
 ) {
     let ([_, all, h, w], [rois, channels, bins_h, bins_w]) = (g.input(), g.output());
     let [_, per_roi] = g.offset_shape();
@@ -26,7 +26,7 @@ fn for_each<R: Real>(
                     .offset_at(class, [i, j])
                     .map(|at| at.map(|at| roi * per_roi + at));
                 moved(g, &region, [i, j], class, offsets).for_each(
-                    |row, column, weight, slopes| {
+                    &mut |row, column, weight, slopes| {
                         let pixel = (region.image * h + row) * w + column;
                         let input = pixel * all + g.group_of([i, j]) * channels + c;
                         f(output, input, weight, slopes, offset);
@@ -39,7 +39,7 @@ fn for_each<R: Real>(
 
 pub(super) fn forward<R: Real>(g: &RoiGeometry, inputs: &Inputs<'_, R>, x: &[R], y: &mut [R]) {
     let mut sums = vec![0.0; y.len()];
-    for_each(g, inputs, |output, input, weight, _, _| {
+    for_each(g, inputs, &mut |output, input, weight, _, _| {
         sums[output] += weight * x[input].to_f64();
     });
     for (y, sum) in y.iter_mut().zip(sums) {
@@ -54,7 +54,7 @@ pub(super) fn backward_input<R: Real>(
     dx: &mut [R],
 ) {
     let mut sums = vec![0.0; dx.len()];
-    for_each(g, inputs, |output, input, weight, _, _| {
+    for_each(g, inputs, &mut |output, input, weight, _, _| {
         sums[input] += weight * dy[output].to_f64();
     });
     for (dx, sum) in dx.iter_mut().zip(sums) {
@@ -70,7 +70,7 @@ pub(super) fn backward_offsets<R: Real>(
     doffsets: &mut [R],
 ) {
     let mut sums = vec![0.0; doffsets.len()];
-    for_each(g, inputs, |output, input, _, [down, right], offset| {
+    for_each(g, inputs, &mut |output, input, _, [down, right], offset| {
         if let Some([by_x, by_y]) = offset {
             let product = x[input].to_f64() * dy[output].to_f64();
             sums[by_x] += right * product;

@@ -72,7 +72,7 @@ fn find(
     let bin = frame.bin(bin);
     let first = g.group_of(bin) * frame.channels[1];
     pixels.clear();
-    moved(g, &region, bin, class, offsets).for_each(|row, column, weight, _| {
+    moved(g, &region, bin, class, offsets).for_each(&mut |row, column, weight, _| {
         let start = (row * frame.width + column) * frame.channels[0] + first;
         pixels.push((start, weight));
     });
@@ -210,7 +210,7 @@ pub(super) fn backward_offsets(
                 };
                 let first = g.group_of(place) * channels;
                 let dy = &dy[(roi * frame.bin_count() + bin) * channels..][range.clone()];
-                moved(g, &region, place, class, offsets).for_each(|row, column, _, slopes| {
+                moved(g, &region, place, class, offsets).for_each(&mut |row, column, _, slopes| {
                     let start = (row * frame.width + column) * all + first + range.start;
                     let x = &x[start..start + range.len()];
                     let product = f64::from(dispatch!(level, s => dot(s, x, dy)));

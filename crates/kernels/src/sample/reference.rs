@@ -9,7 +9,7 @@ use crate::view::{View, ViewMut};
 fn for_each_place<R: Real>(
     g: &SampleGeometry,
     grid: &View<'_, R>,
-    mut f: impl FnMut([usize; 3], &Taps, &Taps),
+    f: &mut dyn FnMut([usize; 3], &Taps, &Taps),
 ) {
     let ([n, _, h, w], [rows, columns]) = (g.output(), [0, 1].map(|axis| Axis::new(g, axis)));
     for n in 0..n {
@@ -36,7 +36,7 @@ pub(super) fn forward<R: Real>(
     grid: &View<'_, R>,
     y: &mut ViewMut<'_, R>,
 ) {
-    for_each_place(g, grid, |[n, i, j], rows, columns| {
+    for_each_place(g, grid, &mut |[n, i, j], rows, columns| {
         for c in 0..g.input()[1] {
             let value = sum(rows, columns, |row, column| {
                 row.weight * column.weight * x.at(n, c, row.at, column.at).to_f64()
@@ -53,7 +53,7 @@ pub(super) fn backward_input<R: Real>(
     dx: &mut ViewMut<'_, R>,
 ) {
     dx.fill(R::ZERO);
-    for_each_place(g, grid, |[n, i, j], rows, columns| {
+    for_each_place(g, grid, &mut |[n, i, j], rows, columns| {
         for c in 0..g.input()[1] {
             let dy = dy.at(n, c, i, j);
             for row in rows.iter() {
@@ -73,7 +73,7 @@ pub(super) fn backward_grid<R: Real>(
     dy: &View<'_, R>,
     dgrid: &mut ViewMut<'_, R>,
 ) {
-    for_each_place(g, grid, |[n, i, j], rows, columns| {
+    for_each_place(g, grid, &mut |[n, i, j], rows, columns| {
         let slope = |along_x: bool| {
             let channels = (0..g.input()[1]).map(|c| {
                 let dy = dy.at(n, c, i, j).to_f64();

@@ -24,7 +24,6 @@ pub(crate) struct Taps {
 impl Taps {
     /// The pixels before and after a place of an axis of `size` pixels between which a line runs; those outside are zero.
     /// `slope` is the derivative of the place.
-    #[inline(always)]
     pub(crate) fn linear(place: f64, size: f64, slope: f64) -> Self {
         let first = place.floor();
         let mut taps = Self::default();
@@ -34,7 +33,6 @@ impl Taps {
     }
 
     /// Takes a pixel, unless it lies outside.
-    #[inline(always)]
     fn push(&mut self, at: f64, size: f64, weight: f64, slope: f64) {
         if at >= 0.0 && at < size {
             let at = at as usize;
@@ -44,7 +42,6 @@ impl Taps {
     }
 
     /// From the first to the last.
-    #[inline(always)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Tap> {
         self.taps[..self.len].iter()
     }
@@ -71,7 +68,6 @@ impl Axis {
     }
 
     /// The pixels for a coordinate from -1 to 1. One that is no number, or infinite, lies outside.
-    #[inline(always)]
     pub(super) fn taps(&self, coordinate: f64) -> Taps {
         let pixels = if self.align_corners {
             self.size - 1.0
@@ -99,7 +95,6 @@ impl Axis {
     }
 
     /// Each of the four pixels is looked up by itself.
-    #[inline(always)]
     fn cubic(&self, place: f64, slope: f64) -> Taps {
         let (first, t) = (place.floor(), place - place.floor());
         let (weights, slopes) = (cubic::weights(t), cubic::slopes(t));
@@ -112,7 +107,6 @@ impl Axis {
     }
 
     /// A place as the padding has it, and its derivative: 1, -1 or, where the padding holds it fast, 0.
-    #[inline(always)]
     fn inside(&self, place: f64) -> (f64, f64) {
         let last = self.size - 1.0;
         let (place, sign) = match self.padding {
@@ -124,7 +118,6 @@ impl Axis {
         (place.clamp(0.0, last), if free { sign } else { 0.0 })
     }
 
-    #[inline(always)]
     fn reflected(&self, place: f64) -> (f64, f64) {
         let (low, span) = if self.align_corners {
             (0.0, self.size - 1.0)

@@ -52,7 +52,8 @@ impl Frame {
         Cut::new(images * self.places, PLACE_COST + self.channels * pixels)
     }
 
-    #[inline(always)]
+    /// Compiled once, not for each level: it is not vectors that it computes with.
+    #[inline(never)]
     fn taps(&self, place: &[f32]) -> [Taps; 2] {
         [
             self.rows.taps(f64::from(place[1])),
@@ -60,7 +61,6 @@ impl Frame {
         ]
     }
 
-    #[inline(always)]
     fn pixels(&self, place: &[f32]) -> Pixels {
         let [rows, columns] = self.taps(place);
         let mut all = Pixels {
