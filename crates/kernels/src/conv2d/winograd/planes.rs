@@ -420,10 +420,14 @@ impl Scatter<'_> {
         for j in 0..M {
             if j < row.count {
                 let mut sum = s.mul_add(sums[j], scale, bias);
-                if let Some(residual) = self.epilogue.residual {
-                    let place = row.number + j * step + c;
-                    let residual = load_lanes(s, &residual[place..], lanes);
-                    sum = s.add(sum, residual);
+                let place = row.number + j * step + c;
+                // A residual has the length of the output: nothing is there to fail in the middle of a tile.
+                let residual = self.epilogue.residual;
+                if let Some(residual) = residual.and_then(
+                    #[inline(always)]
+                    |residual| residual.get(place..place + lanes),
+                ) {
+                    sum = s.add(sum, load_lanes(s, residual, lanes));
                 }
                 sum = s.max(floor, sum);
                 let out = &mut row.out.get(j)[c..];
