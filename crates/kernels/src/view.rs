@@ -4,6 +4,7 @@
 
 use crate::error::{KernelError, check_len};
 use crate::geometry::{GeometryError, Layout, element_count};
+use crate::real::Real;
 
 /// Read access to a slice as `[N, C, H, W]`.
 #[derive(Clone, Copy, Debug)]
@@ -212,6 +213,16 @@ impl<T: Copy> ViewMut<'_, T> {
             strides: self.strides,
         }
     }
+}
+
+/// The data of a view that vector kernels of channels-last images can read.
+pub(crate) fn source<'a, R: Real>(view: &View<'a, R>) -> Option<&'a [f32]> {
+    R::as_f32(view.as_dense(Layout::Nhwc)?)
+}
+
+/// The data of a view that vector kernels of channels-last images can write.
+pub(crate) fn target<'a, R: Real>(view: &'a mut ViewMut<'_, R>) -> Option<&'a mut [f32]> {
+    R::as_f32_mut(view.as_dense_mut(Layout::Nhwc)?)
 }
 
 #[cfg(test)]

@@ -15,9 +15,9 @@ mod vector;
 mod tests;
 
 use crate::error::KernelError;
-use crate::geometry::{AdaptivePoolGeometry, GeometryError, Layout, PoolGeometry};
+use crate::geometry::{AdaptivePoolGeometry, GeometryError, Layout, PoolGeometry, check_shape};
 use crate::real::Real;
-use crate::view::{View, ViewMut};
+use crate::view::{View, ViewMut, source, target};
 use plan::{Plan, cell_factors, window_factors};
 use striate_simd::Level;
 use vector::Factors;
@@ -286,29 +286,6 @@ pub fn adaptive_max_backward<R: Real>(
         reference::adaptive_max_backward(g, places, dy, dx);
     }
     Ok(())
-}
-
-/// The data of a view that the vector kernels can read.
-fn source<'a, R: Real>(view: &View<'a, R>) -> Option<&'a [f32]> {
-    R::as_f32(view.as_dense(Layout::Nhwc)?)
-}
-
-/// The data of a view that the vector kernels can write.
-fn target<'a, R: Real>(view: &'a mut ViewMut<'_, R>) -> Option<&'a mut [f32]> {
-    R::as_f32_mut(view.as_dense_mut(Layout::Nhwc)?)
-}
-
-fn check_shape(
-    op: &'static str,
-    operand: &'static str,
-    got: [usize; 4],
-    expected: [usize; 4],
-) -> Result<(), KernelError> {
-    if got == expected {
-        return Ok(());
-    }
-    let rule = format!("the geometry asks for {expected:?}");
-    Err(GeometryError::new(op, operand, format!("{got:?}"), rule).into())
 }
 
 fn check_taps(op: &'static str, g: &PoolGeometry) -> Result<(), KernelError> {

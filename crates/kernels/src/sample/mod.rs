@@ -14,7 +14,7 @@ mod tests;
 use crate::error::KernelError;
 use crate::geometry::{Layout, SampleGeometry, check_shape};
 use crate::real::Real;
-use crate::view::{View, ViewMut};
+use crate::view::{View, ViewMut, source, target};
 use striate_simd::Level;
 
 /// `y[n, c, i, j] = sum of the pixels of x[n, c] around grid[n, i, j], each times its weight`.
@@ -88,16 +88,6 @@ pub fn grid_sample_backward_grid<R: Real>(
         reference::backward_grid(g, x, grid, dy, dgrid);
     }
     Ok(())
-}
-
-/// Images that the vector kernels can read.
-fn source<'a, R: Real>(view: &View<'a, R>) -> Option<&'a [f32]> {
-    R::as_f32(view.as_dense(Layout::Nhwc)?)
-}
-
-/// Images that the vector kernels can write.
-fn target<'a, R: Real>(view: &'a mut ViewMut<'_, R>) -> Option<&'a mut [f32]> {
-    R::as_f32_mut(view.as_dense_mut(Layout::Nhwc)?)
 }
 
 /// A grid that the vector kernels can read.
