@@ -41,40 +41,68 @@
 #![forbid(unsafe_code)]
 
 pub mod basic;
+pub mod blocks;
 pub mod catalog;
 pub mod channel_attention;
+pub mod deformable;
+pub mod downsampling;
+pub mod dynamic;
+pub mod fusion;
 mod gate_statistics;
+pub mod geometry;
 mod init;
 pub mod key_map;
+pub mod light;
+pub mod long_range;
 pub mod mixed_attention;
 pub mod module;
+pub mod multi_scale;
 mod nearest;
+pub mod norms;
 mod param;
 pub mod probe;
+pub mod regularization;
+pub mod reparameterized;
+pub mod residual_attention;
 pub mod safetensors;
 pub mod selective;
 mod state_dict;
 mod summary;
+pub mod temporal;
 pub mod util;
 mod var_builder;
 
 pub use basic::*;
+pub use blocks::*;
 pub use channel_attention::*;
+pub use deformable::*;
+pub use downsampling::*;
+pub use dynamic::*;
+pub use fusion::*;
 pub use gate_statistics::{GateStatistics, Gates, paper_name};
+pub use geometry::*;
 pub use init::Init;
 pub use key_map::KeyMap;
+pub use light::*;
+pub use long_range::*;
 pub use mixed_attention::*;
 pub use module::{
     Fusible, Layer, Module, Visitor, evaluating, named_buffers, named_parameters, parameter_count,
     set_trainable, set_training, to_dtype,
 };
+pub use multi_scale::*;
 pub use nearest::nearest;
+pub use norms::*;
 pub use param::{Buffer, Mode, Parameter};
+pub use regularization::*;
+pub use reparameterized::*;
+pub use residual_attention::*;
 pub use selective::*;
 pub use state_dict::{
     LoadReport, Loading, MisShaped, StateDict, Unmatched, load_state_dict, state_dict,
 };
 pub use striate_tensor::Pair;
 pub use summary::{LayerSummary, Summary, summary};
+pub use temporal::*;
 pub use util::{Rounding, make_divisible, reduced_channels};
 pub use var_builder::VarBuilder;

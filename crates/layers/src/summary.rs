@@ -6,11 +6,11 @@
 
 use std::fmt;
 
-use striate_tensor::autograd::GraphNode;
+use striate_tensor::autograd::{Graph, GraphNode};
 use striate_tensor::{DType, Result, Tensor};
 
-use crate::Module;
 use crate::module::{Part, evaluating, named_parameters, parameter_count, walk};
+use crate::{Layer, Module};
 
 /// The cost of one forward pass.
 #[derive(Clone, Debug)]
@@ -57,32 +57,37 @@ pub struct LayerSummary {
 pub fn summary(module: &dyn Module, input: &[usize]) -> Result<Summary> {
     let x = Tensor::zeros(input, DType::F32)?.requires_grad(true)?;
     let y = evaluating(module, || module.forward(&x))?;
-    let mut summary = Summary {
-        input: input.to_vec(),
-        output: y.shape().to_vec(),
-        layers: Vec::new(),
-        parameters: parameter_count(module),
-        buffers: 0,
-        multiply_adds: 0,
-        elementwise: 0,
-        activation_bytes: 0,
-    };
-    for node in &y.graph().nodes {
-        summary.add(node);
-    }
-    for (name, p) in named_parameters(module) {
-        let path = name.rsplit_once('.').map_or("", |(path, _)| path);
-        summary.layer(path).parameters += p.numel();
-    }
-    walk(module, &mut |_, part| {
-        if let Part::Buffer(b) = part {
-            summary.buffers += b.shape().iter().product::<usize>();
-        }
-    });
-    Ok(summary)
+    Ok(Summary::of(module, input, &[y]))
 }
 
 impl Summary {
+    /// Counts what was recorded on the way to the outputs of `layer`.
+    pub(crate) fn of(layer: &dyn Layer, input: &[usize], outputs: &[Tensor]) -> Self {
+        let mut summary = Self {
+            input: input.to_vec(),
+            output: outputs.first().map_or(&[][..], Tensor::shape).to_vec(),
+            layers: Vec::new(),
+            parameters: parameter_count(layer),
+            buffers: 0,
+            multiply_adds: 0,
+            elementwise: 0,
+            activation_bytes: 0,
+        };
+        for node in &Graph::of(outputs).nodes {
+            summary.add(node);
+        }
+        for (name, p) in named_parameters(layer) {
+            let path = name.rsplit_once('.').map_or("", |(path, _)| path);
+            summary.layer(path).parameters += p.numel();
+        }
+        walk(layer, &mut |_, part| {
+            if let Part::Buffer(b) = part {
+                summary.buffers += b.shape().iter().product::<usize>();
+            }
+        });
+        summary
+    }
+
     fn layer(&mut self, path: &str) -> &mut LayerSummary {
         let at = self
             .layers

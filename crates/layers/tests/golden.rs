@@ -1,6 +1,9 @@
 //! The reference cases: outputs, gradients and buffers equal PyTorch's, on every level.
 
-use std::path::Path;
+#[path = "support/families.rs"]
+mod families;
+
+use std::path::{Path, PathBuf};
 
 use striate_layers::StateDict;
 use striate_layers::catalog::{Entry, Replay, Replayed, find};
@@ -73,29 +76,36 @@ fn check(case: &CaseFile, got: &Replayed, rtol: f64, place: &str) -> Result<usiz
     Ok(checked)
 }
 
-#[test]
-fn modules_equal_pytorch() -> Result<()> {
+fn cases() -> Vec<CaseFile> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden/cases/modules");
-    let cases = find_cases(&folder).expect("the committed cases");
-    assert!(
-        cases.len() >= 33,
-        "{} cases in {}",
-        cases.len(),
-        folder.display()
-    );
-    for path in cases {
-        let case = CaseFile::read(&path).expect("a valid case");
-        let entry = find(&case.name)?;
+    let paths = find_cases(&folder).expect("the committed cases");
+    let read = |path: &PathBuf| CaseFile::read(path).expect("a valid case");
+    paths.iter().map(read).collect()
+}
+
+#[test]
+fn every_case_has_its_module() -> Result<()> {
+    let cases = cases();
+    assert!(cases.len() >= 33, "{} cases", cases.len());
+    cases
+        .iter()
+        .try_for_each(|case| find(&case.name).map(|_| ()))
+}
+
+fn equals_pytorch(entry: &Entry) -> Result<()> {
+    for case in cases().iter().filter(|case| case.name == entry.name) {
         for level in Level::available() {
-            let got = with_level(level, || replay(entry, &case, DType::F32))?;
+            let got = with_level(level, || replay(entry, case, DType::F32))?;
             assert!(
-                check(&case, &got, MODULE_RTOL, level.name())? > 0,
+                check(case, &got, MODULE_RTOL, level.name())? > 0,
                 "{} checks nothing",
                 case.stem()
             );
         }
         // The reference kernels compute in double precision: only the files' rounding is left.
-        check(&case, &replay(entry, &case, DType::F64)?, 1e-6, "f64")?;
+        check(case, &replay(entry, case, DType::F64)?, 1e-6, "f64")?;
     }
     Ok(())
 }
+
+families::test_each_family!(equals_pytorch);

@@ -1,9 +1,11 @@
 //! Every module of the catalogue in f64: the gradients of its inputs and of every parameter equal
 //! differences.
 
+#[path = "support/families.rs"]
+mod families;
 mod support;
 
-use striate_layers::catalog::{Catalogued, Entry, Example, entries};
+use striate_layers::catalog::{Catalogued, Entry, Example};
 use striate_layers::{VarBuilder, named_parameters};
 use striate_tensor::{DType, Philox, Result, Tensor, no_grad};
 
@@ -111,12 +113,11 @@ fn check_example(entry: &Entry, example: &Example) -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn gradients_equal_differences() -> Result<()> {
-    for entry in entries() {
-        for example in entry.examples {
-            check_example(entry, example)?;
-        }
-    }
-    Ok(())
+fn gradients_equal_differences(entry: &Entry) -> Result<()> {
+    entry
+        .examples
+        .iter()
+        .try_for_each(|example| check_example(entry, example))
 }
+
+families::test_each_family!(gradients_equal_differences);

@@ -1,8 +1,10 @@
 //! The number of threads does not change a bit of any module's output or gradient.
 
+#[path = "support/families.rs"]
+mod families;
 mod support;
 
-use striate_layers::catalog::{Entry, Example, entries};
+use striate_layers::catalog::{Entry, Example};
 use striate_layers::{VarBuilder, named_parameters};
 use striate_tensor::{DType, Result};
 
@@ -33,28 +35,22 @@ fn bits(entry: &Entry, example: &Example) -> Result<Vec<Vec<u32>>> {
     tensors.iter().map(bits).collect()
 }
 
-#[test]
-fn thread_counts_agree_bit_for_bit() -> Result<()> {
-    let with = |threads: usize, entry: &Entry, example: &Example| {
+fn thread_counts_agree_bit_for_bit(entry: &Entry) -> Result<()> {
+    let with = |threads: usize, example: &Example| {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .build()
             .expect("threads");
         pool.install(|| bits(entry, example))
     };
-    for entry in entries() {
-        for example in entry.examples {
-            let one = with(1, entry, example)?;
-            for threads in [2, 3, 7] {
-                assert_eq!(
-                    with(threads, entry, example)?,
-                    one,
-                    "{} {} on {threads}",
-                    entry.name,
-                    example.config
-                );
-            }
+    for example in entry.examples {
+        let one = with(1, example)?;
+        for threads in [2, 3, 7] {
+            let (name, config) = (entry.name, example.config);
+            assert_eq!(with(threads, example)?, one, "{name} {config} on {threads}");
         }
     }
     Ok(())
 }
+
+families::test_each_family!(thread_counts_agree_bit_for_bit);

@@ -2,7 +2,7 @@
 
 use striate_tensor::Result;
 
-use super::{Catalogued, Entry, Example, Make, Options};
+use super::{Catalogued, Entry, Example, Make, Options, Typical};
 use crate::{
     Gate, Rounding, SeBottleneckConfig, SePosition, Squeeze, SqueezeExciteConfig, VarBuilder,
 };
@@ -89,7 +89,13 @@ const fn bottleneck_entry(name: &'static str, description: &'static str, make: M
     Entry {
         name,
         description,
+        formula: "y = relu(shortcut(x) + branch(x)), with se() at one place",
         paper: PAPER,
+        page: "se",
+        typical: Typical {
+            config: WIDE,
+            inputs: &[&[1, 256, 56, 56]],
+        },
         examples: BOTTLENECKS,
         counts: &[(WIDE, 70_400 + 8_464)],
         invalid: INVALID_BOTTLENECKS,
@@ -104,7 +110,13 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "se",
         description: "weighs channels by a gate computed from their global means",
+        formula: "y = x * sigmoid(W2 relu(W1 mean_hw(x) + b1) + b2)",
         paper: PAPER,
+        page: "se",
+        typical: Typical {
+            config: r#"{"channels": 256}"#,
+            inputs: &[&[1, 256, 56, 56]],
+        },
         examples: &[
             Example::new(
                 r#"{"channels": 8, "reduction": 4}"#,
@@ -154,7 +166,13 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "se_nosqueeze",
         description: "squeeze-and-excitation without the squeeze: a gate for every pixel",
+        formula: "y = x * sigmoid(W2 relu(W1 x + b1) + b2) at every place",
         paper: PAPER,
+        page: "se",
+        typical: Typical {
+            config: r#"{"channels": 256}"#,
+            inputs: &[&[1, 256, 56, 56]],
+        },
         examples: &[
             Example::new(
                 r#"{"channels": 8, "reduction": 4}"#,

@@ -2,7 +2,7 @@
 
 use striate_tensor::Result;
 
-use super::{Catalogued, Entry, Example, Options};
+use super::{Catalogued, Entry, Example, Options, Typical};
 use crate::{
     Arrangement, CbamConfig, CbamTimmConfig, ChannelGateConfig, ChannelPool, MapOrder,
     SpatialGateConfig, VarBuilder,
@@ -67,7 +67,13 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "channel_gate",
         description: "the channel half of CBAM",
+        formula: "y = x * sigmoid(mlp(mean_hw(x)) + mlp(max_hw(x)))",
         paper: PAPER,
+        page: "cbam",
+        typical: Typical {
+            config: r#"{"channels": 256}"#,
+            inputs: &[&[1, 256, 56, 56]],
+        },
         examples: &[
             Example::new(
                 r#"{"channels": 8, "reduction": 4}"#,
@@ -95,7 +101,13 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "spatial_gate",
         description: "the spatial half of CBAM",
+        formula: "y = x * sigmoid(bn(conv7x7([max_c(x), mean_c(x)])))",
         paper: PAPER,
+        page: "cbam",
+        typical: Typical {
+            config: "{}",
+            inputs: &[&[1, 256, 56, 56]],
+        },
         examples: &[
             Example::new("{}", &[&[2, 5, 7, 6]], &[&[2, 5, 7, 6]]),
             Example::new(
@@ -116,7 +128,13 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "cbam",
         description: "a channel gate, then a spatial gate",
+        formula: "y = spatial_gate(channel_gate(x))",
         paper: PAPER,
+        page: "cbam",
+        typical: Typical {
+            config: r#"{"channels": 256}"#,
+            inputs: &[&[1, 256, 56, 56]],
+        },
         examples: &[
             Example::new(
                 r#"{"channels": 8, "reduction": 4}"#,
@@ -159,7 +177,13 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "cbam_timm",
         description: "CBAM under timm's names and with its defaults",
+        formula: "y = spatial_gate(channel_gate(x))",
         paper: PAPER,
+        page: "cbam",
+        typical: Typical {
+            config: r#"{"channels": 256}"#,
+            inputs: &[&[1, 256, 56, 56]],
+        },
         examples: &[
             Example::new(
                 r#"{"channels": 8, "reduction": 4}"#,

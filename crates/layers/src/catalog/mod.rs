@@ -5,18 +5,32 @@
 //! tests go through the list: shapes, gradients, parameter counts, reference cases, state dicts,
 //! invalid configurations; `striate parity` and `striate modules` read it too.
 
+mod blocks;
 mod channel_attention;
+mod deformable;
+mod downsampling;
+mod dynamic;
+mod fusion;
+mod geometry;
+mod light;
+mod long_range;
 mod mixed_attention;
+mod multi_scale;
+mod norms;
 mod options;
+mod regularization;
+mod reparameterized;
 mod replay;
+mod residual_attention;
 mod selective;
+mod temporal;
 
 use serde_json::Value;
-use striate_tensor::{Error, Result, Tensor};
+use striate_tensor::{DType, Error, Result, Tensor};
 
-use crate::{Layer, Module, VarBuilder, nearest};
+use crate::{Layer, Module, Summary, VarBuilder, evaluating, nearest};
 
-pub use options::Options;
+pub use options::{Argument, Options};
 pub use replay::{Replay, Replayed};
 
 /// A module that the catalogue has built: any number of inputs and outputs.
@@ -50,8 +64,14 @@ pub struct Entry {
     pub name: &'static str,
     /// What it does, in one line.
     pub description: &'static str,
+    /// What it computes, in a line or a few.
+    pub formula: &'static str,
     /// Where it comes from.
     pub paper: &'static str,
+    /// Its page in `docs/modules`, which variants share.
+    pub page: &'static str,
+    /// A configuration and inputs as in the paper's networks, at which costs are told.
+    pub typical: Typical,
     /// Small configurations with shapes that fit them.
     pub examples: &'static [Example],
     /// Configurations and their published or worked parameter counts.
@@ -61,7 +81,16 @@ pub struct Entry {
     make: Make,
 }
 
-/// A configuration and shapes that fit it.
+/// A configuration as networks have it, and shapes of its inputs.
+#[derive(Clone, Copy, Debug)]
+pub struct Typical {
+    /// A JSON object with the constructor's arguments.
+    pub config: &'static str,
+    /// Shapes of the inputs.
+    pub inputs: &'static [&'static [usize]],
+}
+
+/// A small configuration to test, and shapes that fit it.
 #[derive(Clone, Copy, Debug)]
 pub struct Example {
     /// A JSON object with the constructor's arguments; those left out have their defaults.
@@ -117,17 +146,149 @@ impl Entry {
         let config = config.map_err(|e| Error::msg(format!("{}: config: {e}", self.name)))?;
         self.build(&config, vb)
     }
+
+    /// What the typical configuration costs, in evaluation; shapes are those of the first input and
+    /// output.
+    ///
+    /// # Errors
+    /// Memory is out.
+    pub fn summary(&self) -> Result<Summary> {
+        let module = self.build_str(self.typical.config, &VarBuilder::seeded(0))?;
+        let shapes = self.typical.inputs;
+        let inputs = shapes
+            .iter()
+            .map(|&shape| Tensor::zeros(shape, DType::F32)?.requires_grad(true))
+            .collect::<Result<Vec<_>>>()?;
+        let outputs = evaluating(&module, || module.run(&inputs))?;
+        Ok(Summary::of(
+            &module,
+            shapes.first().copied().unwrap_or_default(),
+            &outputs,
+        ))
+    }
+
+    /// The arguments that the typical configuration has or could have, with their defaults.
+    ///
+    /// # Errors
+    /// As [`Entry::build`].
+    pub fn arguments(&self) -> Result<Vec<Argument>> {
+        let config = serde_json::from_str(self.typical.config);
+        let config: Value =
+            config.map_err(|e| Error::msg(format!("{}: config: {e}", self.name)))?;
+        let options = Options::new(self.name, &config)?;
+        (self.make)(&options, &VarBuilder::seeded(0))?;
+        Ok(options.arguments())
+    }
 }
 
-const FAMILIES: [&[Entry]; 3] = [
-    channel_attention::ENTRIES,
-    selective::ENTRIES,
-    mixed_attention::ENTRIES,
+/// Modules of one kind; a folder of this crate has them.
+#[derive(Clone, Copy, Debug)]
+pub struct Family {
+    /// Name of the folder.
+    pub name: &'static str,
+    /// What they have in common.
+    pub description: &'static str,
+    /// The modules.
+    pub entries: &'static [Entry],
+}
+
+const FAMILIES: &[Family] = &[
+    Family {
+        name: "channel_attention",
+        description: "weigh channels",
+        entries: channel_attention::ENTRIES,
+    },
+    Family {
+        name: "mixed_attention",
+        description: "weigh channels and places",
+        entries: mixed_attention::ENTRIES,
+    },
+    Family {
+        name: "selective",
+        description: "choose between branches",
+        entries: selective::ENTRIES,
+    },
+    Family {
+        name: "long_range",
+        description: "relate every place to every other",
+        entries: long_range::ENTRIES,
+    },
+    Family {
+        name: "dynamic",
+        description: "convolve with weights that depend on the input",
+        entries: dynamic::ENTRIES,
+    },
+    Family {
+        name: "reparameterized",
+        description: "train as several convolutions and fold into one",
+        entries: reparameterized::ENTRIES,
+    },
+    Family {
+        name: "light",
+        description: "convolve with less arithmetic",
+        entries: light::ENTRIES,
+    },
+    Family {
+        name: "blocks",
+        description: "build well-known networks",
+        entries: blocks::ENTRIES,
+    },
+    Family {
+        name: "norms",
+        description: "normalise",
+        entries: norms::ENTRIES,
+    },
+    Family {
+        name: "regularization",
+        description: "drop parts of a map in training",
+        entries: regularization::ENTRIES,
+    },
+    Family {
+        name: "multi_scale",
+        description: "see at several scales at once",
+        entries: multi_scale::ENTRIES,
+    },
+    Family {
+        name: "fusion",
+        description: "join maps of several sizes",
+        entries: fusion::ENTRIES,
+    },
+    Family {
+        name: "residual_attention",
+        description: "attend by a branch with an hourglass",
+        entries: residual_attention::ENTRIES,
+    },
+    Family {
+        name: "downsampling",
+        description: "down-sample without aliases",
+        entries: downsampling::ENTRIES,
+    },
+    Family {
+        name: "geometry",
+        description: "know or move positions",
+        entries: geometry::ENTRIES,
+    },
+    Family {
+        name: "deformable",
+        description: "sample at learned offsets",
+        entries: deformable::ENTRIES,
+    },
+    Family {
+        name: "temporal",
+        description: "run over sequences",
+        entries: temporal::ENTRIES,
+    },
 ];
+
+/// The families of modules.
+#[must_use]
+pub fn families() -> &'static [Family] {
+    FAMILIES
+}
 
 /// Every module there is, family by family.
 pub fn entries() -> impl Iterator<Item = &'static Entry> {
-    FAMILIES.into_iter().flatten()
+    families().iter().flat_map(|f| f.entries)
 }
 
 /// The module of that name.

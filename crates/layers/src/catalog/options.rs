@@ -1,17 +1,27 @@
 //! The arguments of a module, as a JSON object.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 use striate_tensor::{Error, Result};
+
+/// An argument that a constructor reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Argument {
+    /// Its name.
+    pub name: &'static str,
+    /// Its default, or `None` if it must be given.
+    pub default: Option<String>,
+    /// What it may be, if it is one of some texts.
+    pub choices: Vec<&'static str>,
+}
 
 /// Reads arguments by name and remembers which were asked for.
 #[derive(Debug)]
 pub struct Options<'a> {
     module: &'static str,
     map: &'a Map<String, Value>,
-    asked: RefCell<BTreeSet<&'static str>>,
+    asked: RefCell<Vec<Argument>>,
 }
 
 impl<'a> Options<'a> {
@@ -30,11 +40,11 @@ impl<'a> Options<'a> {
 
     /// Fails if there is an argument that nothing asked for.
     pub(super) fn finish(&self) -> Result<()> {
-        let asked = self.asked.borrow();
-        match self.map.keys().find(|k| !asked.contains(k.as_str())) {
+        let mut known: Vec<_> = self.asked.borrow().iter().map(|a| a.name).collect();
+        known.sort_unstable();
+        match self.map.keys().find(|k| !known.contains(&k.as_str())) {
             None => Ok(()),
             Some(key) => {
-                let known: Vec<_> = asked.iter().copied().collect();
                 let known = known.join(", ");
                 Err(Error::msg(format!(
                     "{}: no argument is called {key:?}; there are {known}",
@@ -44,18 +54,36 @@ impl<'a> Options<'a> {
         }
     }
 
-    fn value(&self, name: &'static str) -> Option<&'a Value> {
-        self.asked.borrow_mut().insert(name);
+    /// The arguments that were asked for, in that order.
+    pub(super) fn arguments(&self) -> Vec<Argument> {
+        self.asked.borrow().clone()
+    }
+
+    fn value(
+        &self,
+        name: &'static str,
+        default: Option<String>,
+        choices: &[&'static str],
+    ) -> Option<&'a Value> {
+        let mut asked = self.asked.borrow_mut();
+        if asked.iter().all(|a| a.name != name) {
+            asked.push(Argument {
+                name,
+                default,
+                choices: choices.to_vec(),
+            });
+        }
         self.map.get(name).filter(|v| !v.is_null())
     }
 
     fn read<T>(
         &self,
         name: &'static str,
+        default: Option<String>,
         kind: &str,
         f: impl FnOnce(&'a Value) -> Option<T>,
     ) -> Result<Option<T>> {
-        let Some(value) = self.value(name) else {
+        let Some(value) = self.value(name, default, &[]) else {
             return Ok(None);
         };
         f(value).map(Some).ok_or_else(|| {
@@ -75,7 +103,7 @@ impl<'a> Options<'a> {
     /// # Errors
     /// It is missing or no such number.
     pub fn count(&self, name: &'static str) -> Result<usize> {
-        let value = self.read(name, "a whole number", as_count)?;
+        let value = self.read(name, None, "a whole number", as_count)?;
         self.required(name, value)
     }
 
@@ -85,7 +113,7 @@ impl<'a> Options<'a> {
     /// It is no such number.
     pub fn count_or(&self, name: &'static str, default: usize) -> Result<usize> {
         Ok(self
-            .read(name, "a whole number", as_count)?
+            .read(name, Some(default.to_string()), "a whole number", as_count)?
             .unwrap_or(default))
     }
 
@@ -95,7 +123,7 @@ impl<'a> Options<'a> {
     /// It is no number.
     pub fn number_or(&self, name: &'static str, default: f64) -> Result<f64> {
         Ok(self
-            .read(name, "a number", Value::as_f64)?
+            .read(name, Some(default.to_string()), "a number", Value::as_f64)?
             .unwrap_or(default))
     }
 
@@ -105,7 +133,12 @@ impl<'a> Options<'a> {
     /// It is no truth value.
     pub fn flag_or(&self, name: &'static str, default: bool) -> Result<bool> {
         Ok(self
-            .read(name, "true or false", Value::as_bool)?
+            .read(
+                name,
+                Some(default.to_string()),
+                "true or false",
+                Value::as_bool,
+            )?
             .unwrap_or(default))
     }
 
@@ -114,7 +147,8 @@ impl<'a> Options<'a> {
     /// # Errors
     /// It is no text.
     pub fn text_or(&self, name: &'static str, default: &'static str) -> Result<&'a str> {
-        Ok(self.read(name, "a text", Value::as_str)?.unwrap_or(default))
+        let text = self.read(name, Some(default.to_owned()), "a text", Value::as_str)?;
+        Ok(text.unwrap_or(default))
     }
 
     /// One of some texts, with the first as default, and what it stands for.
@@ -123,19 +157,50 @@ impl<'a> Options<'a> {
     /// It is none of them.
     pub fn choice<T: Clone>(&self, name: &'static str, choices: &[(&'static str, T)]) -> Result<T> {
         let first = choices.first().map_or("", |c| c.0);
+        let names: Vec<_> = choices.iter().map(|c| c.0).collect();
+        self.value(name, Some(first.to_owned()), &names);
         let text = self.text_or(name, first)?;
         choices
             .iter()
             .find(|c| c.0 == text)
             .map(|c| c.1.clone())
             .ok_or_else(|| {
-                let known: Vec<_> = choices.iter().map(|c| c.0).collect();
-                let known = known.join(", ");
+                let known = names.join(", ");
                 Error::msg(format!(
                     "{}: {name} is {text:?}, expected one of {known}",
                     self.module
                 ))
             })
+    }
+
+    /// A list of whole numbers, with a default.
+    ///
+    /// # Errors
+    /// It is no such list.
+    pub fn counts_or(&self, name: &'static str, default: &[usize]) -> Result<Vec<usize>> {
+        let counts = |v: &'a Value| v.as_array()?.iter().map(as_count).collect();
+        let kind = "a list of whole numbers";
+        Ok(self
+            .read(name, Some(format!("{default:?}")), kind, counts)?
+            .unwrap_or_else(|| default.to_vec()))
+    }
+
+    /// One whole number for both axes, or a list of two, with a default.
+    ///
+    /// # Errors
+    /// It is neither.
+    pub fn pair_or(&self, name: &'static str, default: [usize; 2]) -> Result<[usize; 2]> {
+        let pair = |v: &'a Value| match as_count(v) {
+            Some(n) => Some([n, n]),
+            None => match v.as_array()?.as_slice() {
+                [a, b] => Some([as_count(a)?, as_count(b)?]),
+                _ => None,
+            },
+        };
+        let kind = "a whole number or two";
+        Ok(self
+            .read(name, Some(format!("{default:?}")), kind, pair)?
+            .unwrap_or(default))
     }
 
     /// Some texts, with a default.
@@ -145,7 +210,7 @@ impl<'a> Options<'a> {
     pub fn texts_or(&self, name: &'static str, default: &[&'static str]) -> Result<Vec<&'a str>> {
         let texts = |v: &'a Value| v.as_array()?.iter().map(Value::as_str).collect();
         Ok(self
-            .read(name, "a list of texts", texts)?
+            .read(name, Some(default.join(", ")), "a list of texts", texts)?
             .unwrap_or_else(|| default.to_vec()))
     }
 }

@@ -2,7 +2,7 @@
 
 use striate_tensor::Result;
 
-use super::{Catalogued, Entry, Example, Options};
+use super::{Catalogued, Entry, Example, Options, Typical};
 use crate::{Kernels, SkConvConfig, SkUnitConfig, VarBuilder};
 
 const PAPER: &str = "Li et al., Selective Kernel Networks, CVPR 2019, arXiv:1903.06586";
@@ -44,7 +44,13 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "sk",
         description: "convolutions of several kernel sizes, and a softmax that chooses for every channel",
+        formula: "y = sum_m softmax_m(A_m z) * U_m, U_m = relu(bn(conv_m(x))), z = relu(bn(W mean_hw(sum_m U_m)))",
         paper: PAPER,
+        page: "sk",
+        typical: Typical {
+            config: r#"{"in_channels": 256, "out_channels": 256}"#,
+            inputs: &[&[1, 256, 56, 56]],
+        },
         examples: &[
             Example::new(
                 r#"{"in_channels": 4, "out_channels": 6, "groups": 2, "min_dim": 3}"#,
@@ -100,7 +106,13 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "skunit",
         description: "bottleneck whose 3x3 convolution is a selective-kernel convolution",
+        formula: "y = relu(x + bn(conv1x1(sk(relu(bn(conv1x1(x)))))))",
         paper: PAPER,
+        page: "sk",
+        typical: Typical {
+            config: r#"{"in_channels": 256, "width": 128, "out_channels": 256}"#,
+            inputs: &[&[1, 256, 56, 56]],
+        },
         examples: &[
             Example::new(
                 r#"{"in_channels": 4, "width": 4, "out_channels": 8, "stride": 2, "groups": 2, "min_dim": 3}"#,

@@ -56,12 +56,21 @@ impl Tensor {
     /// Everything recorded on the way to this tensor.
     #[must_use]
     pub fn graph(&self) -> Graph {
-        let Origin::Node(root) = &self.origin else {
-            return Graph::default();
-        };
+        Graph::of(std::slice::from_ref(self))
+    }
+}
+
+impl Graph {
+    /// Everything recorded on the way to any of these tensors, once.
+    #[must_use]
+    pub fn of(tensors: &[Tensor]) -> Self {
         let mut nodes: BTreeMap<u64, &Arc<Node>> = BTreeMap::new();
         let mut seen = HashSet::new();
-        let mut stack = vec![root];
+        let roots = tensors.iter().filter_map(|t| match &t.origin {
+            Origin::Node(root) => Some(root),
+            _ => None,
+        });
+        let mut stack: Vec<_> = roots.collect();
         while let Some(node) = stack.pop() {
             if seen.insert(node.id) {
                 nodes.insert(node.id, node);
@@ -76,7 +85,7 @@ impl Tensor {
             .values()
             .enumerate()
             .map(|(i, node)| GraphNode::new(i, node, &index));
-        Graph {
+        Self {
             nodes: nodes.collect(),
         }
     }

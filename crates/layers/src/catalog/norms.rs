@@ -1,0 +1,5 @@
+//! Entries of normalisations.
+
+use super::Entry;
+
+pub(super) const ENTRIES: &[Entry] = &[];

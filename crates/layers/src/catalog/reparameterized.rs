@@ -1,0 +1,5 @@
+//! Entries of convolutions that train in several parts and fold into one.
+
+use super::Entry;
+
+pub(super) const ENTRIES: &[Entry] = &[];

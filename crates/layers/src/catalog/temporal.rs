@@ -1,0 +1,5 @@
+//! Entries of modules over sequences.
+
+use super::Entry;
+
+pub(super) const ENTRIES: &[Entry] = &[];

@@ -1,0 +1,1 @@
+//! Convolutions and poolings with learned offsets.

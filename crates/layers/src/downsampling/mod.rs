@@ -1,0 +1,1 @@
+//! Down-sampling without aliases.

@@ -1,0 +1,1 @@
+//! Convolutions whose weights depend on the input.

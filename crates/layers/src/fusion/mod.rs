@@ -1,0 +1,1 @@
+//! Modules that join maps of several sizes.

@@ -1,0 +1,1 @@
+//! Convolutions with less arithmetic.

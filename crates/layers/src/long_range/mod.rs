@@ -1,0 +1,1 @@
+//! Modules in which every place sees every other.

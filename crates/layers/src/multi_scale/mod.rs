@@ -1,0 +1,1 @@
+//! Modules with several receptive fields.

@@ -1,0 +1,1 @@
+//! Normalisations beyond batch norm.

@@ -1,0 +1,1 @@
+//! What drops parts of a map in training.

@@ -1,0 +1,1 @@
+//! Convolutions that train as several and fold into one.
