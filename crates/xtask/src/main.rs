@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, reason = "a command")]
 
 mod codegen;
+mod pages;
 
 use std::process::ExitCode;
 
@@ -9,7 +10,10 @@ const USAGE: &str = "\
 cargo run --release -p xtask -- codegen-check [PROGRAM]
     Disassembles a release build of the kernels, or PROGRAM, and fails if a loop of multiply-adds
     calls, spills vectors to the stack, or uses narrower registers than its level has.
-    PROGRAM must have been compiled with RUSTFLAGS='-C symbol-mangling-version=v0'.";
+    PROGRAM must have been compiled with RUSTFLAGS='-C symbol-mangling-version=v0'.
+cargo run --release -p xtask -- pages [--check]
+    Draws the figures of docs/modules and fills in what the catalogue and the benchmark know, or
+    fails if a page is missing, incomplete or out of date.";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -17,6 +21,8 @@ fn main() -> ExitCode {
     let result = match arguments[..] {
         ["codegen-check"] => codegen::check(None),
         ["codegen-check", program] => codegen::check(Some(program)),
+        ["pages"] => pages::run(true),
+        ["pages", "--check"] => pages::run(false),
         _ => Err(USAGE.to_owned()),
     };
     match result {
