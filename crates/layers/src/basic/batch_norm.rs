@@ -139,12 +139,21 @@ impl BatchNorm {
             let (mean, var) = (self.running_mean.tensor(), self.running_var.tensor());
             return x.batch_norm_eval(&mean, &var, Some(&weight), Some(&bias), self.eps);
         }
-        self.normalize(x, &x.batch_stats()?, After::default())
+        self.normalize(x, &x.batch_stats()?, 1.0, After::default())
     }
 
-    /// Training on `x`, whose statistics are `stats`, with what follows in the same pass.
-    fn normalize(&self, x: &Tensor, stats: &BatchStats, after: After<'_>) -> Result<Tensor> {
-        let (weight, bias) = (self.weight.tensor(), self.bias.tensor());
+    /// Training on `x`, whose statistics are `stats`, times `factor`, with what follows in the same pass.
+    fn normalize(
+        &self,
+        x: &Tensor,
+        stats: &BatchStats,
+        factor: f64,
+        after: After<'_>,
+    ) -> Result<Tensor> {
+        let (mut weight, mut bias) = (self.weight.tensor(), self.bias.tensor());
+        if factor != 1.0 {
+            (weight, bias) = (weight.mul_scalar(factor)?, bias.mul_scalar(factor)?);
+        }
         let y = x.batch_norm_with_stats(stats, Some(&weight), Some(&bias), self.eps, after)?;
         // A checkpoint's second run must not count the batch twice.
         if !is_recomputing() {
@@ -153,8 +162,8 @@ impl BatchNorm {
         Ok(y)
     }
 
-    /// What evaluation does to `x + offset`, as `x * scale + shift`.
-    fn scale_and_shift(&self, offset: Option<&Tensor>) -> Result<[Tensor; 2]> {
+    /// What evaluation does to `x + offset`, times `factor`, as `x * scale + shift`.
+    fn scale_and_shift(&self, offset: Option<&Tensor>, factor: f64) -> Result<[Tensor; 2]> {
         let wide = |t: &Tensor| t.to_dtype(DType::F64)?.to_vec::<f64>();
         let [mean, var] = [&self.running_mean, &self.running_var].map(Buffer::tensor);
         let [weight, bias] = [&self.weight, &self.bias].map(Parameter::tensor);
@@ -162,8 +171,9 @@ impl BatchNorm {
         let mut scale = wide(&var)?;
         let offset = offset.map(wide).transpose()?;
         for (c, scale) in scale.iter_mut().enumerate() {
-            *scale = weight[c] / (*scale + self.eps).sqrt();
-            shift[c] += (offset.as_ref().map_or(0.0, |offset| offset[c]) - mean[c]) * *scale;
+            *scale = factor * weight[c] / (*scale + self.eps).sqrt();
+            let offset = offset.as_ref().map_or(0.0, |offset| offset[c]);
+            shift[c] = factor * shift[c] + (offset - mean[c]) * *scale;
         }
         let narrow = |numbers: Vec<f64>| {
             let channels = numbers.len();
@@ -210,24 +220,29 @@ impl BatchNorm2d {
         self.0.mode.training()
     }
 
-    /// Training on `x`, whose statistics are `stats`, with what follows in the same pass.
+    /// Training on `x`, whose statistics are `stats`, times `factor`, with what follows in the same pass.
     pub(super) fn normalize(
         &self,
         x: &Tensor,
         stats: &BatchStats,
+        factor: f64,
         after: After<'_>,
     ) -> Result<Tensor> {
-        scope(&self.0.path, || self.0.normalize(x, stats, after))
+        scope(&self.0.path, || self.0.normalize(x, stats, factor, after))
     }
 
-    /// What evaluation does to `x + offset`, as `x * scale + shift`, both `[C]`; nothing if gradients flow to
-    /// its parameters.
-    pub(super) fn scale_and_shift(&self, offset: Option<&Tensor>) -> Result<Option<[Tensor; 2]>> {
+    /// What evaluation does to `x + offset`, times `factor`, as `x * scale + shift`, both `[C]`; nothing if
+    /// gradients flow to its parameters.
+    pub(super) fn scale_and_shift(
+        &self,
+        offset: Option<&Tensor>,
+        factor: f64,
+    ) -> Result<Option<[Tensor; 2]>> {
         let parameters = [&self.0.weight, &self.0.bias];
         if is_grad_enabled() && parameters.iter().any(|p| p.tensor().tracks_grad()) {
             return Ok(None);
         }
-        scope(&self.0.path, || self.0.scale_and_shift(offset)).map(Some)
+        scope(&self.0.path, || self.0.scale_and_shift(offset, factor)).map(Some)
     }
 }
 

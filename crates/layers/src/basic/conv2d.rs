@@ -30,6 +30,8 @@ pub struct Conv2dConfig {
     pub bias: bool,
     /// Where the weights start.
     pub init: Init,
+    /// Where the bias starts; by default as PyTorch has it ([`Init::bias_of`] the weights).
+    pub bias_init: Option<Init>,
 }
 
 impl Conv2dConfig {
@@ -46,6 +48,7 @@ impl Conv2dConfig {
             groups: 1,
             bias: true,
             init: Init::KaimingUniform,
+            bias_init: None,
         }
     }
 
@@ -102,6 +105,13 @@ impl Conv2dConfig {
         self
     }
 
+    /// Sets where the bias starts.
+    #[must_use]
+    pub fn bias_init(mut self, init: Init) -> Self {
+        self.bias_init = Some(init);
+        self
+    }
+
     fn check(&self) -> Result<()> {
         check_sizes(
             "Conv2d",
@@ -119,7 +129,8 @@ impl Conv2dConfig {
         let [kh, kw] = self.kernel.0;
         let shape = [self.out_channels, self.in_channels / self.groups, kh, kw];
         let bias = if self.bias {
-            Some(vb.parameter("bias", &shape[..1], Init::bias_of(&shape))?)
+            let init = self.bias_init.unwrap_or_else(|| Init::bias_of(&shape));
+            Some(vb.parameter("bias", &shape[..1], init)?)
         } else {
             None
         };

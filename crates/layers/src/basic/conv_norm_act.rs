@@ -15,6 +15,8 @@ pub struct ConvNormActConfig {
     pub momentum: f64,
     /// The activation; [`Activation::Identity`] for none.
     pub act: Activation,
+    /// Names of the convolution and the batch norm.
+    pub names: [&'static str; 2],
 }
 
 impl ConvNormActConfig {
@@ -25,6 +27,7 @@ impl ConvNormActConfig {
             conv: conv.bias(false),
             momentum: 0.1,
             act: Activation::Relu,
+            names: ["conv", "bn"],
         }
     }
 
@@ -49,32 +52,44 @@ impl ConvNormActConfig {
         self
     }
 
-    /// Builds the layers `conv` and `bn`.
+    /// Sets the names of the convolution and the batch norm, `conv` and `bn` by default: a
+    /// `Sequential` in PyTorch has `0` and `1`.
+    #[must_use]
+    pub fn names(mut self, conv: &'static str, norm: &'static str) -> Self {
+        self.names = [conv, norm];
+        self
+    }
+
+    /// Builds the two layers.
     ///
     /// # Errors
     /// Those of [`Conv2dConfig::build`].
     pub fn build(&self, vb: &VarBuilder) -> Result<ConvNormAct> {
         let norm = BatchNormConfig::new(self.conv.out_channels).momentum(self.momentum);
+        let [conv_name, norm_name] = self.names;
         Ok(ConvNormAct {
-            conv: self.conv.build(&(vb / "conv"))?,
-            bn: norm.build_2d(&(vb / "bn"))?,
+            conv: self.conv.build(&(vb / conv_name))?,
+            bn: norm.build_2d(&(vb / norm_name))?,
             act: self.act,
+            names: self.names,
         })
     }
 }
 
-/// `act(bn(conv(x)))`, with the names `conv` and `bn` of timm's `ConvNormAct`.
+/// `act(bn(conv(x)))`, by default with the names `conv` and `bn` of timm's `ConvNormAct`.
 #[derive(Debug)]
 pub struct ConvNormAct {
     conv: Conv2d,
     bn: BatchNorm2d,
     act: Activation,
+    names: [&'static str; 2],
 }
 
 impl Layer for ConvNormAct {
     fn visit(&self, v: &mut dyn Visitor) {
-        v.child("conv", &self.conv);
-        v.child("bn", &self.bn);
+        let [conv, norm] = self.names;
+        v.child(conv, &self.conv);
+        v.child(norm, &self.bn);
     }
 }
 
@@ -95,7 +110,24 @@ impl ConvNormAct {
     /// # Errors
     /// Those of the layers.
     pub fn forward_onto(&self, residual: &Tensor, act: Activation, x: &Tensor) -> Result<Tensor> {
-        conv_norm_act(&self.conv, &self.bn, act, x, Some(residual))
+        self.forward_scaled_onto(1.0, residual, act, x)
+    }
+
+    /// The end of a damped residual block: `act(scale * bn(conv(x)) + residual)`, no pass longer.
+    ///
+    /// # Shapes
+    /// The residual has the shape of the output.
+    ///
+    /// # Errors
+    /// Those of the layers.
+    pub fn forward_scaled_onto(
+        &self,
+        scale: f64,
+        residual: &Tensor,
+        act: Activation,
+        x: &Tensor,
+    ) -> Result<Tensor> {
+        scaled(&self.conv, &self.bn, scale, act, x, Some(residual))
     }
 }
 
@@ -117,10 +149,22 @@ pub fn conv_norm_act(
     x: &Tensor,
     residual: Option<&Tensor>,
 ) -> Result<Tensor> {
+    scaled(conv, bn, 1.0, act, x, residual)
+}
+
+/// `act(factor * bn(conv(x)) + residual)`; the factor is one of the batch norm's scale and shift.
+fn scaled(
+    conv: &Conv2d,
+    bn: &BatchNorm2d,
+    factor: f64,
+    act: Activation,
+    x: &Tensor,
+    residual: Option<&Tensor>,
+) -> Result<Tensor> {
     if bn.training() {
         let (z, stats) = conv.forward_with_stats(x)?;
         let relu = act == Activation::Relu;
-        let y = bn.normalize(&z, &stats, After { residual, relu })?;
+        let y = bn.normalize(&z, &stats, factor, After { residual, relu })?;
         return if relu { Ok(y) } else { act.forward(&y) };
     }
     let conv_bias = conv.bias().map(Parameter::tensor);
@@ -131,7 +175,7 @@ pub fn conv_norm_act(
         residual,
     ];
     let recorded = is_grad_enabled() && operands.into_iter().flatten().any(Tensor::tracks_grad);
-    if !recorded && let Some([scale, bias]) = bn.scale_and_shift(conv_bias.as_ref())? {
+    if !recorded && let Some([scale, bias]) = bn.scale_and_shift(conv_bias.as_ref(), factor)? {
         let epilogue = Conv2dEpilogue {
             scale: Some(&scale),
             bias: Some(&bias),
@@ -142,6 +186,9 @@ pub fn conv_norm_act(
         return conv.forward_fused(x, &epilogue);
     }
     let mut y = bn.forward(&conv.forward(x)?)?;
+    if factor != 1.0 {
+        y = y.mul_scalar(factor)?;
+    }
     if let Some(residual) = residual {
         y = residual.add(&y)?;
     }

@@ -185,6 +185,18 @@ impl<'a> Options<'a> {
             .unwrap_or_else(|| default.to_vec()))
     }
 
+    /// A list of numbers, with a default.
+    ///
+    /// # Errors
+    /// It is no such list.
+    pub fn numbers_or(&self, name: &'static str, default: &[f64]) -> Result<Vec<f64>> {
+        let numbers = |v: &'a Value| v.as_array()?.iter().map(Value::as_f64).collect();
+        let kind = "a list of numbers";
+        Ok(self
+            .read(name, Some(format!("{default:?}")), kind, numbers)?
+            .unwrap_or_else(|| default.to_vec()))
+    }
+
     /// One whole number for both axes, or a list of two, with a default.
     ///
     /// # Errors
