@@ -101,7 +101,7 @@ pub use selective::*;
 pub use state_dict::{
     LoadReport, Loading, MisShaped, StateDict, Unmatched, load_state_dict, state_dict,
 };
-pub use striate_tensor::Pair;
+pub use striate_tensor::{Pair, Triple};
 pub use summary::{LayerSummary, Summary, summary};
 pub use temporal::*;
 pub use util::{Rounding, make_divisible, reduced_channels};

@@ -1,7 +1,7 @@
 //! The plain layers: names, initial values, training and evaluation, errors.
 
 use striate_layers::*;
-use striate_tensor::{DType, Error, Philox, Result, Tensor, manual_seed, no_grad};
+use striate_tensor::{DType, Error, Philox, Pool3dOptions, Result, Tensor, manual_seed, no_grad};
 
 fn randn(shape: &[usize]) -> Result<Tensor> {
     Tensor::randn(shape, &mut Philox::new(1))
@@ -383,5 +383,45 @@ fn what_makes_no_sense_is_refused_with_the_path() -> Result<()> {
         norm.forward(&randn(&[2, 5, 3, 3])?).is_err(),
         "other channels"
     );
+    Ok(())
+}
+
+#[test]
+fn sequences_and_volumes() -> Result<()> {
+    let vb = VarBuilder::seeded(1) / "stem";
+    let conv = Conv1dConfig::new(6, 4, 3)
+        .stride(2)
+        .padding([2, 0])
+        .groups(2)
+        .build(&vb)?;
+    assert_eq!(parameter_count(&conv), 4 * 3 * 3 + 4);
+    assert_eq!(conv.forward(&randn(&[2, 6, 9])?)?.shape(), [2, 4, 5]);
+    let conv = Conv3dConfig::new(6, 8, [1, 3, 2])
+        .dilation([1, 2, 1])
+        .bias(false)
+        .build(&vb)?;
+    assert_eq!(parameter_count(&conv), 8 * 6 * 6);
+    let x = randn(&[2, 6, 3, 5, 4])?;
+    assert_eq!(conv.forward(&x)?.shape(), [2, 8, 3, 1, 3]);
+    assert!(Conv1dConfig::new(6, 4, 0).build(&vb).is_err());
+    assert!(Conv1dConfig::new(6, 4, 1).groups(4).build(&vb).is_err());
+    assert!(Conv3dConfig::new(6, 4, [1, 0, 1]).build(&vb).is_err());
+    let wrong = Conv3dConfig::new(6, 0, 1).build(&vb);
+    let error = wrong.expect_err("no channels").to_string();
+    assert!(error.starts_with("stem: Conv3d"), "{error}");
+
+    let norm = BatchNormConfig::new(6).build_3d(&vb)?;
+    let y = norm.forward(&x)?;
+    let mean = y.mean(&[0, 2, 3, 4], false)?.to_vec::<f32>()?;
+    let square = y.square()?.mean(&[0, 2, 3, 4], false)?.to_vec::<f32>()?;
+    for (mean, square) in mean.into_iter().zip(square) {
+        assert!(mean.abs() < 1e-6 && (square - 1.0).abs() < 1e-4);
+    }
+    assert!(norm.forward(&x.select(2, 0)?).is_err(), "no volume");
+
+    let pool = MaxPool3d::new(Pool3dOptions::new([1, 2, 2]));
+    assert_eq!(pool.forward(&x)?.shape(), [2, 6, 3, 2, 2]);
+    let pool = AdaptiveAvgPool1d::new(3);
+    assert_eq!(pool.forward(&randn(&[1, 2, 7])?)?.shape(), [1, 2, 3]);
     Ok(())
 }

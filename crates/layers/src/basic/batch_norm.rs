@@ -15,7 +15,7 @@ use striate_tensor::{After, BatchStats, DType, Error, Result, Tensor};
 use crate::util::{at_least_one, invalid};
 use crate::{Buffer, Fusible, Init, Layer, Mode, Module, Parameter, VarBuilder, Visitor};
 
-/// How to build a [`BatchNorm2d`] or a [`BatchNorm1d`]. The defaults are PyTorch's.
+/// How to build a [`BatchNorm2d`], a [`BatchNorm1d`] or a [`BatchNorm3d`]. The defaults are PyTorch's.
 #[derive(Clone, Debug)]
 pub struct BatchNormConfig {
     /// Number of channels.
@@ -76,6 +76,14 @@ impl BatchNormConfig {
     /// As [`BatchNormConfig::build_2d`].
     pub fn build_1d(&self, vb: &VarBuilder) -> Result<BatchNorm1d> {
         Ok(BatchNorm1d(self.build("BatchNorm1d", vb)?))
+    }
+
+    /// Builds the norm of a batch of volumes, `[N, C, T, H, W]`.
+    ///
+    /// # Errors
+    /// As [`BatchNormConfig::build_2d`].
+    pub fn build_3d(&self, vb: &VarBuilder) -> Result<BatchNorm3d> {
+        Ok(BatchNorm3d(self.build("BatchNorm3d", vb)?))
     }
 
     fn build(&self, layer: &'static str, vb: &VarBuilder) -> Result<BatchNorm> {
@@ -292,6 +300,30 @@ impl Module for BatchNorm1d {
                 let detail = format!("expected [N, C] or [N, C, L], got shape {:?}", x.shape());
                 return Err(Error::shape(self.0.layer, detail));
             }
+            self.0.forward(x)
+        })
+    }
+}
+
+/// Batch norm of volumes.
+#[derive(Debug)]
+pub struct BatchNorm3d(BatchNorm);
+
+impl Layer for BatchNorm3d {
+    fn visit(&self, v: &mut dyn Visitor) {
+        self.0.visit(v);
+    }
+}
+
+impl Module for BatchNorm3d {
+    /// # Shapes
+    /// `[N, C, T, H, W] -> [N, C, T, H, W]`
+    ///
+    /// # Errors
+    /// Training with one value a channel, as PyTorch; other channels than configured.
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        scope(&self.0.path, || {
+            x.dims_array::<5>(self.0.layer)?;
             self.0.forward(x)
         })
     }

@@ -150,15 +150,23 @@ impl Conv2dConfig {
 /// Checks `[in_channels, out_channels, groups]` and `[kernel, stride, dilation]`.
 pub(super) fn check_sizes(
     layer: &'static str,
-    [in_channels, out_channels, groups]: [usize; 3],
+    channels: [usize; 3],
     [kernel, stride, dilation]: [Pair; 3],
+) -> Result<()> {
+    check_channels(layer, channels)?;
+    pair_at_least_one(layer, "kernel", kernel.0)?;
+    pair_at_least_one(layer, "stride", stride.0)?;
+    pair_at_least_one(layer, "dilation", dilation.0)
+}
+
+/// Checks `[in_channels, out_channels, groups]`.
+pub(super) fn check_channels(
+    layer: &'static str,
+    [in_channels, out_channels, groups]: [usize; 3],
 ) -> Result<()> {
     at_least_one(layer, "in_channels", in_channels)?;
     at_least_one(layer, "out_channels", out_channels)?;
     at_least_one(layer, "groups", groups)?;
-    pair_at_least_one(layer, "kernel", kernel.0)?;
-    pair_at_least_one(layer, "stride", stride.0)?;
-    pair_at_least_one(layer, "dilation", dilation.0)?;
     for (field, channels) in [("in_channels", in_channels), ("out_channels", out_channels)] {
         if channels % groups != 0 {
             let rule = format!("it must be a multiple of the {groups} groups");

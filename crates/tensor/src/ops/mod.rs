@@ -33,11 +33,13 @@ mod pool2d;
 mod reshape;
 mod roi;
 mod round;
+mod sequence;
 mod softmax;
 mod spatial;
 mod sum;
 mod unary;
 mod variance;
+mod volume;
 
 pub use batch_norm::{After, BatchStats};
 pub use conv_transpose2d::ConvTranspose2dOptions;
@@ -46,7 +48,9 @@ pub use conv2d_fused::Conv2dEpilogue;
 pub use pad2d::PadMode;
 pub use pool2d::PoolOptions;
 pub use roi::RoiOptions;
+pub use sequence::{Conv1dOptions, Pool1dOptions};
 pub use spatial::{Padding, Pair};
+pub use volume::{Conv3dOptions, Pool3dOptions, Triple};
 
 use crate::{Error, Result, Tensor};
 

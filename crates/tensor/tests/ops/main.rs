@@ -17,3 +17,4 @@ mod pooling;
 mod products;
 mod regions;
 mod sampling;
+mod volumes;
