@@ -27,6 +27,8 @@
 //! | [`resample`] | dense channels-last or channels-first | reference, any strides |
 //! | [`deform_conv2d`] | channels-last | reference |
 //! | [`roi`] | channels-last | reference |
+//! | [`involution`] | channels-last | reference |
+//! | [`mixture`] | rows | reference |
 //! | [`sample`] | dense channels-last | reference, any strides |
 //! | [`copy`] | any type: contiguous runs; transposed squares | element by element |
 //! | [`optim`] | one pass | reference |
@@ -46,8 +48,10 @@ pub mod epilogue;
 pub mod error;
 pub mod gemm;
 pub mod geometry;
+pub mod involution;
 mod lanes;
 mod layout;
+pub mod mixture;
 mod moments;
 pub mod nest;
 pub mod norm;

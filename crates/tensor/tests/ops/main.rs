@@ -8,6 +8,7 @@ mod conv2d;
 mod conv_transpose2d;
 mod deformable;
 mod dropout;
+mod dynamic;
 mod fused;
 mod gates;
 mod harness;
