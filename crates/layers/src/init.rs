@@ -39,6 +39,21 @@ impl Init {
         }
     }
 
+    /// The same distribution as a weight of this shape has it, whatever the shape it is drawn in: for tensors that
+    /// hold several such weights.
+    #[must_use]
+    pub fn as_for(self, weight_shape: &[usize]) -> Self {
+        match self {
+            Self::KaimingUniform => Self::Uniform {
+                bound: bound(weight_shape),
+            },
+            Self::KaimingNormal => Self::Normal {
+                std: (2.0 / fan_out(weight_shape)).sqrt(),
+            },
+            other => other,
+        }
+    }
+
     /// A tensor of this distribution.
     ///
     /// # Errors
@@ -50,14 +65,7 @@ impl Init {
                 .mul_scalar(2.0 * bound)?
                 .add_scalar(-bound),
             Self::Normal { std } => Tensor::randn(shape, rng)?.mul_scalar(std),
-            Self::KaimingUniform => Self::Uniform {
-                bound: bound(shape),
-            }
-            .sample(shape, rng),
-            Self::KaimingNormal => Self::Normal {
-                std: (2.0 / fan_out(shape)).sqrt(),
-            }
-            .sample(shape, rng),
+            Self::KaimingUniform | Self::KaimingNormal => self.as_for(shape).sample(shape, rng),
         }
     }
 }

@@ -12,6 +12,8 @@ pub enum ProbeKind {
     ChannelGate,
     /// One weight a sample, branch and channel, which sum to 1 over the branches: `[N, M, C]`.
     BranchWeights,
+    /// One factor a sample and expert, by which the experts' weights are mixed: `[N, E]`.
+    ExpertWeights,
     /// One factor a sample and pixel: `[N, 1, H, W]`.
     SpatialMap,
     /// One factor an element: `[N, C, H, W]`.

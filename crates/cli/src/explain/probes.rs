@@ -22,7 +22,9 @@ pub(crate) fn attentions(probes: &[Probe]) -> Result<Vec<Attention>, Failure> {
 fn values(probe: &Probe) -> Result<Values, Failure> {
     let image: Tensor = probe.tensor.select(0, 0)?;
     Ok(match (probe.kind, image.shape()) {
-        (ProbeKind::ChannelGate, &[_]) => Values::ChannelGates(image.to_vec()?),
+        (ProbeKind::ChannelGate | ProbeKind::ExpertWeights, &[_]) => {
+            Values::ChannelGates(image.to_vec()?)
+        }
         (ProbeKind::BranchWeights, &[_, channels]) => {
             let weights = image.to_vec::<f32>()?;
             let branches = weights.chunks(channels.max(1)).map(<[f32]>::to_vec);

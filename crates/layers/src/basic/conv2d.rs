@@ -120,14 +120,32 @@ impl Conv2dConfig {
         )
     }
 
+    /// The shape of the weight, `[out, in/groups, kh, kw]`.
+    ///
+    /// # Errors
+    /// A size is 0, or the channels are no multiple of the groups.
+    pub fn weight_shape(&self) -> Result<[usize; 4]> {
+        self.check()?;
+        let [kh, kw] = self.kernel.0;
+        Ok([self.out_channels, self.in_channels / self.groups, kh, kw])
+    }
+
+    /// The attributes of the operation.
+    #[must_use]
+    pub fn options(&self) -> Conv2dOptions {
+        Conv2dOptions::default()
+            .stride(self.stride)
+            .padding(self.padding.0)
+            .dilation(self.dilation)
+            .groups(self.groups)
+    }
+
     /// Builds the layer: `weight [out, in/groups, kh, kw]` and, with a bias, `bias [out]`.
     ///
     /// # Errors
     /// A size is 0, the channels are no multiple of the groups, or `vb` lacks a tensor.
     pub fn build(&self, vb: &VarBuilder) -> Result<Conv2d> {
-        self.check().map_err(|e| e.at(vb.path()))?;
-        let [kh, kw] = self.kernel.0;
-        let shape = [self.out_channels, self.in_channels / self.groups, kh, kw];
+        let shape = self.weight_shape().map_err(|e| e.at(vb.path()))?;
         let bias = if self.bias {
             let init = self.bias_init.unwrap_or_else(|| Init::bias_of(&shape));
             Some(vb.parameter("bias", &shape[..1], init)?)
@@ -138,11 +156,7 @@ impl Conv2dConfig {
             path: Arc::clone(vb.path()),
             weight: vb.parameter("weight", &shape, self.init)?,
             bias,
-            options: Conv2dOptions::default()
-                .stride(self.stride)
-                .padding(self.padding.0)
-                .dilation(self.dilation)
-                .groups(self.groups),
+            options: self.options(),
         })
     }
 }

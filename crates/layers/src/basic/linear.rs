@@ -19,6 +19,8 @@ pub struct LinearConfig {
     pub bias: bool,
     /// Where the weights start.
     pub init: Init,
+    /// Where the bias starts; as PyTorch's if not set.
+    pub bias_init: Option<Init>,
 }
 
 impl LinearConfig {
@@ -30,6 +32,7 @@ impl LinearConfig {
             out_features,
             bias: true,
             init: Init::KaimingUniform,
+            bias_init: None,
         }
     }
 
@@ -47,6 +50,13 @@ impl LinearConfig {
         self
     }
 
+    /// Sets where the bias starts.
+    #[must_use]
+    pub fn bias_init(mut self, init: Init) -> Self {
+        self.bias_init = Some(init);
+        self
+    }
+
     /// Builds the layer: `weight [out, in]` and, with a bias, `bias [out]`.
     ///
     /// # Errors
@@ -57,7 +67,8 @@ impl LinearConfig {
             .map_err(|e| e.at(vb.path()))?;
         let shape = [self.out_features, self.in_features];
         let bias = if self.bias {
-            Some(vb.parameter("bias", &shape[..1], Init::bias_of(&shape))?)
+            let init = self.bias_init.unwrap_or_else(|| Init::bias_of(&shape));
+            Some(vb.parameter("bias", &shape[..1], init)?)
         } else {
             None
         };

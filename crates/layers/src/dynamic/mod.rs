@@ -1,1 +1,22 @@
-//! Convolutions whose weights depend on the input.
+//! Convolutions whose weights, or the places they look at, depend on the input.
+
+mod camconv;
+mod condconv;
+mod dynamic_conv;
+mod experts;
+mod involution;
+mod kernel_attention;
+mod odconv;
+mod receptive_field;
+mod rfaconv;
+mod rfcbamconv;
+mod temperature;
+
+pub use camconv::{CamConv, CamConvConfig};
+pub use condconv::{CondConv2d, CondConv2dConfig, CondConvExperts, condconv_key_maps};
+pub use dynamic_conv::{DynamicConv2d, DynamicConv2dConfig, dynamic_conv_key_maps};
+pub use involution::{Involution, InvolutionConfig, involution_key_maps};
+pub use odconv::{OdConv2d, OdConv2dConfig};
+pub use rfaconv::{RfaConv, RfaConvConfig, rfaconv_key_maps};
+pub use rfcbamconv::{RfCbamConv, RfCbamConvConfig};
+pub use temperature::{Temperature, TemperatureSchedule};
