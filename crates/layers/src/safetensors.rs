@@ -30,12 +30,22 @@ pub fn to_bytes(dict: &StateDict, metadata: &Metadata) -> Result<Vec<u8>> {
         .map(|(name, t)| Ok((name.to_owned(), Stored::of(t)?)));
     let stored: Vec<_> = stored.collect::<Result<_>>()?;
     let refuse = |e: String| Error::msg(format!("safetensors: {e}"));
+    let ordered = serde_json::to_vec(metadata).map_err(|e| refuse(e.to_string()))?;
+    if stored.is_empty() {
+        return Ok(without_tensors(&ordered));
+    }
     let unordered = metadata.clone().into_iter().collect();
     let bytes = safetensors::serialize(stored, Some(unordered));
     let mut bytes = bytes.map_err(|e| refuse(e.to_string()))?;
-    let ordered = serde_json::to_vec(metadata).map_err(|e| refuse(e.to_string()))?;
     order_metadata(&mut bytes, &ordered);
     Ok(bytes)
+}
+
+/// A file without tensors, whose header the writer closes before the metadata.
+fn without_tensors(metadata: &[u8]) -> Vec<u8> {
+    let mut header = [METADATA_START, metadata, b"}"].concat();
+    header.resize(header.len().next_multiple_of(8), b' ');
+    [&(header.len() as u64).to_le_bytes()[..], &header].concat()
 }
 
 /// Puts the metadata, which the writer has in the order of a hash map, into that of its keys: the same contents are the
@@ -269,6 +279,18 @@ mod tests {
         assert_eq!(count.item::<i64>().expect("i64"), 7);
         let left = fs::read_dir(folder.path()).expect("readable").count();
         assert_eq!(left, 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn a_file_may_hold_metadata_alone() {
+        for metadata in [
+            Metadata::new(),
+            Metadata::from([("format".into(), "pt".into())]),
+        ] {
+            let bytes = to_bytes(&StateDict::new(), &metadata).expect("serializable");
+            let (dict, read) = from_bytes(&bytes).expect("just written");
+            assert_eq!((dict.len(), read), (0, metadata));
+        }
     }
 
     #[test]
