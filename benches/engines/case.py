@@ -1,4 +1,5 @@
-"""The convolutions of benches/shapes/conv.json and their numbers, drawn like those of protocol/src/case.rs."""
+"""What is run and its numbers, drawn like those of protocol/src: the convolutions of benches/shapes/conv.json, the
+operations of ops.json and the plug-in modules of modules.json."""
 
 import json
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
-SHAPES = HERE.parent / "shapes" / "conv.json"
+SHAPES = HERE.parent / "shapes"
 # Models that are exported for engines that read ONNX.
 DATA = HERE / "data"
 
@@ -30,6 +31,7 @@ class Case:
     g: int
     train: bool
     onnx: str = ""
+    kind: str = "convolution"
 
     @property
     def transposed(self) -> bool:
@@ -74,18 +76,98 @@ class Case:
     def bias(self) -> np.ndarray:
         return fill((self.co,), 3, 1.0)
 
+    def inputs(self) -> list[np.ndarray]:
+        return [self.input()]
+
     def output_gradient(self) -> np.ndarray:
         return fill(self.output_shape, 4, 2.0)
 
 
-def cases() -> list[Case]:
-    """Every line of the suite."""
+@dataclass(frozen=True)
+class Operation:
+    """A function of tensors; of regions the number is given, of other inputs the shape and the range of the numbers."""
 
+    id: str
+    op: str
+    attributes: dict
+    given: list[dict]
+    train: bool
+    onnx: str = ""
+    kind: str = "operation"
+
+    def inputs(self) -> list[np.ndarray]:
+        return [self.draw(seed, given) for seed, given in enumerate(self.given, 20)]
+
+    def draw(self, seed: int, given: dict) -> np.ndarray:
+        if "regions" in given:
+            return regions(given["regions"], seed, self.given[0]["shape"][2:])
+        return fill(given["shape"], seed, given["scale"]) + np.float32(given["offset"])
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A module of the catalogue, with the name and the arguments of its reference cases."""
+
+    id: str
+    module: str
+    config: dict
+    shapes: list[list[int]]
+    train: bool = True
+    onnx: str = ""
+    kind: str = "plugin"
+
+    def inputs(self) -> list[np.ndarray]:
+        return [fill(shape, seed, 2.0) for seed, shape in enumerate(self.shapes, 20)]
+
+    @staticmethod
+    def parameter(place: int, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        """The parameter at that place in the order of names."""
+        if len(shape) > 1:
+            return fill(shape, 100 + place, np.float32(2.0) / np.sqrt(np.float32(np.prod(shape[1:]))))
+        return fill(shape, 100 + place, 0.5) + np.float32(1.0 if name.endswith("weight") else 0.0)
+
+
+def regions(count: int, seed: int, image: list[int]) -> np.ndarray:
+    """Rows of an image's number, left, top, right and bottom, within an image."""
+    h, w = image
+    size = np.array([w, h, w, h], dtype=np.float32)
+    numbers = fill((count, 4), seed, 1.0) + np.float32(0.5)
+    corner = numbers[:, :2] * np.float32(0.6)
+    boxes = np.concatenate([corner, corner + np.float32(0.04) + numbers[:, 2:] * np.float32(0.32)], 1) * size
+    return np.concatenate([np.zeros((count, 1), np.float32), boxes], 1)
+
+
+def convolutions() -> list[Case]:
     def read(line: dict) -> Case:
         pairs = {name: tuple(line[name]) for name in ("k", "s", "p", "d")}
         return Case(**{**line, **pairs, "onnx": str(DATA / f"{line['id']}.onnx")})
 
-    return [read(line) for line in json.loads(SHAPES.read_text())]
+    return [read(line) for line in lines("conv")]
+
+
+def operations() -> list[Operation]:
+    def read(line: dict) -> Operation:
+        # ONNX has no norm that trains.
+        model = "" if line["op"] == "batch_norm_train" else str(DATA / f"{line['id']}.onnx")
+        return Operation(given=line.pop("inputs"), **line, onnx=model)
+
+    return [read(line) for line in lines("ops")]
+
+
+def plugins() -> list[Plugin]:
+    return [Plugin(shapes=line.pop("inputs"), **line) for line in lines("modules")]
+
+
+def lines(suite: str) -> list[dict]:
+    return json.loads((SHAPES / f"{suite}.json").read_text())
+
+
+SUITES = {"conv": convolutions, "ops": operations, "modules": plugins}
+
+
+def parsed(case: dict) -> Case | Operation | Plugin:
+    """A case from a request."""
+    return {"convolution": Case, "operation": Operation, "plugin": Plugin}[case["kind"]](**case)
 
 
 def fill(shape: tuple[int, ...], seed: int, scale: float) -> np.ndarray:

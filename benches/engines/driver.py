@@ -1,7 +1,8 @@
-"""Runs convolutions through several engines, turn by turn, and appends what it measures to a file for report.py.
+"""Runs convolutions, operations or modules through several engines, turn by turn, and appends what it measures to a file for
+report.py.
 
-    driver.py [--peers striate,torch] [--threads 1,2] [--modes fwd,fwdbwd] [--cases substring,=name]
-              [--rounds 3] [--seconds 0.1] [--out results/conv.jsonl]
+    driver.py [--suite conv|ops|modules] [--peers striate,torch] [--threads 1,2] [--modes fwd,fwdbwd] [--cases substring,=name]
+              [--rounds 3] [--seconds 0.1] [--out results/SUITE.jsonl]
 
 Every engine has a process of its own. A case is loaded by all of them; then, round by round, each runs it for some time. The row
 of an engine has the median of the rounds' medians. Before and after each turn the machine's multiply-add rate is measured; a turn
@@ -19,7 +20,7 @@ import time
 from pathlib import Path
 
 import machine
-from case import DATA, HERE, Case, cases
+from case import HERE, SUITES, convolutions, operations
 from engines import ENGINES, Worker
 
 REFERENCE = "torch"
@@ -33,7 +34,7 @@ SETTLING_SECONDS = 0.05
 
 def main() -> None:
     options = arguments()
-    if not all(Path(case.onnx).exists() for case in cases()):
+    if not all(Path(case.onnx).exists() for case in convolutions() + operations() if case.onnx):
         subprocess.run([sys.executable, HERE / "export.py"], check=True)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with options.out.open("a") as out:
@@ -56,6 +57,7 @@ def arguments() -> argparse.Namespace:
         return text.split(",")
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--suite", choices=SUITES, default="conv")
     parser.add_argument("--peers", type=words, default=list(ENGINES), help="engines, from " + ", ".join(ENGINES))
     parser.add_argument("--threads", type=lambda text: [int(n) for n in words(text)], default=[1, 2])
     parser.add_argument("--modes", type=words, default=["fwd", "fwdbwd"])
@@ -63,23 +65,25 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=0.1, help="of a turn")
     parser.add_argument("--fresh-memory", action="store_true", help="let malloc give memory back between runs")
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "conv.jsonl")
-    return parser.parse_args()
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    options.out = options.out or HERE / "results" / f"{options.suite}.jsonl"
+    return options
 
 
-def selected(options: argparse.Namespace) -> list[tuple[Case, str]]:
-    def wanted(case: Case) -> bool:
+def selected(options: argparse.Namespace) -> list[tuple]:
+    def wanted(case) -> bool:
         return any(word[1:] == case.id if word.startswith("=") else word in case.id for word in options.cases)
 
     return [
         (case, mode)
         for mode in options.modes
-        for case in cases()
+        for case in SUITES[options.suite]()
         if wanted(case) and (mode == "fwd" or case.train)
     ]
 
 
-def compare(case: Case, mode: str, threads: int, workers: dict[str, Worker], peak: machine.Peak, options) -> list[dict]:
+def compare(case, mode: str, threads: int, workers: dict[str, Worker], peak: machine.Peak, options) -> list[dict]:
     """The rows of a case, one for each engine."""
     rows = {}
     for engine in options.peers:
@@ -142,10 +146,12 @@ def summary(turns: list[dict]) -> dict:
 
 
 def difference(digests: list[list[float]], reference: list[list[float]]) -> float:
-    """The greatest relative distance of two digests' parts."""
-    if len(digests) != len(reference):
+    """The greatest relative distance of two digests' parts. A part far below the largest, as the gradient of a bias before a
+    norm, which is 0, is compared with that."""
+    if len(digests) != len(reference) or any(len(a) != len(b) for a, b in zip(digests, reference)):
         return math.inf
-    return max(math.dist(a, b) / (math.hypot(*b) or 1.0) for a, b in zip(digests, reference))
+    least = 1e-3 * max((math.hypot(*b) for b in reference), default=0.0)
+    return max(math.dist(a, b) / (max(math.hypot(*b), least) or 1.0) for a, b in zip(digests, reference))
 
 
 def rounded(value):

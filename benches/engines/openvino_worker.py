@@ -2,8 +2,7 @@
 
 import openvino as ov
 
-from case import Case
-from worker import THREADS, InferenceOnly, serve
+from worker import THREADS, only_models, serve
 
 CORE = ov.Core()
 SETTINGS = {
@@ -15,13 +14,15 @@ SETTINGS = {
 
 
 class Model:
-    def __init__(self, case: Case, mode: str):
-        if mode != "fwd":
-            raise InferenceOnly
+    def __init__(self, case, mode: str):
+        only_models(case, mode)
         model = CORE.compile_model(CORE.read_model(case.onnx), "CPU", SETTINGS)
         self.request = model.create_infer_request()
-        self.x = case.input()  # the tensor is this memory
-        self.request.set_input_tensor(0, ov.Tensor(self.x, shared_memory=True))
+        given = {f"x{i}": x for i, x in enumerate(case.inputs())}
+        # The tensors are this memory.
+        self.inputs = [given[wanted.any_name] for wanted in model.inputs]
+        for i, x in enumerate(self.inputs):
+            self.request.set_input_tensor(i, ov.Tensor(x, shared_memory=True))
 
     def run(self) -> None:
         self.request.infer()

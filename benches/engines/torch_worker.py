@@ -4,42 +4,98 @@ import sys
 
 import torch
 import torch.nn.functional as F
+from torchvision.ops import deform_conv2d, roi_align
 
-from case import Case
+from case import HERE, Case, Operation, Plugin, fill
 from worker import THREADS, serve
 
 FORMAT = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}[sys.argv[1]]
+OPERATIONS = {
+    "max_pool2d": lambda x, kernel, stride, padding: F.max_pool2d(x, kernel, stride, padding),
+    "avg_pool2d": lambda x, kernel, stride, padding: F.avg_pool2d(x, kernel, stride, padding),
+    "adaptive_avg_pool2d": lambda x, size: F.adaptive_avg_pool2d(x, size),
+    "grid_sample": lambda x, grid: F.grid_sample(x, grid, "bilinear", "zeros", align_corners=False),
+    "interpolate": lambda x, scale: F.interpolate(x, scale_factor=scale, mode="bilinear", align_corners=False),
+    "deform_conv2d": lambda x, offset, weight, mask=None, padding=0: deform_conv2d(x, offset, weight, padding=padding, mask=mask),
+    "roi_align": lambda x, rois, size, sampling_ratio: roi_align(x, rois, size, 1.0, sampling_ratio, aligned=True),
+    "batch_norm_eval": lambda x, weight, bias: F.batch_norm(x, torch.zeros_like(bias), torch.ones_like(bias), weight, bias),
+    "batch_norm_train": lambda x, weight, bias: F.batch_norm(x, None, None, weight, bias, training=True),
+    "softmax": lambda x: F.softmax(x, -1),
+    "relu": F.relu,
+    "sigmoid": torch.sigmoid,
+    "silu": F.silu,
+    "gelu": F.gelu,
+    "exp": torch.exp,
+    "tanh": torch.tanh,
+    "add": torch.add,
+}
 
 
-class Convolution:
-    def __init__(self, case: Case, mode: str):
-        self.case, self.training = case, mode == "fwdbwd"
-        x, weight, gradient = (
-            torch.from_numpy(numbers).contiguous(memory_format=FORMAT)
-            for numbers in (case.input(), case.weight(), case.output_gradient())
-        )
-        self.operands = x, weight, torch.from_numpy(case.bias())
-        self.gradient = gradient
+def laid_out(numbers) -> torch.Tensor:
+    x = torch.from_numpy(numbers)
+    return x.contiguous(memory_format=FORMAT) if x.dim() == 4 else x
+
+
+class Loaded:
+    """A function, what it reads, and of which of that gradients are wanted."""
+
+    def __init__(self, function, inputs, leaves, gradients=None, training=False):
+        self.function, self.inputs, self.leaves, self.training = function, inputs, leaves, training
         self.found = ()
-        for operand in self.operands:
-            operand.requires_grad_(self.training)
+        if training:
+            for leaf in leaves:
+                leaf.requires_grad_()
+            outputs = self.outputs()
+            drawn = gradients or [fill(y.shape, 4 + i, 2.0) for i, y in enumerate(outputs)]
+            self.gradients = [laid_out(gradient) for gradient in drawn]
 
-    def forward(self) -> torch.Tensor:
-        case = self.case
-        if case.transposed:
-            return F.conv_transpose2d(*self.operands, case.s, case.p, 0, case.g, case.d)
-        return F.conv2d(*self.operands, case.s, case.p, case.d, case.g)
+    def outputs(self):
+        found = self.function(*self.inputs)
+        return list(found) if isinstance(found, (tuple, list)) else [found]
 
     def run(self) -> None:
         if self.training:
-            self.found = torch.autograd.grad(self.forward(), self.operands, self.gradient)
+            found = torch.autograd.grad(self.outputs(), self.leaves, self.gradients, allow_unused=True)
+            self.found = [torch.zeros_like(x) if g is None else g for g, x in zip(found, self.leaves)]
         else:
             with torch.inference_mode():
-                self.found = (self.forward(),)
+                self.found = self.outputs()
 
     def output(self):
-        return [found.contiguous().numpy() for found in self.found]
+        return [found.detach().contiguous().numpy() for found in self.found]
 
 
+def convolution(case: Case, training: bool) -> Loaded:
+    def run(x, weight, bias):
+        if case.transposed:
+            return F.conv_transpose2d(x, weight, bias, case.s, case.p, 0, case.g, case.d)
+        return F.conv2d(x, weight, bias, case.s, case.p, case.d, case.g)
+
+    operands = [laid_out(numbers) for numbers in (case.input(), case.weight(), case.bias())]
+    return Loaded(run, operands, operands, [case.output_gradient()], training)
+
+
+def operation(case: Operation, training: bool) -> Loaded:
+    function = OPERATIONS[case.op]
+    inputs = [laid_out(numbers) for numbers in case.inputs()]
+    leaves = [x for x, given in zip(inputs, case.given) if "shape" in given]
+    return Loaded(lambda *x: function(*x, **case.attributes), inputs, leaves, training=training)
+
+
+def plugin(case: Plugin, training: bool) -> Loaded:
+    sys.path.insert(0, str(HERE.parent.parent / "golden"))
+    import modules
+
+    make = {each.name: each.make for each in modules.build(0)}[case.module]
+    module = make(**case.config).to(memory_format=FORMAT).train(training)
+    parameters = sorted(module.named_parameters())
+    with torch.no_grad():
+        for place, (name, parameter) in enumerate(parameters):
+            parameter.copy_(torch.from_numpy(case.parameter(place, name, tuple(parameter.shape))))
+    inputs = [laid_out(numbers) for numbers in case.inputs()]
+    return Loaded(module, inputs, [*inputs, *(parameter for _, parameter in parameters)], training=training)
+
+
+LOADERS = {Case: convolution, Operation: operation, Plugin: plugin}
 torch.set_num_threads(THREADS)
-serve(Convolution)
+serve(lambda case, mode: LOADERS[type(case)](case, mode == "fwdbwd"))

@@ -8,7 +8,7 @@ from typing import Callable, Protocol
 
 import numpy as np
 
-from case import Case, fill
+from case import fill, parsed
 
 THREADS = int(os.environ.get("ENGINE_THREADS", "1"))
 PROJECTIONS = 64
@@ -22,7 +22,7 @@ class Loaded(Protocol):
         """Computes everything once, as an application would. This is what is timed."""
 
     def output(self) -> list[np.ndarray]:
-        """What the last run computed: the output, or the gradients of input, weights and bias, one by one."""
+        """What the last run computed: the outputs, or the gradients of inputs, weights and biases, one by one."""
 
 
 class InferenceOnly(Exception):
@@ -30,7 +30,15 @@ class InferenceOnly(Exception):
         super().__init__("inference only")
 
 
-def serve(load: Callable[[Case, str], Loaded]) -> None:
+def only_models(case, mode: str) -> None:
+    """For engines that read an ONNX model, which plug-ins have none of."""
+    if mode != "fwd":
+        raise InferenceOnly
+    if not case.onnx:
+        raise ValueError("no model")
+
+
+def serve(load: Callable[..., Loaded]) -> None:
     """Answers requests until the input ends. `load` prepares a case for a mode, fwd or fwdbwd."""
     # What libraries print goes to the error stream.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
@@ -41,7 +49,7 @@ def serve(load: Callable[[Case, str], Loaded]) -> None:
         try:
             if request["do"] == "load":
                 loaded = None
-                loaded = load(Case(**request["case"]), request["mode"])
+                loaded = load(parsed(request["case"]), request["mode"])
                 answer = {"first_ms": timed(loaded) * 1e3}
             elif request["do"] == "measure":
                 answer = {"times_ms": [t * 1e3 for t in measure(loaded, request["seconds"])]}

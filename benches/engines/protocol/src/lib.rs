@@ -10,6 +10,7 @@
 //!
 //! What fails answers `{"error": ".."}`.
 
+mod call;
 mod case;
 mod digest;
 
@@ -19,10 +20,23 @@ use std::time::Instant;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+pub use call::{Given, Operation, Plugin};
 pub use case::{Case, fill};
 
 /// What a worker's own functions return.
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// What an engine is asked to run.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Work {
+    /// A convolution.
+    Convolution(Case),
+    /// A function of tensors.
+    Operation(Operation),
+    /// A module of the catalogue.
+    Plugin(Plugin),
+}
 
 /// A case that is ready to run.
 pub trait Loaded {
@@ -32,7 +46,7 @@ pub trait Loaded {
     /// The engine fails.
     fn run(&mut self) -> Result<()>;
 
-    /// What the last run computed, each part in logical order: the output, or the gradients of input, weights and bias.
+    /// What the last run computed, each part in logical order: the outputs, or the gradients of inputs, weights and biases.
     ///
     /// # Errors
     /// The engine fails.
@@ -65,7 +79,7 @@ impl Mode {
 #[derive(Debug, Deserialize)]
 #[serde(tag = "do", rename_all = "lowercase")]
 enum Request {
-    Load { case: Box<Case>, mode: Mode },
+    Load { case: Box<Work>, mode: Mode },
     Measure { seconds: f64 },
     Output,
 }
@@ -79,11 +93,22 @@ pub fn threads() -> usize {
     std::env::var("ENGINE_THREADS").map_or(1, |n| n.parse().expect("ENGINE_THREADS is a number"))
 }
 
-/// Answers requests until the input ends. `load` prepares a case.
+/// Answers requests for convolutions until the input ends. `load` prepares one.
 ///
 /// # Errors
 /// The driver has gone.
 pub fn serve(load: impl Fn(&Case, Mode) -> Result<Box<dyn Loaded>>) -> std::io::Result<()> {
+    serve_all(|work, mode| match work {
+        Work::Convolution(case) => load(case, mode),
+        _ => Err("convolutions only".into()),
+    })
+}
+
+/// Answers requests of all kinds until the input ends. `load` prepares a case.
+///
+/// # Errors
+/// The driver has gone.
+pub fn serve_all(load: impl Fn(&Work, Mode) -> Result<Box<dyn Loaded>>) -> std::io::Result<()> {
     let mut loaded = None;
     for line in std::io::stdin().lock().lines() {
         let answer = answer(&line?, &mut loaded, &load);
@@ -98,7 +123,7 @@ pub fn serve(load: impl Fn(&Case, Mode) -> Result<Box<dyn Loaded>>) -> std::io::
 fn answer(
     line: &str,
     loaded: &mut Option<Box<dyn Loaded>>,
-    load: impl Fn(&Case, Mode) -> Result<Box<dyn Loaded>>,
+    load: impl Fn(&Work, Mode) -> Result<Box<dyn Loaded>>,
 ) -> Result<Value> {
     const NOTHING: &str = "nothing is loaded";
     match serde_json::from_str(line)? {
