@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use striate_tensor::Tensor;
+use striate_tensor::{Result, Tensor};
 
 /// What a probed tensor is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +65,18 @@ pub fn emit(path: &Arc<str>, kind: ProbeKind, tensor: &Tensor) {
             });
         }
     });
+}
+
+/// Hands the factors of channels, `[N, C, 1, 1]`, to the recording as a [`ProbeKind::ChannelGate`].
+///
+/// # Errors
+/// They have another shape.
+pub fn emit_channels(path: &Arc<str>, gate: &Tensor) -> Result<()> {
+    if is_recording() {
+        let [n, c, _, _] = gate.dims4()?;
+        emit(path, ProbeKind::ChannelGate, &gate.reshape([n, c])?);
+    }
+    Ok(())
 }
 
 /// Whether a recording is on: to skip work that only a probe needs.

@@ -89,6 +89,15 @@ pub(crate) fn at_least_one(layer: &'static str, field: &'static str, value: usiz
     }
 }
 
+/// Checks that the size of a kernel is odd, so that a map keeps its size.
+pub(crate) fn odd(layer: &'static str, field: &'static str, value: usize) -> Result<()> {
+    if value.is_multiple_of(2) {
+        let rule = "it must be odd, so that the map keeps its size";
+        return Err(invalid(layer, field, value, rule));
+    }
+    Ok(())
+}
+
 /// Checks both numbers of a pair.
 pub(crate) fn pair_at_least_one(
     layer: &'static str,

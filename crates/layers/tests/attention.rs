@@ -1,41 +1,13 @@
 //! What squeeze-and-excitation, selective kernels and CBAM promise, on numbers worked by hand and
 //! as properties.
 
+#[path = "support/values.rs"]
+mod values;
+
 use striate_layers::probe::{self, ProbeKind};
 use striate_layers::*;
-use striate_tensor::{DType, Error, Philox, Result, Tensor, no_grad};
-
-fn vb() -> VarBuilder {
-    VarBuilder::seeded(0)
-}
-
-fn randn(shape: &[usize]) -> Result<Tensor> {
-    Tensor::randn(shape, &mut Philox::new(8))
-}
-
-fn close(got: &Tensor, expected: &[f32], place: &str) -> Result<()> {
-    let got = got.to_vec::<f32>()?;
-    assert_eq!(got.len(), expected.len(), "{place}");
-    for (i, (g, e)) in got.iter().zip(expected).enumerate() {
-        assert!(
-            (g - e).abs() <= 2e-6 * (1.0 + e.abs()),
-            "{place}: element {i} is {g}, not {e}"
-        );
-    }
-    Ok(())
-}
-
-/// Sets parameters by name.
-fn load(layer: &dyn Layer, tensors: &[(&str, &[f32])]) -> Result<()> {
-    for (name, p) in named_parameters(layer) {
-        let (_, values) = tensors
-            .iter()
-            .find(|t| t.0 == name)
-            .ok_or_else(|| Error::msg(name))?;
-        p.set(&Tensor::from_slice(values, p.shape())?)?;
-    }
-    Ok(())
-}
+use striate_tensor::{DType, Error, Result, Tensor, no_grad};
+use values::{close, load, randn, vb};
 
 /// Channel 0 is 1, 2, 3, 4 and channel 1 is 0, 0, 0, 8.
 fn two_channels() -> Result<Tensor> {

@@ -10,6 +10,7 @@ mod conv_transpose2d;
 mod dropout;
 mod linear;
 mod norm;
+mod perceptron;
 mod pool;
 mod pool_nd;
 mod sequential;
@@ -25,9 +26,10 @@ pub use conv3d::{Conv3d, Conv3dConfig};
 pub use dropout::{DropPath, Dropout};
 pub use linear::{Linear, LinearConfig};
 pub use norm::{GroupNorm, GroupNormConfig, LayerNorm, LayerNormConfig};
+pub(crate) use perceptron::Perceptron;
 pub use pool::{AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, GlobalAvgPool, MaxPool2d};
 pub use pool_nd::{
     AdaptiveAvgPool1d, AdaptiveAvgPool3d, AvgPool1d, AvgPool3d, MaxPool1d, MaxPool3d,
 };
 pub use sequential::Sequential;
-pub use shape::{Flatten, Identity};
+pub use shape::{Flatten, Identity, channel_shuffle};

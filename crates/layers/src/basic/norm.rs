@@ -76,6 +76,20 @@ pub struct GroupNorm {
     eps: f64,
 }
 
+impl GroupNorm {
+    /// The learned scale, `[C]`.
+    #[must_use]
+    pub fn weight(&self) -> &Parameter {
+        &self.weight
+    }
+
+    /// The learned shift, `[C]`.
+    #[must_use]
+    pub fn bias(&self) -> &Parameter {
+        &self.bias
+    }
+}
+
 impl Layer for GroupNorm {
     fn visit(&self, v: &mut dyn Visitor) {
         v.parameter("weight", &self.weight);

@@ -1,10 +1,12 @@
 //! Entries of the modules that weigh channels.
 
-use striate_tensor::Result;
+use striate_tensor::{Error, Result, Tensor};
 
 use super::{Catalogued, Entry, Example, Make, Options, Typical};
 use crate::{
-    Gate, Rounding, SeBottleneckConfig, SePosition, Squeeze, SqueezeExciteConfig, VarBuilder,
+    ContextFusion, DcaSe, DcaSeConfig, EcaConfig, EffectiveSeConfig, Gate, GatherExciteConfig,
+    GlobalContextConfig, Rounding, SeBottleneckConfig, SePosition, Squeeze, SqueezeExciteConfig,
+    VarBuilder,
 };
 
 const PAPER: &str = "Hu et al., Squeeze-and-Excitation Networks, CVPR 2018, arXiv:1709.01507";
@@ -59,6 +61,81 @@ fn bottleneck(
         .reduction(o.count_or("reduction", 16)?)
         .bias(o.flag_or("bias", true)?);
     Ok(Box::new(config.build(vb)?))
+}
+
+fn ese(o: &Options<'_>, vb: &VarBuilder) -> Result<Box<dyn Catalogued>> {
+    let squeezes = [
+        ("avg", Squeeze::Avg),
+        ("max", Squeeze::Max),
+        ("avg_max_half", Squeeze::AvgMaxHalf),
+    ];
+    let config = EffectiveSeConfig::new(o.count("channels")?)
+        .squeeze(o.choice("squeeze", &squeezes)?)
+        .gate(Gate::parse(o.text_or("gate", "hard_sigmoid")?)?);
+    Ok(Box::new(config.build(vb)?))
+}
+
+fn eca(o: &Options<'_>) -> Result<EcaConfig> {
+    let config = EcaConfig {
+        channels: o.optional_count("channels")?,
+        kernel: o.optional_count("kernel_size")?,
+        ..EcaConfig::new(1)
+    };
+    Ok(config
+        .growth(o.number_or("gamma", 2.0)?, o.number_or("beta", 1.0)?)
+        .bias(o.flag_or("bias", false)?))
+}
+
+fn gc(o: &Options<'_>, new: fn(usize) -> GlobalContextConfig) -> Result<GlobalContextConfig> {
+    let config = new(o.count("channels")?);
+    let [add, mul, mul_add] = [
+        ("add", ContextFusion::Add),
+        ("mul", ContextFusion::Mul),
+        ("mul_add", ContextFusion::MulAdd),
+    ];
+    let fusions = if config.fusion == ContextFusion::Add {
+        [add, mul, mul_add]
+    } else {
+        [mul, add, mul_add]
+    };
+    let reduction = config.reduction;
+    Ok(config
+        .reduction(o.count_or("reduction", reduction)?)
+        .fusion(o.choice("fusion", &fusions)?)
+        .attention(o.flag_or("attention", true)?))
+}
+
+fn gather_excite(o: &Options<'_>, vb: &VarBuilder) -> Result<Box<dyn Catalogued>> {
+    let mut config = GatherExciteConfig::new(o.count("channels")?)
+        .extent(o.count_or("extent", 0)?)
+        .extra_params(o.flag_or("extra_params", false)?)
+        .use_mlp(o.flag_or("use_mlp", false)?)
+        .reduction(o.count_or("reduction", 16)?);
+    config.feat_size = o.optional_pair("feat_size")?.map(Into::into);
+    Ok(Box::new(config.build(vb)?))
+}
+
+fn dca_se(o: &Options<'_>, vb: &VarBuilder) -> Result<Box<dyn Catalogued>> {
+    let config = DcaSeConfig::new(o.count("in_channels")?, o.count("channels")?)
+        .reduction(o.count_or("reduction", 16)?)
+        .connected(o.flag_or("connected", true)?);
+    Ok(Box::new(config.build(vb)?))
+}
+
+impl Catalogued for DcaSe {
+    fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+        let (y, attended) = match inputs {
+            [x] => self.forward(x, None)?,
+            [x, previous] => self.forward(x, Some(previous))?,
+            _ => {
+                let got = inputs.len();
+                return Err(Error::msg(format!(
+                    "the module takes 1 or 2 inputs, got {got}"
+                )));
+            }
+        };
+        Ok(vec![y, attended])
+    }
 }
 
 /// The examples that all positions share; no reduced width is 0.
@@ -219,5 +296,265 @@ pub(super) const ENTRIES: &[Entry] = &[
             "bottleneck with squeeze-and-excitation after its 3x3 convolution",
             |o, vb| bottleneck(SePosition::Conv3x3, o, vb),
         )
+    },
+    Entry {
+        name: "ese",
+        description: "weighs channels by one full linear map of their means and a piecewise linear gate",
+        formula: "y = x * hardsigmoid(W mean_hw(x) + b)",
+        paper: "Lee and Park, CenterMask, CVPR 2020, arXiv:1911.06667",
+        page: "ese",
+        typical: Typical {
+            config: r#"{"channels": 256}"#,
+            inputs: &[&[1, 256, 56, 56]],
+        },
+        examples: &[
+            Example::new(r#"{"channels": 8}"#, &[&[2, 8, 4, 3]], &[&[2, 8, 4, 3]]),
+            Example::new(
+                r#"{"channels": 6, "squeeze": "avg_max_half", "gate": "sigmoid"}"#,
+                &[&[1, 6, 5, 7]],
+                &[&[1, 6, 5, 7]],
+            ),
+            Example::new(
+                r#"{"channels": 5, "squeeze": "max", "gate": "tanh"}"#,
+                &[&[3, 5, 1, 1]],
+                &[&[3, 5, 1, 1]],
+            ),
+        ],
+        counts: &[(r#"{"channels": 256}"#, 65_792)],
+        invalid: &[
+            r#"{"channels": 0}"#,
+            r#"{"channels": 8, "gate": "softmax"}"#,
+            r#"{"channels": 8, "squeeze": "median"}"#,
+            r#"{}"#,
+        ],
+        make: ese,
+    },
+    Entry {
+        name: "eca",
+        description: "weighs channels by a short convolution over the channels' means",
+        formula: "y = x * sigmoid(conv1d(mean_hw(x))) over the channel axis",
+        paper: "Wang et al., ECA-Net: Efficient Channel Attention, CVPR 2020, arXiv:1910.03151",
+        page: "eca",
+        typical: Typical {
+            config: r#"{"channels": 256}"#,
+            inputs: &[&[1, 256, 56, 56]],
+        },
+        examples: &[
+            Example::new(r#"{"channels": 8}"#, &[&[2, 8, 4, 3]], &[&[2, 8, 4, 3]]),
+            Example::new(
+                r#"{"channels": 40, "gamma": 1, "beta": 2}"#,
+                &[&[1, 40, 3, 5]],
+                &[&[1, 40, 3, 5]],
+            ),
+            Example::new(r#"{"kernel_size": 5}"#, &[&[2, 3, 5, 4]], &[&[2, 3, 5, 4]]),
+            Example::new(
+                r#"{"channels": 6, "kernel_size": 1, "bias": true}"#,
+                &[&[1, 6, 1, 1]],
+                &[&[1, 6, 1, 1]],
+            ),
+        ],
+        counts: &[
+            (r#"{"channels": 256}"#, 5),
+            (r#"{"channels": 40}"#, 3),
+            (r#"{"channels": 128}"#, 5),
+            (r#"{"channels": 2048}"#, 7),
+            (r#"{"kernel_size": 9, "bias": true}"#, 10),
+        ],
+        invalid: &[
+            r#"{"channels": 0}"#,
+            r#"{"channels": 8, "kernel_size": 4}"#,
+            r#"{"kernel_size": 0}"#,
+            r#"{}"#,
+            r#"{"channels": 8, "gamma": 0}"#,
+            r#"{"channels": 8, "gamma": 1e-300}"#,
+        ],
+        make: |o, vb| Ok(Box::new(eca(o)?.build(vb)?)),
+    },
+    Entry {
+        name: "ceca",
+        description: "ECA whose channel axis is a ring",
+        formula: "y = x * sigmoid(conv1d(mean_hw(x))) over the ring of channels",
+        paper: "Wang et al., ECA-Net: Efficient Channel Attention, CVPR 2020, arXiv:1910.03151",
+        page: "eca",
+        typical: Typical {
+            config: r#"{"channels": 256}"#,
+            inputs: &[&[1, 256, 56, 56]],
+        },
+        examples: &[
+            Example::new(r#"{"channels": 8}"#, &[&[2, 8, 4, 3]], &[&[2, 8, 4, 3]]),
+            Example::new(r#"{"kernel_size": 5}"#, &[&[1, 7, 5, 4]], &[&[1, 7, 5, 4]]),
+        ],
+        counts: &[(r#"{"channels": 256}"#, 5)],
+        invalid: &[r#"{"channels": 0}"#, r#"{"kernel_size": 2}"#, r#"{}"#],
+        make: |o, vb| Ok(Box::new(eca(o)?.build_circular(vb)?)),
+    },
+    Entry {
+        name: "gc",
+        description: "gives every pixel the transformed, attention-weighed mean of all pixels",
+        formula: "y = x + W2 relu(layer_norm(W1 c)), c = sum_hw softmax_hw(w . x) x",
+        paper: "Cao et al., GCNet, ICCV 2019 workshops, arXiv:1904.11492",
+        page: "gc",
+        typical: Typical {
+            config: r#"{"channels": 256}"#,
+            inputs: &[&[1, 256, 56, 56]],
+        },
+        examples: &[
+            Example::new(
+                r#"{"channels": 8, "reduction": 2}"#,
+                &[&[2, 8, 4, 3]],
+                &[&[2, 8, 4, 3]],
+            ),
+            Example::new(
+                r#"{"channels": 6, "reduction": 3, "fusion": "mul"}"#,
+                &[&[1, 6, 5, 7]],
+                &[&[1, 6, 5, 7]],
+            ),
+            Example::new(
+                r#"{"channels": 6, "reduction": 2, "fusion": "mul_add", "attention": false}"#,
+                &[&[2, 6, 1, 3]],
+                &[&[2, 6, 1, 3]],
+            ),
+        ],
+        counts: &[
+            (r#"{"channels": 256}"#, 8_753),
+            (r#"{"channels": 256, "fusion": "mul_add"}"#, 257 + 2 * 8_496),
+            (r#"{"channels": 256, "attention": false}"#, 8_496),
+        ],
+        invalid: &[
+            r#"{"channels": 8}"#,
+            r#"{"channels": 0}"#,
+            r#"{"channels": 16, "reduction": 0}"#,
+            r#"{"channels": 16, "fusion": "cat"}"#,
+        ],
+        make: |o, vb| Ok(Box::new(gc(o, GlobalContextConfig::new)?.build(vb)?)),
+    },
+    Entry {
+        name: "gc_timm",
+        description: "global context under timm's names and with its defaults",
+        formula: "y = x * sigmoid(W2 relu(layer_norm(W1 c))), c = sum_hw softmax_hw(w . x) x",
+        paper: "Cao et al., GCNet, ICCV 2019 workshops, arXiv:1904.11492",
+        page: "gc",
+        typical: Typical {
+            config: r#"{"channels": 256}"#,
+            inputs: &[&[1, 256, 56, 56]],
+        },
+        examples: &[
+            Example::new(
+                r#"{"channels": 8, "reduction": 2}"#,
+                &[&[2, 8, 4, 3]],
+                &[&[2, 8, 4, 3]],
+            ),
+            Example::new(
+                r#"{"channels": 7, "reduction": 2, "fusion": "add"}"#,
+                &[&[1, 7, 5, 3]],
+                &[&[1, 7, 5, 3]],
+            ),
+        ],
+        counts: &[(r#"{"channels": 256}"#, 16_993)],
+        invalid: &[r#"{"channels": 0}"#, r#"{"channels": 16, "reduction": 0}"#],
+        make: |o, vb| Ok(Box::new(gc(o, GlobalContextConfig::timm)?.build(vb)?)),
+    },
+    Entry {
+        name: "gather_excite",
+        description: "weighs every element by a summary of its neighbourhood",
+        formula: "y = x * sigmoid(resize(excite(gather(x))))",
+        paper: "Hu et al., Gather-Excite, NeurIPS 2018, arXiv:1810.12348",
+        page: "gather_excite",
+        typical: Typical {
+            config: r#"{"channels": 256, "extent": 4, "extra_params": true}"#,
+            inputs: &[&[1, 256, 56, 56]],
+        },
+        examples: &[
+            Example::new(r#"{"channels": 6}"#, &[&[2, 6, 4, 3]], &[&[2, 6, 4, 3]]),
+            Example::new(
+                r#"{"channels": 5, "extent": 2}"#,
+                &[&[1, 5, 5, 7]],
+                &[&[1, 5, 5, 7]],
+            ),
+            Example::new(
+                r#"{"channels": 4, "extent": 4, "extra_params": true}"#,
+                &[&[2, 4, 9, 7]],
+                &[&[2, 4, 9, 7]],
+            ),
+            Example::new(
+                r#"{"channels": 4, "extra_params": true, "feat_size": [3, 4], "use_mlp": true, "reduction": 2}"#,
+                &[&[3, 4, 3, 4]],
+                &[&[3, 4, 3, 4]],
+            ),
+            Example::new(
+                r#"{"channels": 6, "extent": 2, "extra_params": true, "use_mlp": true, "reduction": 3}"#,
+                &[&[2, 6, 6, 5]],
+                &[&[2, 6, 6, 5]],
+            ),
+            Example::new(
+                r#"{"channels": 6, "extent": 6, "use_mlp": true, "reduction": 2}"#,
+                &[&[1, 6, 7, 9]],
+                &[&[1, 6, 7, 9]],
+            ),
+        ],
+        counts: &[
+            (r#"{"channels": 256}"#, 0),
+            (
+                r#"{"channels": 256, "extent": 4, "extra_params": true}"#,
+                2 * 11 * 256,
+            ),
+            (
+                r#"{"channels": 256, "extra_params": true, "feat_size": 7}"#,
+                51 * 256,
+            ),
+            (r#"{"channels": 256, "use_mlp": true}"#, 8_464),
+        ],
+        invalid: &[
+            r#"{"channels": 0}"#,
+            r#"{"channels": 8, "extent": 3}"#,
+            r#"{"channels": 8, "extent": 6, "extra_params": true}"#,
+            r#"{"channels": 8, "extra_params": true}"#,
+            r#"{"channels": 8, "extra_params": true, "feat_size": 0}"#,
+            r#"{"channels": 8, "use_mlp": true}"#,
+            r#"{"channels": 8, "use_mlp": true, "reduction": 0}"#,
+        ],
+        make: gather_excite,
+    },
+    Entry {
+        name: "dca_se",
+        description: "squeeze-and-excitation that also sees what the block before it attended to",
+        formula: "y = x * s, s = sigmoid(W2 relu(W1 a)), a = relu(layer_norm(v [mean_hw(x), q]))",
+        paper: "Ma et al., DCANet: Learning Connected Attentions, ICME 2021, arXiv:2007.05099",
+        page: "dca",
+        typical: Typical {
+            config: r#"{"in_channels": 256, "channels": 256}"#,
+            inputs: &[&[1, 256, 56, 56], &[1, 256]],
+        },
+        examples: &[
+            Example::new(
+                r#"{"in_channels": 6, "channels": 8, "reduction": 2}"#,
+                &[&[2, 8, 4, 3], &[2, 6]],
+                &[&[2, 8, 4, 3], &[2, 8]],
+            ),
+            Example::new(
+                r#"{"in_channels": 6, "channels": 6, "reduction": 3}"#,
+                &[&[1, 6, 5, 7], &[1, 6]],
+                &[&[1, 6, 5, 7], &[1, 6]],
+            ),
+            Example::new(
+                r#"{"in_channels": 4, "channels": 6, "reduction": 2, "connected": false}"#,
+                &[&[1, 6, 3, 3]],
+                &[&[1, 6, 3, 3], &[1, 6]],
+            ),
+        ],
+        counts: &[
+            (r#"{"in_channels": 256, "channels": 256}"#, 8_464 + 3 + 512),
+            (
+                r#"{"in_channels": 256, "channels": 512, "connected": false}"#,
+                33_312 + 3 + 1_024 + 256 * 512 + 3 * 512,
+            ),
+        ],
+        invalid: &[
+            r#"{"in_channels": 0, "channels": 16}"#,
+            r#"{"in_channels": 16, "channels": 8}"#,
+            r#"{"in_channels": 16, "channels": 16, "reduction": 0}"#,
+            r#"{"in_channels": 16, "channels": 0}"#,
+        ],
+        make: dca_se,
     },
 ];

@@ -117,6 +117,14 @@ impl<'a> Options<'a> {
             .unwrap_or(default))
     }
 
+    /// A whole number that may be left out.
+    ///
+    /// # Errors
+    /// It is no such number.
+    pub fn optional_count(&self, name: &'static str) -> Result<Option<usize>> {
+        self.read(name, Some("null".to_owned()), "a whole number", as_count)
+    }
+
     /// A number with a default.
     ///
     /// # Errors
@@ -202,17 +210,19 @@ impl<'a> Options<'a> {
     /// # Errors
     /// It is neither.
     pub fn pair_or(&self, name: &'static str, default: [usize; 2]) -> Result<[usize; 2]> {
-        let pair = |v: &'a Value| match as_count(v) {
-            Some(n) => Some([n, n]),
-            None => match v.as_array()?.as_slice() {
-                [a, b] => Some([as_count(a)?, as_count(b)?]),
-                _ => None,
-            },
-        };
         let kind = "a whole number or two";
         Ok(self
-            .read(name, Some(format!("{default:?}")), kind, pair)?
+            .read(name, Some(format!("{default:?}")), kind, as_pair)?
             .unwrap_or(default))
+    }
+
+    /// One whole number for both axes, or a list of two, which may be left out.
+    ///
+    /// # Errors
+    /// It is neither.
+    pub fn optional_pair(&self, name: &'static str) -> Result<Option<[usize; 2]>> {
+        let kind = "a whole number or two";
+        self.read(name, Some("null".to_owned()), kind, as_pair)
     }
 
     /// Some texts, with a default.
@@ -224,6 +234,16 @@ impl<'a> Options<'a> {
         Ok(self
             .read(name, Some(default.join(", ")), "a list of texts", texts)?
             .unwrap_or_else(|| default.to_vec()))
+    }
+}
+
+fn as_pair(value: &Value) -> Option<[usize; 2]> {
+    match as_count(value) {
+        Some(n) => Some([n, n]),
+        None => match value.as_array()?.as_slice() {
+            [a, b] => Some([as_count(a)?, as_count(b)?]),
+            _ => None,
+        },
     }
 }
 

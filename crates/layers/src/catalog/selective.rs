@@ -3,7 +3,7 @@
 use striate_tensor::Result;
 
 use super::{Catalogued, Entry, Example, Options, Typical};
-use crate::{Kernels, SkConvConfig, SkUnitConfig, VarBuilder};
+use crate::{Kernels, SkConvConfig, SkUnitConfig, SplitAttentionConfig, VarBuilder};
 
 const PAPER: &str = "Li et al., Selective Kernel Networks, CVPR 2019, arXiv:1903.06586";
 
@@ -37,6 +37,17 @@ fn skunit(o: &Options<'_>, vb: &VarBuilder) -> Result<Box<dyn Catalogued>> {
             o.count_or("reduction", 16)?,
             o.count_or("min_dim", 32)?,
         );
+    Ok(Box::new(config.build(vb)?))
+}
+
+fn split_attention(o: &Options<'_>, vb: &VarBuilder) -> Result<Box<dyn Catalogued>> {
+    let mut config = SplitAttentionConfig::new(o.count("in_channels")?, o.count("out_channels")?)
+        .kernel(o.pair_or("kernel_size", [3, 3])?)
+        .stride(o.pair_or("stride", [1, 1])?)
+        .padding(o.pair_or("padding", [1, 1])?)
+        .groups(o.count_or("groups", 1)?)
+        .radix(o.count_or("radix", 2)?);
+    config.rd_channels = o.optional_count("rd_channels")?;
     Ok(Box::new(config.build(vb)?))
 }
 
@@ -136,4 +147,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         ],
         make: skunit,
     },
+Entry { name: "split_attention", description: "convolution that makes several versions of every channel, and a softmax that chooses", formula: "y = sum_r a_r * U_r, U = relu(bn(conv(x))), a = softmax_r(W2 relu(bn(W1 mean_hw(sum_r U_r))))", paper: "Zhang et al., ResNeSt: Split-Attention Networks, CVPR 2022 workshops, arXiv:2004.08955", page: "split_attention",
+ typical: Typical { config: r#"{"in_channels": 256, "out_channels": 256}"#, inputs: &[&[1, 256, 56, 56]] },
+ examples: &[Example::new(r#"{"in_channels": 4, "out_channels": 6, "rd_channels": 3}"#, &[&[3, 4, 5, 4]], &[&[3, 6, 5, 4]]),Example::new(r#"{"in_channels": 8, "out_channels": 4, "groups": 2, "stride": 2, "rd_channels": 4}"#, &[&[4, 8, 6, 7]], &[&[4, 4, 3, 4]]),Example::new(r#"{"in_channels": 6, "out_channels": 6, "radix": 3, "groups": 2, "kernel_size": 1, "padding": 0, "rd_channels": 6}"#, &[&[3, 6, 3, 2]], &[&[3, 6, 3, 2]]),Example::new(r#"{"in_channels": 4, "out_channels": 8, "radix": 1}"#, &[&[1, 4, 3, 5]], &[&[1, 8, 3, 5]]).eval(),], counts: &[(r#"{"in_channels": 256, "out_channels": 256}"#, 690_048),(r#"{"in_channels": 64, "out_channels": 64}"#, 9 * 64 * 64 + 4 * 64 + 3 * 64 * 32 + 3 * 32 + 128),], invalid: &[r#"{"in_channels": 0, "out_channels": 8}"#,r#"{"in_channels": 8, "out_channels": 0}"#,r#"{"in_channels": 8, "out_channels": 8, "radix": 0}"#,r#"{"in_channels": 8, "out_channels": 8, "groups": 0}"#,r#"{"in_channels": 6, "out_channels": 8, "groups": 4}"#,r#"{"in_channels": 8, "out_channels": 8, "rd_channels": 0}"#,r#"{"in_channels": 9, "out_channels": 9, "radix": 3, "groups": 3}"#,r#"{"in_channels": 8, "out_channels": 8, "kernel_size": 0}"#,r#"{"in_channels": 8, "out_channels": 8, "radix": 18446744073709551615}"#,], make: split_attention, },
 ];

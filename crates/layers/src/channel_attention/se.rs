@@ -30,6 +30,20 @@ pub enum Squeeze {
     AvgMaxHalf,
 }
 
+impl Squeeze {
+    /// `[N, C, H, W] -> [N, C, 1, 1]`
+    pub(crate) fn apply(self, x: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Avg => x.mean(&[2, 3], true),
+            Self::Max => x.adaptive_max_pool2d([1, 1]),
+            Self::AvgMaxHalf => {
+                let max = x.adaptive_max_pool2d([1, 1])?;
+                x.mean(&[2, 3], true)?.add(&max)?.mul_scalar(0.5)
+            }
+        }
+    }
+}
+
 /// How a logit becomes a factor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gate {
@@ -270,25 +284,9 @@ impl Module for SqueezeExcite {
     /// `[N, C, H, W] -> [N, C, H, W]`
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         scope(&self.excite.path, || {
-            let [n, c, _, _] = x.dims_array("SqueezeExcite")?;
-            let squeezed = match self.squeeze {
-                Squeeze::Avg => x.mean(&[2, 3], true)?,
-                Squeeze::Max => x.adaptive_max_pool2d([1, 1])?,
-                Squeeze::AvgMaxHalf => {
-                    let both = x
-                        .mean(&[2, 3], true)?
-                        .add(&x.adaptive_max_pool2d([1, 1])?)?;
-                    both.mul_scalar(0.5)?
-                }
-            };
-            let gate = self.excite.forward(&squeezed)?;
-            if probe::is_recording() {
-                probe::emit(
-                    &self.excite.path,
-                    ProbeKind::ChannelGate,
-                    &gate.reshape([n, c])?,
-                );
-            }
+            x.dims_array::<4>("SqueezeExcite")?;
+            let gate = self.excite.forward(&self.squeeze.apply(x)?)?;
+            probe::emit_channels(&self.excite.path, &gate)?;
             x.mul(&gate)
         })
     }

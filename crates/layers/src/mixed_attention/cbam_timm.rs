@@ -10,9 +10,10 @@ use striate_tensor::autograd::scope;
 use striate_tensor::{Result, Tensor};
 
 use super::spatial_gate::{MapOrder, SpatialGateConfig};
+use crate::basic::Perceptron;
 use crate::probe::{self, ProbeKind};
 use crate::util::reduced_channels;
-use crate::{Conv2d, Conv2dConfig, ConvNormAct, Layer, Module, Rounding, VarBuilder, Visitor};
+use crate::{ConvNormAct, Layer, Module, Rounding, VarBuilder, Visitor};
 
 /// How to build a [`CbamTimm`].
 #[derive(Clone, Debug)]
@@ -69,21 +70,17 @@ impl CbamTimmConfig {
         let width = reduced_channels("CbamTimm", self.channels, self.reduction, rounding)
             .map_err(|e| e.at(vb.path()))?;
         let (channel, spatial) = (vb / "channel", vb / "spatial");
-        let fc = |i, o, name| {
-            Conv2dConfig::new(i, o, 1)
-                .bias(self.mlp_bias)
-                .build(&(&channel / name))
-        };
+        let sizes = [self.channels, width];
+        let mlp = Perceptron::pointwise(sizes, self.mlp_bias, ["fc1", "fc2"], &channel)?;
         let gate = SpatialGateConfig::new().kernel(self.kernel).momentum(0.1);
         Ok(CbamTimm {
             channel: Channel {
                 path: Arc::clone(channel.path()),
-                fc1: fc(self.channels, width, "fc1")?,
-                fc2: fc(width, self.channels, "fc2")?,
+                mlp,
             },
             spatial: Spatial {
                 path: Arc::clone(spatial.path()),
-                conv: gate.conv(&spatial, "conv")?,
+                conv: gate.conv("CbamTimm", &(&spatial / "conv"))?,
             },
         })
     }
@@ -93,33 +90,23 @@ impl CbamTimmConfig {
 #[derive(Debug)]
 struct Channel {
     path: Arc<str>,
-    fc1: Conv2d,
-    fc2: Conv2d,
-}
-
-impl Channel {
-    fn mlp(&self, pooled: &Tensor) -> Result<Tensor> {
-        self.fc2.forward(&self.fc1.forward(pooled)?.relu()?)
-    }
+    mlp: Perceptron,
 }
 
 impl Layer for Channel {
     fn visit(&self, v: &mut dyn Visitor) {
-        v.child("fc1", &self.fc1);
-        v.child("fc2", &self.fc2);
+        self.mlp.visit(v);
     }
 }
 
 impl Module for Channel {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         scope(&self.path, || {
-            let [n, c, _, _] = x.dims_array("CbamTimm")?;
-            let mean = self.mlp(&x.mean(&[2, 3], true)?)?;
-            let max = self.mlp(&x.adaptive_max_pool2d([1, 1])?)?;
+            x.dims_array::<4>("CbamTimm")?;
+            let mean = self.mlp.forward(&x.mean(&[2, 3], true)?)?;
+            let max = self.mlp.forward(&x.adaptive_max_pool2d([1, 1])?)?;
             let gate = mean.add(&max)?.sigmoid()?;
-            if probe::is_recording() {
-                probe::emit(&self.path, ProbeKind::ChannelGate, &gate.reshape([n, c])?);
-            }
+            probe::emit_channels(&self.path, &gate)?;
             x.mul(&gate)
         })
     }

@@ -10,9 +10,10 @@ use std::sync::Arc;
 use striate_tensor::autograd::scope;
 use striate_tensor::{Result, Tensor};
 
+use crate::basic::Perceptron;
 use crate::probe::{self, ProbeKind};
 use crate::util::{invalid, reduced_channels};
-use crate::{Layer, Linear, LinearConfig, Module, Rounding, VarBuilder, Visitor};
+use crate::{Layer, Module, Rounding, VarBuilder, Visitor};
 
 /// How a channel's map becomes one number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,35 +118,13 @@ impl ChannelGateConfig {
             reduced_channels(LAYER, self.channels, self.reduction, Rounding::Floor)
         };
         let width = check().map_err(|e| e.at(vb.path()))?;
-        let mlp = vb / "mlp";
+        // Between a flatten `0` and a ReLU `2` in the released code.
+        let mlp = Perceptron::linear([self.channels, width], ["1", "3"], &(vb / "mlp"))?;
         Ok(ChannelGate {
             path: Arc::clone(vb.path()),
             pools: self.pools.clone(),
-            mlp: Mlp {
-                reduce: LinearConfig::new(self.channels, width).build(&(&mlp / 1))?,
-                expand: LinearConfig::new(width, self.channels).build(&(&mlp / 3))?,
-            },
+            mlp,
         })
-    }
-}
-
-/// The perceptron, between a flatten `0` and a ReLU `2` in the released code.
-#[derive(Debug)]
-struct Mlp {
-    reduce: Linear,
-    expand: Linear,
-}
-
-impl Layer for Mlp {
-    fn visit(&self, v: &mut dyn Visitor) {
-        v.child("1", &self.reduce);
-        v.child("3", &self.expand);
-    }
-}
-
-impl Module for Mlp {
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.expand.forward(&self.reduce.forward(x)?.relu()?)
     }
 }
 
@@ -154,7 +133,7 @@ impl Module for Mlp {
 pub struct ChannelGate {
     path: Arc<str>,
     pools: Vec<ChannelPool>,
-    mlp: Mlp,
+    mlp: Perceptron,
 }
 
 impl ChannelGate {

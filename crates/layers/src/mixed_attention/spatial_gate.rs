@@ -12,7 +12,7 @@ use striate_tensor::autograd::scope;
 use striate_tensor::{Result, Tensor};
 
 use crate::probe::{self, ProbeKind};
-use crate::util::invalid;
+use crate::util::odd;
 use crate::{
     Activation, Conv2dConfig, ConvNormAct, ConvNormActConfig, Layer, Module, VarBuilder, Visitor,
 };
@@ -94,21 +94,18 @@ impl SpatialGateConfig {
         Ok(SpatialGate {
             path: Arc::clone(vb.path()),
             order: self.order,
-            spatial: self.conv(vb, "spatial")?,
+            spatial: self.conv("SpatialGate", &(vb / "spatial"))?,
         })
     }
 
     /// The convolution with its batch norm.
-    pub(super) fn conv(&self, vb: &VarBuilder, name: &str) -> Result<ConvNormAct> {
-        if self.kernel.is_multiple_of(2) {
-            let rule = "it must be odd, so that the map keeps its size";
-            return Err(invalid("SpatialGate", "kernel", self.kernel, rule).at(vb.path()));
-        }
+    pub(super) fn conv(&self, layer: &'static str, vb: &VarBuilder) -> Result<ConvNormAct> {
+        odd(layer, "kernel", self.kernel).map_err(|e| e.at(vb.path()))?;
         let conv = Conv2dConfig::new(2, 1, self.kernel).same_padding();
         let conv = ConvNormActConfig::new(conv)
             .act(Activation::Identity)
             .momentum(self.momentum);
-        conv.build(&(vb / name))
+        conv.build(vb)
     }
 }
 
