@@ -22,7 +22,7 @@ fn standing_out_by_hand() -> Result<()> {
     let x = Tensor::from_vec(vec![1.0f32, 2.0, 3.0, 4.0], [1, 1, 2, 2])?;
     close(
         &simam.forward(&x)?,
-        &[0.697_934, 1.262_460, 1.893_690, 2.791_737],
+        &[0.697_934, 1.262_46, 1.893_69, 2.791_737],
         "a map",
     )?;
     let error = simam.forward(&x.narrow(2, 0, 1)?.narrow(3, 0, 1)?);
@@ -222,7 +222,7 @@ fn a_connected_block_sees_the_maps_before_it() -> Result<()> {
     scramble(&block)?;
     set_training(&block, false);
     let dict = state_dict(&block);
-    let get = |name: &str| dict.get(&name.to_string()).expect(name).clone();
+    let get = |name: &str| dict.get(name).expect(name).clone();
     let norm = |x: &Tensor, name: &str| {
         let t = |part: &str| get(&format!("{name}.{part}"));
         let (w, b) = (t("weight"), t("bias"));
@@ -289,5 +289,18 @@ fn a_connected_block_sees_the_maps_before_it() -> Result<()> {
         .forward(&x, Some([&before, &wrong]))
         .expect_err("5 rows into 3");
     assert!(error.to_string().contains("[5, 8]"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn bottleneck_attention_networks_have_the_published_counts() -> Result<()> {
+    for (network, channels, expected) in [
+        (25_557_032, [256, 512, 1024], 25_915_099),
+        (11_689_512, [64, 128, 256], 11_712_503),
+    ] {
+        let extra = channels.map(|c| BamConfig::new(c).build(&vb()).map(|b| parameter_count(&b)));
+        let extra: usize = extra.into_iter().sum::<Result<usize>>()?;
+        assert_eq!(network + extra, expected, "{channels:?}");
+    }
     Ok(())
 }

@@ -80,11 +80,12 @@ fn simam(o: &Options<'_>, vb: &VarBuilder) -> Result<Box<dyn Catalogued>> {
 }
 
 fn coord_attention(o: &Options<'_>, vb: &VarBuilder) -> Result<Box<dyn Catalogued>> {
-    let dialects: [(_, fn(usize) -> CoordAttentionConfig); 2] = [
-        ("official", CoordAttentionConfig::new),
-        ("timm", CoordAttentionConfig::timm),
+    let channels = o.count("channels")?;
+    let dialects = [
+        ("official", CoordAttentionConfig::new(channels)),
+        ("timm", CoordAttentionConfig::timm(channels)),
     ];
-    let mut config = o.choice("dialect", &dialects)?(o.count("channels")?);
+    let mut config = o.choice("dialect", &dialects)?;
     config.rd_channels = o.optional_count("rd_channels")?;
     config.bias = o.flag_or("bias", config.bias)?;
     Ok(Box::new(config.build(vb)?))

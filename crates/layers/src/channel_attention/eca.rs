@@ -93,7 +93,7 @@ impl EcaConfig {
                 }
                 let taps = ((channels as f64).log2() + self.beta).abs() / self.gamma;
                 // Up to 2^16 taps: more channels than that no network has.
-                if !(taps < 65_536.0) {
+                if taps.is_nan() || taps >= 65_536.0 {
                     let rule = "with gamma it must leave a kernel of less than 65536 taps";
                     return Err(invalid(LAYER, "beta", self.beta, rule));
                 }

@@ -59,7 +59,7 @@ impl ShuffleAttentionConfig {
         let check = || {
             at_least_one(LAYER, "channels", self.channels)?;
             at_least_one(LAYER, "groups", self.groups)?;
-            if self.channels % 2 != 0 || !(self.channels / 2).is_multiple_of(self.groups) {
+            if !self.channels.is_multiple_of(self.groups.saturating_mul(2)) {
                 let rule = format!("it must be a multiple of twice the {} groups", self.groups);
                 return Err(invalid(LAYER, "channels", self.channels, rule));
             }
