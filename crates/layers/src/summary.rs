@@ -142,6 +142,12 @@ fn count(shape: &[usize]) -> u64 {
     shape.iter().map(|&d| d as u64).product()
 }
 
+/// The number that an operation has under a name.
+fn attribute(node: &GraphNode, name: &str) -> Option<u64> {
+    let mut attributes = node.description.attributes.iter();
+    attributes.find(|a| a.0 == name)?.1.parse().ok()
+}
+
 /// Multiply-adds of products, and everything else.
 fn cost(node: &GraphNode) -> (u64, u64) {
     let output = count(&node.shape);
@@ -153,7 +159,18 @@ fn cost(node: &GraphNode) -> (u64, u64) {
         "conv2d" | "linear" => (output * weight(), bias),
         // Every input is multiplied with the weights of its channel.
         "conv_transpose2d" => (count(input(0)) * weight(), bias),
-        "matmul" => (output * input(0).last().map_or(0, |&k| k as u64), 0),
+        // The weights are those of each image.
+        "conv2d_per_sample" => {
+            let weight = input(1).iter().skip(2).map(|&d| d as u64);
+            (output * weight.product::<u64>(), bias)
+        }
+        // The channels of a group share a kernel.
+        "involution" => {
+            let [channels, kernels] = [0, 1].map(|i| input(i).get(1).map_or(0, |&c| c as u64));
+            let group_channels = channels / attribute(node, "groups").unwrap_or(channels).max(1);
+            (output / channels.max(1) * kernels * group_channels, 0)
+        }
+        "matmul" | "mixture" => (output * input(0).last().map_or(0, |&k| k as u64), 0),
         _ if moves_data(node) => (0, 0),
         _ => (
             0,

@@ -393,6 +393,65 @@ fn channel_attention_stands_before_the_convolution() -> Result<()> {
     )
 }
 
+/// The gates of coordinate attention on a map, `[N, C, H, W]`, in evaluation with fresh statistics.
+fn coordinate_gates(module: &dyn Layer, x: &Tensor) -> Result<Tensor> {
+    let get = |name: &str| parameter(module, name);
+    let conv = |x: &Tensor, name: &str| {
+        let (weight, bias) = (get(&format!("{name}.weight")), get(&format!("{name}.bias")));
+        x.conv2d(&weight, Some(&bias), Conv2dOptions::default())
+    };
+    let gate = |means: &Tensor, name: &str| {
+        let f = conv(means, "conv1")?.mul_scalar(1.0 / (1.0f64 + 1e-5).sqrt())?;
+        let norm = |name: &str| get(name).reshape([1, f.shape()[1], 1, 1]);
+        let f = f.mul(&norm("bn1.weight")?)?.add(&norm("bn1.bias")?)?;
+        conv(&f.hardswish()?, name)?.sigmoid()
+    };
+    gate(&x.mean(&[3], true)?, "conv_h")?.mul(&gate(&x.mean(&[2], true)?, "conv_w")?)
+}
+
+#[test]
+fn coordinate_attention_stands_before_the_convolution() -> Result<()> {
+    let layer = CaConvConfig::new(Conv2dConfig::new(4, 6, 3).padding(1)).build(&vb())?;
+    set_training(&layer, false);
+    scramble(&layer)?;
+    let x = randn(&[2, 4, 5, 6], 10)?;
+    let gate = coordinate_gates(&layer, &x)?;
+    let (weight, bias) = (
+        parameter(&layer, "conv.0.weight"),
+        parameter(&layer, "conv.0.bias"),
+    );
+    let options = Conv2dOptions::default().padding(1);
+    let y = x.mul(&gate)?.conv2d(&weight, Some(&bias), options)?;
+    close(&layer.forward(&x)?, &y, "caconv")?;
+    close(&probed(&layer, &x, ProbeKind::FullGate)?, &gate, "its gate")
+}
+
+#[test]
+fn coordinates_of_windows_are_those_of_the_larger_map() -> Result<()> {
+    let layer = RfCaConvConfig::new(4, 6).stride(2).build(&vb())?;
+    set_training(&layer, false);
+    scramble(&layer)?;
+    let x = randn(&[2, 4, 5, 6], 11)?;
+    let blocks = Blocks::of(&layer, "generate", &x, 2)?;
+    let gate = coordinate_gates(&layer, &blocks.features)?;
+    close(&layer.forward(&x)?, &blocks.convolve(&gate)?, "rfcaconv")
+}
+
+#[test]
+fn dynamic_operations_are_counted() -> Result<()> {
+    let x = [2, 8, 5, 4];
+    let condconv = CondConv2dConfig::new(Conv2dConfig::new(8, 6, 3).padding(1)).experts(3);
+    let count = |layer: &dyn Module| summary(layer, &x).map(|s| s.multiply_adds);
+    let (convolution, mixing, routing) = (2 * 6 * 20 * 72, 2 * 3 * 432, 2 * 8 * 3);
+    assert_eq!(
+        count(&condconv.build(&vb())?)?,
+        convolution + mixing + routing
+    );
+    let involution = InvolutionConfig::new(8).kernel(3).groups(2).build(&vb())?;
+    assert_eq!(count(&involution)?, 2 * 20 * (8 * 2 + 2 * 18 + 8 * 9));
+    Ok(())
+}
+
 /// Parameters of ResNet-18 with the first convolution of every block replaced.
 fn resnet18(build: impl Fn(usize, usize) -> Result<usize>) -> Result<usize> {
     let blocks = [
@@ -425,6 +484,14 @@ fn networks_have_the_published_sizes() -> Result<()> {
         ))
     };
     assert_eq!(resnet18(cam)?, 11_746_216);
+    let ca = |i, o| {
+        Ok(parameter_count(
+            &CaConvConfig::new(Conv2dConfig::new(i, o, 3)).build(&vb())?,
+        ))
+    };
+    assert_eq!(resnet18(ca)?, 11_742_208);
+    let rfca = |i, o| Ok(parameter_count(&RfCaConvConfig::new(i, o).build(&vb())?));
+    assert_eq!(resnet18(rfca)?, 11_887_936);
     Ok(())
 }
 

@@ -100,17 +100,22 @@ impl Conv1dConfig {
         at_least_one(LAYER, "dilation", self.dilation)
     }
 
+    /// The shape of the weight, `[out, in/groups, k]`.
+    ///
+    /// # Errors
+    /// A size is 0, or the channels are no multiple of the groups.
+    pub fn weight_shape(&self) -> Result<[usize; 3]> {
+        self.check()?;
+        let per_group = self.in_channels / self.groups;
+        Ok([self.out_channels, per_group, self.kernel])
+    }
+
     /// Builds the layer: `weight [out, in/groups, k]` and, with a bias, `bias [out]`.
     ///
     /// # Errors
     /// A size is 0, the channels are no multiple of the groups, or `vb` lacks a tensor.
     pub fn build(&self, vb: &VarBuilder) -> Result<Conv1d> {
-        self.check().map_err(|e| e.at(vb.path()))?;
-        let shape = [
-            self.out_channels,
-            self.in_channels / self.groups,
-            self.kernel,
-        ];
+        let shape = self.weight_shape().map_err(|e| e.at(vb.path()))?;
         let bias = self
             .bias
             .then(|| vb.parameter("bias", &shape[..1], Init::bias_of(&shape)));

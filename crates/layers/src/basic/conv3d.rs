@@ -101,15 +101,23 @@ impl Conv3dConfig {
         Ok(())
     }
 
+    /// The shape of the weight, `[out, in/groups, kt, kh, kw]`.
+    ///
+    /// # Errors
+    /// A size is 0, or the channels are no multiple of the groups.
+    pub fn weight_shape(&self) -> Result<[usize; 5]> {
+        self.check()?;
+        let [kt, kh, kw] = self.kernel.0;
+        let per_group = self.in_channels / self.options.groups;
+        Ok([self.out_channels, per_group, kt, kh, kw])
+    }
+
     /// Builds the layer: `weight [out, in/groups, kt, kh, kw]` and, with a bias, `bias [out]`.
     ///
     /// # Errors
     /// A size is 0, the channels are no multiple of the groups, or `vb` lacks a tensor.
     pub fn build(&self, vb: &VarBuilder) -> Result<Conv3d> {
-        self.check().map_err(|e| e.at(vb.path()))?;
-        let [kt, kh, kw] = self.kernel.0;
-        let per_group = self.in_channels / self.options.groups;
-        let shape = [self.out_channels, per_group, kt, kh, kw];
+        let shape = self.weight_shape().map_err(|e| e.at(vb.path()))?;
         let bias = self
             .bias
             .then(|| vb.parameter("bias", &shape[..1], Init::bias_of(&shape)));

@@ -4,8 +4,9 @@ use striate_tensor::Result;
 
 use super::{Catalogued, Entry, Example, Options, Typical};
 use crate::{
-    CamConvConfig, CondConv2dConfig, Conv2dConfig, DynamicConv2dConfig, InvolutionConfig,
-    OdConv2dConfig, RfCbamConvConfig, RfaConvConfig, Temperature, VarBuilder,
+    CaConvConfig, CamConvConfig, CondConv2dConfig, Conv1dConfig, Conv2dConfig, Conv3dConfig,
+    Convolution, DynamicConvConfig, InvolutionConfig, OdConv2dConfig, RfCaConvConfig,
+    RfCbamConvConfig, RfaConvConfig, Temperature, VarBuilder,
 };
 
 const CONDCONV: &str = "Yang et al., CondConv: Conditionally Parameterized Convolutions for Efficient Inference, \
@@ -47,13 +48,43 @@ fn condconv(o: &Options<'_>, vb: &VarBuilder) -> Result<Box<dyn Catalogued>> {
     )
 }
 
-fn dynamic_conv2d(o: &Options<'_>, vb: &VarBuilder) -> Result<Box<dyn Catalogued>> {
-    let config = DynamicConv2dConfig::new(conv2d(o, true)?)
+fn dynamic_conv<C: Convolution + 'static>(
+    o: &Options<'_>,
+    vb: &VarBuilder,
+    conv: C,
+) -> Result<Box<dyn Catalogued>> {
+    let config = DynamicConvConfig::new(conv)
         .kernel_num(o.count_or("kernel_num", 4)?)
         .ratio(o.number_or("ratio", 0.25)?)
         .plus_one(o.flag_or("plus_one", false)?)
         .temperature(&temperature(o)?);
     Ok(Box::new(config.build(vb)?))
+}
+
+fn dynamic_conv1d(o: &Options<'_>, vb: &VarBuilder) -> Result<Box<dyn Catalogued>> {
+    let [i, out] = [o.count("in_channels")?, o.count("out_channels")?];
+    let conv = Conv1dConfig::new(i, out, o.count_or("kernel_size", 3)?)
+        .stride(o.count_or("stride", 1)?)
+        .padding(o.count_or("padding", 1)?)
+        .dilation(o.count_or("dilation", 1)?)
+        .groups(o.count_or("groups", 1)?)
+        .bias(o.flag_or("bias", true)?);
+    dynamic_conv(o, vb, conv)
+}
+
+fn dynamic_conv2d(o: &Options<'_>, vb: &VarBuilder) -> Result<Box<dyn Catalogued>> {
+    dynamic_conv(o, vb, conv2d(o, true)?)
+}
+
+fn dynamic_conv3d(o: &Options<'_>, vb: &VarBuilder) -> Result<Box<dyn Catalogued>> {
+    let [i, out] = [o.count("in_channels")?, o.count("out_channels")?];
+    let conv = Conv3dConfig::new(i, out, o.count_or("kernel_size", 3)?)
+        .stride(o.count_or("stride", 1)?)
+        .padding(o.count_or("padding", 1)?)
+        .dilation(o.count_or("dilation", 1)?)
+        .groups(o.count_or("groups", 1)?)
+        .bias(o.flag_or("bias", true)?);
+    dynamic_conv(o, vb, conv)
 }
 
 fn odconv(o: &Options<'_>, vb: &VarBuilder) -> Result<Box<dyn Catalogued>> {
@@ -92,6 +123,19 @@ fn rfcbamconv(o: &Options<'_>, vb: &VarBuilder) -> Result<Box<dyn Catalogued>> {
         .kernel(o.count_or("kernel_size", 3)?)
         .stride(o.count_or("stride", 1)?)
         .width(o.count_or("width", 16)?);
+    Ok(Box::new(config.build(vb)?))
+}
+
+fn rfcaconv(o: &Options<'_>, vb: &VarBuilder) -> Result<Box<dyn Catalogued>> {
+    let config = RfCaConvConfig::new(o.count("in_channels")?, o.count("out_channels")?)
+        .kernel(o.count_or("kernel_size", 3)?)
+        .stride(o.count_or("stride", 1)?)
+        .reduction(o.count_or("reduction", 32)?);
+    Ok(Box::new(config.build(vb)?))
+}
+
+fn caconv(o: &Options<'_>, vb: &VarBuilder) -> Result<Box<dyn Catalogued>> {
+    let config = CaConvConfig::new(conv2d(o, true)?).reduction(o.count_or("reduction", 32)?);
     Ok(Box::new(config.build(vb)?))
 }
 
@@ -210,6 +254,72 @@ pub(super) const ENTRIES: &[Entry] = &[
             r#"{"in_channels": 8, "out_channels": 8, "kernel_size": [3, 0]}"#,
         ],
         make: dynamic_conv2d,
+    },
+    Entry {
+        name: "dynamic_conv1d",
+        description: "dynamic convolution of sequences",
+        formula: "y = conv(x, sum_k p_k W_k), p = softmax((W2 relu(W1 mean_l(x)) + b2) / t)",
+        paper: DYNAMIC,
+        page: "dynamic_conv",
+        typical: Typical {
+            config: r#"{"in_channels": 256, "out_channels": 256}"#,
+            inputs: &[&[1, 256, 512]],
+        },
+        examples: &[
+            Example::new(
+                r#"{"in_channels": 4, "out_channels": 6}"#,
+                &[&[2, 4, 9]],
+                &[&[2, 6, 9]],
+            ),
+            Example::new(
+                r#"{"in_channels": 8, "out_channels": 4, "kernel_size": 4, "stride": 2, "dilation": 2, "padding": 3, "groups": 4,
+                    "bias": false, "kernel_num": 2, "plus_one": true, "temperature": 4.0}"#,
+                &[&[1, 8, 8]],
+                &[&[1, 4, 4]],
+            ),
+        ],
+        // 4 * 24 576 and 4 * 128, 64 * 16 + 16 * 4 + 4.
+        counts: &[(r#"{"in_channels": 64, "out_channels": 128}"#, 99_908)],
+        invalid: &[
+            r#"{"in_channels": 8, "out_channels": 8, "kernel_num": 0}"#,
+            r#"{"in_channels": 8, "out_channels": 8, "kernel_size": 0}"#,
+            r#"{"in_channels": 8, "out_channels": 8, "groups": 3}"#,
+            r#"{"in_channels": 8, "out_channels": 8, "temperature": 0}"#,
+        ],
+        make: dynamic_conv1d,
+    },
+    Entry {
+        name: "dynamic_conv3d",
+        description: "dynamic convolution of volumes",
+        formula: "y = conv(x, sum_k p_k W_k), p = softmax(W2 relu(W1 mean_thw(x)) / t)",
+        paper: DYNAMIC,
+        page: "dynamic_conv",
+        typical: Typical {
+            config: r#"{"in_channels": 64, "out_channels": 64}"#,
+            inputs: &[&[1, 64, 8, 28, 28]],
+        },
+        examples: &[
+            Example::new(
+                r#"{"in_channels": 4, "out_channels": 3, "kernel_num": 2}"#,
+                &[&[2, 4, 3, 4, 5]],
+                &[&[2, 3, 3, 4, 5]],
+            ),
+            Example::new(
+                r#"{"in_channels": 4, "out_channels": 2, "kernel_size": 1, "padding": 0, "stride": 2, "groups": 2, "bias": false,
+                    "kernel_num": 3, "ratio": 0.5}"#,
+                &[&[1, 4, 2, 5, 3]],
+                &[&[1, 2, 1, 3, 2]],
+            ),
+        ],
+        // 4 * 221 184 and 4 * 128, 64 * 16 + 16 * 4.
+        counts: &[(r#"{"in_channels": 64, "out_channels": 128}"#, 886_336)],
+        invalid: &[
+            r#"{"in_channels": 8, "out_channels": 8, "kernel_num": 0}"#,
+            r#"{"in_channels": 8, "out_channels": 8, "stride": 0}"#,
+            r#"{"in_channels": 8, "out_channels": 6, "groups": 4}"#,
+            r#"{"in_channels": 8, "out_channels": 8, "temperature": -3}"#,
+        ],
+        make: dynamic_conv3d,
     },
     Entry {
         name: "odconv",
@@ -365,6 +475,65 @@ pub(super) const ENTRIES: &[Entry] = &[
             r#"{"in_channels": 8, "out_channels": 8, "stride": 0}"#,
         ],
         make: rfcbamconv,
+    },
+    Entry {
+        name: "rfcaconv",
+        description: "convolution with coordinate attention on the rows and columns of its windows",
+        formula: "y = conv(F * sigmoid(conv_h(f)) * sigmoid(conv_w(f))), F = relu(bn(conv_kxk(x))), f = \
+                  hardswish(bn(conv1([mean_w(F), mean_h(F)])))",
+        paper: RFACONV,
+        page: "rfaconv",
+        typical: TYPICAL,
+        examples: &[
+            Example::new(
+                r#"{"in_channels": 3, "out_channels": 5}"#,
+                &[&[2, 3, 5, 4]],
+                &[&[2, 5, 5, 4]],
+            ),
+            Example::new(
+                r#"{"in_channels": 4, "out_channels": 2, "stride": 2, "kernel_size": 5, "reduction": 1}"#,
+                &[&[1, 4, 5, 6]],
+                &[&[1, 2, 3, 3]],
+            )
+            .eval(),
+        ],
+        counts: &[(r#"{"in_channels": 64, "out_channels": 64}"#, 44_952)],
+        invalid: &[
+            r#"{"in_channels": 8, "out_channels": 8, "kernel_size": 4}"#,
+            r#"{"in_channels": 8, "out_channels": 8, "reduction": 0}"#,
+            r#"{"in_channels": 0, "out_channels": 8}"#,
+            r#"{"in_channels": 8, "out_channels": 8, "stride": 0}"#,
+        ],
+        make: rfcaconv,
+    },
+    Entry {
+        name: "caconv",
+        description: "coordinate attention in front of a convolution",
+        formula: "y = conv(x * sigmoid(conv_h(f)) * sigmoid(conv_w(f))), f = hardswish(bn(conv1([mean_w(x), mean_h(x)])))",
+        paper: RFACONV,
+        page: "rfaconv",
+        typical: TYPICAL,
+        examples: &[
+            Example::new(
+                r#"{"in_channels": 4, "out_channels": 6}"#,
+                &[&[2, 4, 5, 3]],
+                &[&[2, 6, 5, 3]],
+            ),
+            Example::new(
+                r#"{"in_channels": 6, "out_channels": 9, "reduction": 1, "stride": 2, "groups": 3, "bias": false}"#,
+                &[&[1, 6, 3, 6]],
+                &[&[1, 9, 2, 3]],
+            )
+            .eval(),
+        ],
+        counts: &[(r#"{"in_channels": 64, "out_channels": 64}"#, 38_616)],
+        invalid: &[
+            r#"{"in_channels": 16, "out_channels": 8, "reduction": 0}"#,
+            r#"{"in_channels": 16, "out_channels": 6, "groups": 4}"#,
+            r#"{"in_channels": 16, "out_channels": 8, "stride": 0}"#,
+            r#"{"in_channels": 0, "out_channels": 8}"#,
+        ],
+        make: caconv,
     },
     Entry {
         name: "camconv",

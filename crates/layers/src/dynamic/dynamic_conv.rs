@@ -12,18 +12,31 @@
 use std::sync::Arc;
 
 use striate_tensor::autograd::scope;
-use striate_tensor::{Result, Tensor};
+use striate_tensor::{Error, Result, Tensor};
 
-use super::Temperature;
 use super::experts::Experts;
 use super::kernel_attention::{KernelAttention, Width};
-use crate::{Conv2dConfig, Init, Layer, Module, VarBuilder, Visitor};
+use super::{Convolution, Temperature};
+use crate::{Conv1dConfig, Conv2dConfig, Conv3dConfig, Init, Layer, Module, VarBuilder, Visitor};
 
+/// How to build a [`DynamicConv1d`].
+pub type DynamicConv1dConfig = DynamicConvConfig<Conv1dConfig>;
 /// How to build a [`DynamicConv2d`].
+pub type DynamicConv2dConfig = DynamicConvConfig<Conv2dConfig>;
+/// How to build a [`DynamicConv3d`].
+pub type DynamicConv3dConfig = DynamicConvConfig<Conv3dConfig>;
+/// Dynamic convolution of sequences.
+pub type DynamicConv1d = DynamicConv<Conv1dConfig>;
+/// Dynamic convolution of images.
+pub type DynamicConv2d = DynamicConv<Conv2dConfig>;
+/// Dynamic convolution of volumes.
+pub type DynamicConv3d = DynamicConv<Conv3dConfig>;
+
+/// How to build a [`DynamicConv`].
 #[derive(Clone, Debug)]
-pub struct DynamicConv2dConfig {
+pub struct DynamicConvConfig<C> {
     /// The convolution that the experts are mixed to.
-    pub conv: Conv2dConfig,
+    pub conv: C,
     /// Number of experts, the paper's `K`.
     pub kernel_num: usize,
     /// Width of the attention as a share of the input channels. Images of 3 channels have `kernel_num`.
@@ -34,10 +47,10 @@ pub struct DynamicConv2dConfig {
     pub temperature: Temperature,
 }
 
-impl DynamicConv2dConfig {
+impl<C: Convolution> DynamicConvConfig<C> {
     /// The paper's: 4 experts, an attention a quarter as wide as the input, temperature 1. Biases as the convolution's.
     #[must_use]
-    pub fn new(conv: Conv2dConfig) -> Self {
+    pub fn new(conv: C) -> Self {
         Self {
             conv,
             kernel_num: 4,
@@ -75,21 +88,22 @@ impl DynamicConv2dConfig {
         self
     }
 
-    /// Builds the layer: `attention.{fc1,fc2}` and the experts' `weight` and `bias`, as in the first released code.
+    /// Builds the layer: `attention.{fc1,fc2}` and the experts' `weight` and `bias`, as in the first released code. The
+    /// attention over volumes has no bias.
     ///
     /// # Errors
     /// A size is 0, the channels are no multiple of the groups, or the width of the attention would be 0.
-    pub fn build(&self, vb: &VarBuilder) -> Result<DynamicConv2d> {
+    pub fn build(&self, vb: &VarBuilder) -> Result<DynamicConv<C>> {
         let experts = ("kernel_num", self.kernel_num);
         let (ratio, plus_one) = (self.ratio, self.plus_one);
-        Ok(DynamicConv2d {
+        Ok(DynamicConv {
             path: Arc::clone(vb.path()),
             experts: Experts::build(&self.conv, experts, false, Init::ZEROS, vb)?,
             attention: KernelAttention::build(
-                self.conv.in_channels,
+                self.conv.in_channels(),
                 self.kernel_num,
                 Width { ratio, plus_one },
-                2,
+                C::DIMS,
                 &self.temperature,
                 &(vb / "attention"),
             )?,
@@ -100,25 +114,32 @@ impl DynamicConv2dConfig {
 /// The convolution with an attention over its experts. Emits the factors as
 /// [`ExpertWeights`](crate::probe::ProbeKind::ExpertWeights).
 #[derive(Debug)]
-pub struct DynamicConv2d {
+pub struct DynamicConv<C> {
     path: Arc<str>,
     attention: KernelAttention,
-    experts: Experts,
+    experts: Experts<C>,
 }
 
-impl Layer for DynamicConv2d {
+impl<C: Convolution> Layer for DynamicConv<C> {
     fn visit(&self, v: &mut dyn Visitor) {
         self.experts.visit(v);
         v.child("attention", &self.attention);
     }
 }
 
-impl Module for DynamicConv2d {
+impl<C: Convolution> Module for DynamicConv<C> {
     /// # Shapes
-    /// `[N, in, H, W] -> [N, out, H', W']`, sizes as of the convolution.
+    /// `[N, in, ...] -> [N, out, ...]`, sizes as of the convolution.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         scope(&self.path, || {
-            let [_, _, _, _] = x.dims_array("DynamicConv2d")?;
+            if x.rank() != C::DIMS + 2 {
+                let detail = format!(
+                    "maps of rank {} are needed, got {:?}",
+                    C::DIMS + 2,
+                    x.shape()
+                );
+                return Err(Error::shape("DynamicConv", detail));
+            }
             let factors = self.attention.forward(&self.path, x)?;
             self.experts.forward(x, &factors)
         })

@@ -122,6 +122,7 @@ impl OdConv2dConfig {
                 temperature: self.temperature.clone(),
             },
             experts,
+            kernel: conv.kernel.0,
         })
     }
 }
@@ -175,6 +176,7 @@ pub struct OdConv2d {
     path: Arc<str>,
     attention: Attention,
     experts: Experts,
+    kernel: [usize; 2],
 }
 
 impl OdConv2d {
@@ -189,7 +191,7 @@ impl OdConv2d {
     fn convolve(&self, x: &Tensor, z: &Tensor) -> Result<Tensor> {
         let (attention, experts) = (&self.attention, &self.experts);
         let [n, _, _, _] = x.dims_array(LAYER)?;
-        let [_, _, kh, kw] = experts.shape();
+        let [kh, kw] = self.kernel;
         let spatial = attention.gate(attention.spatial_fc.as_ref(), z)?;
         let kernel = match &attention.kernel_fc {
             Some(fc) => attention
@@ -204,7 +206,7 @@ impl OdConv2d {
         if let Some(spatial) = spatial {
             weight = weight.mul(&spatial.reshape([n, 1, 1, kh, kw])?)?;
         }
-        experts.convolve(x, &weight, None)
+        experts.convolve(x, &weight)
     }
 }
 

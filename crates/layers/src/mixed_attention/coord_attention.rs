@@ -113,6 +113,26 @@ pub struct CoordAttention {
     conv_w: Conv2d,
 }
 
+impl CoordAttention {
+    /// The factors of rows `[N, C, H, 1]` and of columns `[N, C, 1, W]`, from the means of both in these shapes.
+    ///
+    /// # Errors
+    /// The means are no such, or memory is out.
+    pub fn gates(&self, rows: &Tensor, columns: &Tensor) -> Result<[Tensor; 2]> {
+        scope(&self.path, || {
+            let [_, _, h, _] = rows.dims_array(LAYER)?;
+            let [_, _, _, w] = columns.dims_array(LAYER)?;
+            let both = Tensor::cat(&[rows, &columns.transpose(2, 3)?], 2)?;
+            let f = self.reduce.forward(&both)?;
+            let columns = f.narrow(2, h, w)?.transpose(2, 3)?;
+            Ok([
+                self.conv_h.forward(&f.narrow(2, 0, h)?)?.sigmoid()?,
+                self.conv_w.forward(&columns)?.sigmoid()?,
+            ])
+        })
+    }
+}
+
 impl Layer for CoordAttention {
     fn visit(&self, v: &mut dyn Visitor) {
         self.reduce.visit(v);
@@ -126,13 +146,8 @@ impl Module for CoordAttention {
     /// `[N, C, H, W] -> [N, C, H, W]`
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         scope(&self.path, || {
-            let [_, _, h, w] = x.dims_array(LAYER)?;
-            let columns = x.mean(&[2], true)?.transpose(2, 3)?;
-            let both = Tensor::cat(&[&x.mean(&[3], true)?, &columns], 2)?;
-            let f = self.reduce.forward(&both)?;
-            let columns = f.narrow(2, h, w)?.transpose(2, 3)?;
-            let rows = self.conv_h.forward(&f.narrow(2, 0, h)?)?.sigmoid()?;
-            let columns = self.conv_w.forward(&columns)?.sigmoid()?;
+            let [_, _, _, _] = x.dims_array(LAYER)?;
+            let [rows, columns] = self.gates(&x.mean(&[3], true)?, &x.mean(&[2], true)?)?;
             if probe::is_recording() {
                 probe::emit(&self.path, ProbeKind::FullGate, &columns.mul(&rows)?);
             }

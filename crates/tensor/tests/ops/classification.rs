@@ -107,3 +107,19 @@ fn errors_name_the_rule() {
         &["cross_entropy", "[0, 3]"],
     );
 }
+
+#[test]
+fn smoothed_labels_by_hand() -> Result<()> {
+    let logits = Tensor::from_slice(&[2f64, 1.0, 0.0, -1.0], [1, 4])?;
+    let label = Tensor::from_slice(&[1i64], 1)?;
+    for (smoothing, expected) in [(0.0, 1.440_190), (0.1, 1.490_190), (0.2, 1.540_190)] {
+        let loss = logits.cross_entropy(&label, smoothing)?.item::<f64>()?;
+        assert!((loss - expected).abs() < 5e-7, "{smoothing}: {loss}");
+        // The mean of the two losses that smoothing weighs.
+        let p = logits.log_softmax(1)?.to_vec::<f64>()?;
+        let uniform = -p.iter().sum::<f64>() / 4.0;
+        let exact = -(1.0 - smoothing) * p[1] + smoothing * uniform;
+        assert!((loss - exact).abs() < 1e-12, "{smoothing}: {loss}");
+    }
+    Ok(())
+}
