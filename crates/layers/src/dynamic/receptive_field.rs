@@ -8,8 +8,7 @@ use striate_tensor::{Conv2dOptions, Result, Tensor};
 
 use crate::util::{at_least_one, invalid};
 use crate::{
-    Conv2d, Conv2dConfig, ConvNormAct, ConvNormActConfig, Layer, Module, Parameter, VarBuilder,
-    Visitor,
+    Conv2d, Conv2dConfig, ConvNormAct, ConvNormActConfig, Module, Parameter, VarBuilder, Visitor,
 };
 
 /// The channels, the window and the stride.
