@@ -1,4 +1,8 @@
-//! One region: tasks that a leader and its visitors claim from a counter.
+//! One region: tasks that a leader and its visitors claim.
+//!
+//! Tasks are shared out: everyone has a counter to begin with, and goes on with what others have left. The same thread gets
+//! the same tasks in the next region of as many, and neighbouring tasks: what is near to it in its caches, it has computed
+//! itself.
 //!
 //! A visitor is a thread of the pool that does not know the leader's stack frame, on which the tasks live. The gate makes
 //! that sound by itself, whatever happens elsewhere: nobody enters once it is closed, and [`Region::lead`] neither returns
@@ -27,27 +31,30 @@ pub(super) struct Region {
     /// Where the leader keeps its `&(dyn Fn(usize) + Sync)`.
     task: AtomicPtr<()>,
     tasks: usize,
-    next: AtomicUsize,
+    /// The next task of each share.
+    next: Vec<AtomicUsize>,
     gate: AtomicUsize,
     leader: Thread,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
 impl Region {
-    /// Runs `f(0)`, ..., `f(tasks - 1)`, together with whoever [`enter`](Self::enter)s the region that `announce` is given.
-    /// What `announce` returns is dropped when no task is left.
+    /// Runs `f(0)`, ..., `f(tasks - 1)`, in so many shares, together with whoever [`enter`](Self::enter)s the region that
+    /// `announce` is given. What `announce` returns is dropped when no task is left.
     ///
     /// # Panics
     /// With the panic of a task, after all tasks that had begun have ended.
     pub(super) fn lead<A>(
-        tasks: usize,
+        (tasks, shares): (usize, usize),
         f: &(dyn Fn(usize) + Sync),
         announce: impl FnOnce(&Arc<Self>) -> A,
     ) {
         let region = Arc::new(Self {
             task: AtomicPtr::new((&raw const f).cast_mut().cast()),
             tasks,
-            next: AtomicUsize::new(0),
+            next: (0..shares)
+                .map(|share| AtomicUsize::new(first(tasks, shares, share)))
+                .collect(),
             gate: AtomicUsize::new(0),
             leader: thread::current(),
             panic: Mutex::new(None),
@@ -55,7 +62,7 @@ impl Region {
         // Also when a task of the leader's unwinds.
         let gate = Gate(&region);
         let announced = announce(&region);
-        region.claim(f);
+        region.claim(0, f);
         drop(announced);
         drop(gate);
         let panic = region.panic.lock();
@@ -64,24 +71,49 @@ impl Region {
         }
     }
 
-    fn claim(&self, f: &(dyn Fn(usize) + Sync)) {
-        loop {
-            let task = self.next.fetch_add(1, Ordering::Relaxed);
-            if task >= self.tasks {
-                return;
+    /// Does the tasks of a share, then those that are left of the others.
+    fn claim(&self, share: usize, f: &(dyn Fn(usize) + Sync)) {
+        let shares = self.next.len();
+        for share in (share..shares).chain(0..share) {
+            let end = first(self.tasks, shares, share + 1);
+            loop {
+                let task = self.next[share].fetch_add(1, Ordering::Relaxed);
+                if task >= end {
+                    break;
+                }
+                f(task);
             }
-            f(task);
         }
+    }
+
+    /// The share, or if somebody is at it already another at which nobody is, if there is one.
+    fn unbegun(&self, share: usize) -> usize {
+        let shares = self.next.len();
+        let begins = |share: usize| first(self.tasks, shares, share);
+        (share..shares)
+            .chain(0..share)
+            .find(|&share| self.next[share].load(Ordering::Relaxed) == begins(share))
+            .unwrap_or(share)
     }
 
     /// Leaves the tasks that nobody has begun undone.
     fn abandon(&self) {
-        self.next.store(self.tasks, Ordering::Relaxed);
+        for next in &self.next {
+            next.store(self.tasks, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether somebody has yet to begin a task.
+    fn has_tasks(&self) -> bool {
+        let mut shares = self.next.iter().enumerate();
+        shares.any(|(share, next)| {
+            next.load(Ordering::Relaxed) < first(self.tasks, self.next.len(), share + 1)
+        })
     }
 
     /// Comes to help, if there are tasks left.
     pub(super) fn enter(self: &Arc<Self>) -> Option<Visit> {
-        if self.next.load(Ordering::Relaxed) >= self.tasks {
+        if !self.has_tasks() {
             return None;
         }
         let enter = |gate: usize| (gate & CLOSED == 0).then_some(gate + 1);
@@ -90,6 +122,12 @@ impl Region {
             .fetch_update(Ordering::Acquire, Ordering::Relaxed, enter);
         entered.is_ok().then(|| Visit(Arc::clone(self)))
     }
+}
+
+/// The first task of a share, or the end of the one before.
+pub(super) fn first(tasks: usize, shares: usize, share: usize) -> usize {
+    let longer = share.min(tasks % shares);
+    tasks / shares * share + longer
 }
 
 /// Closes a region when it is dropped, and waits for its visitors.
@@ -113,9 +151,12 @@ impl Drop for Gate<'_> {
 pub(super) struct Visit(Arc<Region>);
 
 impl Visit {
-    /// Works until no task is left. A panic of a task is the leader's to pass on.
-    pub(super) fn work(self) {
+    /// Works until no task is left, first on the share of helper number `helper`. A panic of a task is the leader's to
+    /// pass on.
+    pub(super) fn work(self, helper: usize) {
         let region = &self.0;
+        // The first share is the leader's.
+        let share = region.unbegun(1 + helper % (region.next.len() - 1).max(1));
         let f = region
             .task
             .load(Ordering::Relaxed)
@@ -123,7 +164,7 @@ impl Visit {
         // SAFETY: the gate was open when this visit began and the visit has not ended. So `lead` has not ended either: its
         // variable `f`, to which this points, and all that `f` borrows are alive, and it is only read.
         let f = unsafe { *f };
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| region.claim(f))) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| region.claim(share, f))) {
             region.abandon();
             *region.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
         }

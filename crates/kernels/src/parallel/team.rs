@@ -49,7 +49,10 @@ thread_local! {
 /// Runs `f(0)`, ..., `f(tasks - 1)` on this thread and others of its pool, which has `threads`.
 pub(super) fn run(threads: usize, tasks: usize, f: &(dyn Fn(usize) + Sync)) {
     let team = Team::of_this_thread();
-    Region::lead(tasks, f, |region| team.open(region, threads, tasks));
+    let shares = threads.min(tasks);
+    Region::lead((tasks, shares), f, |region| {
+        team.open(region, threads, tasks)
+    });
 }
 
 impl Team {
@@ -101,7 +104,8 @@ impl Team {
         loop {
             let opened = self.opened.load(Ordering::Acquire);
             if let Some(visit) = self.visit(leaving) {
-                visit.work();
+                // A number that the thread has in all regions of its leader.
+                visit.work(rayon::current_thread_index().unwrap_or(0));
                 self.board().busy -= 1;
                 helped = true;
                 leaving = false;

@@ -20,6 +20,18 @@ fn every_item_is_in_exactly_one_task() {
 }
 
 #[test]
+fn shares_follow_each_other() {
+    for (tasks, shares) in (1..30).flat_map(|tasks| (1..=tasks).map(move |shares| (tasks, shares)))
+    {
+        let share = |share| region::first(tasks, shares, share);
+        assert_eq!([share(0), share(shares)], [0, tasks]);
+        let lengths = (0..shares).map(|i| share(i + 1) - share(i));
+        assert!(lengths.clone().all(|len| len.abs_diff(tasks / shares) <= 1));
+        assert_eq!(lengths.sum::<usize>(), tasks);
+    }
+}
+
+#[test]
 fn chunks_of_two_slices_go_together() {
     let (mut a, mut b) = (vec![0; 10], vec![0; 4]);
     for_each_chunk2((&mut a, 3), (&mut b, 1), |i, a, b| {
