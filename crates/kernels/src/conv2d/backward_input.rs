@@ -13,7 +13,7 @@
 //! Nothing is multiplied with inserted zeros, and nothing is scattered. Small groups compute all
 //! remainders in one pass.
 
-use super::gradient_weights::{self, GradientWeights, Method};
+use super::backward_input_ways::{self, GradientWeights, Method};
 use super::phase::{Phase, PhaseWeights};
 use super::taps::{Dense, Reduce, Tap, Taps};
 use super::winograd::{self, Weights};
@@ -34,7 +34,7 @@ pub(crate) fn run(
     epilogue: &Epilogue<'_>,
     dx: &mut [f32],
 ) -> Result<(), KernelError> {
-    let method = gradient_weights::choose(policy, g, Weights::Fresh);
+    let method = backward_input_ways::choose(policy, g, Weights::Fresh);
     run_by(policy, g, method, dy, weight, epilogue, dx)
 }
 

@@ -11,10 +11,10 @@
 //! Where the activations outweigh the weights, the pixels are cut into chunks that add up copies of
 //! the gradient of their own; the copies are then added in pairs. The cut depends on the shape alone.
 
+use super::backward_weight_ways::Work;
 use super::copies::{add_in_pairs, write};
 use super::predict::{inside, machine};
 use super::taps::{TapWeights, Taps};
-use super::weight_gradient::Work;
 use super::{Conv2dGeometry, OP};
 use crate::disjoint::DisjointMut;
 use crate::error::KernelError;

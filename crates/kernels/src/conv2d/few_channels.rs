@@ -2,12 +2,12 @@
 //! gradient through those.
 
 use super::Conv2dGeometry;
+use super::backward_weight_ways::Work;
 use super::band::{Band, Bands};
 use super::copies::{add_in_pairs, write};
 use super::in_place::{Area, InPlace};
 use super::predict::machine;
 use super::taps::{TapWeights, Taps};
-use super::weight_gradient::Work;
 use crate::array::array;
 use crate::disjoint::{DisjointMut, TileMut};
 use crate::epilogue::Epilogue;

@@ -22,7 +22,9 @@ mod algorithm;
 mod areas;
 mod arrangement;
 pub(crate) mod backward_input;
+pub(crate) mod backward_input_ways;
 mod backward_weight;
+mod backward_weight_ways;
 mod band;
 pub(crate) mod copies;
 mod direct;
@@ -31,7 +33,6 @@ mod few_channels;
 mod few_outputs;
 mod gated;
 mod geometry;
-pub(crate) mod gradient_weights;
 mod grouped;
 mod in_place;
 mod lanes;
@@ -44,20 +45,19 @@ mod recent;
 pub mod reference;
 mod ring;
 mod taps;
-mod weight_gradient;
 mod winograd;
 
 pub use algorithm::{Algorithm, choose, implementations};
 pub use arrangement::Arrangement;
-pub use gradient_weights::Method as GradientMethod;
+pub use backward_input_ways::Method as GradientMethod;
 
 pub(crate) use algorithm::choose_for;
+pub use backward_weight_ways::WeightMethod;
 pub use geometry::Conv2dGeometry;
 pub(crate) use geometry::check_attributes;
 pub use packed::PackedWeights;
 pub(crate) use predict::predictions;
 pub use predict::{Candidate, candidates};
-pub use weight_gradient::WeightMethod;
 pub(crate) use winograd::Weights;
 
 use crate::accuracy::Policy;
@@ -174,8 +174,8 @@ pub(crate) fn gradient_candidates(
     g: &Conv2dGeometry,
     weights: Weights,
 ) -> (Vec<Candidate<GradientMethod>>, GradientMethod) {
-    let candidates = gradient_weights::candidates(policy, g, weights);
-    (candidates, gradient_weights::choose(policy, g, weights))
+    let candidates = backward_input_ways::candidates(policy, g, weights);
+    (candidates, backward_input_ways::choose(policy, g, weights))
 }
 
 /// As [`backward_input`], by any of the [candidates](gradient_candidates), be it the fastest or not.
@@ -226,7 +226,7 @@ fn gradient_of_weights(
     dy: &[f32],
     dweight: &mut [f32],
 ) -> Result<(), KernelError> {
-    let method = weight_gradient::choose(policy, g, x.1);
+    let method = backward_weight_ways::choose(policy, g, x.1);
     backward_weight_by(policy, g, method, x, dy, dweight)
 }
 
@@ -237,8 +237,8 @@ pub(crate) fn weight_candidates(
     g: &Conv2dGeometry,
     input: Layout,
 ) -> (Vec<Candidate<WeightMethod>>, WeightMethod) {
-    let candidates = weight_gradient::candidates(policy, g, input);
-    (candidates, weight_gradient::choose(policy, g, input))
+    let candidates = backward_weight_ways::candidates(policy, g, input);
+    (candidates, backward_weight_ways::choose(policy, g, input))
 }
 
 /// As [`backward_weight`], by any of the [candidates](weight_candidates), be it the fastest or not.
@@ -253,7 +253,7 @@ pub(crate) fn backward_weight_by(
     check_len(OP, "x", x.len(), g.x_len())?;
     check_len(OP, "dy", dy.len(), g.y_len())?;
     check_len(OP, "dweight", dweight.len(), g.weight_len())?;
-    weight_gradient::run_by(policy, g, method, (x, input), dy, dweight)
+    backward_weight_ways::run_by(policy, g, method, (x, input), dy, dweight)
 }
 
 /// An NCHW input as NHWC.

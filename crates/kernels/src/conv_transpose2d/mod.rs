@@ -21,14 +21,14 @@ mod geometry;
 mod packed;
 pub mod reference;
 
-pub use crate::conv2d::gradient_weights::{
+pub use crate::conv2d::backward_input_ways::{
     GradientArrangement as Arrangement, Method as Algorithm,
 };
 pub use geometry::ConvTranspose2dGeometry;
 pub use packed::PackedWeights;
 
 use crate::accuracy::{Accuracy, Policy};
-use crate::conv2d::gradient_weights::{self, METHODS};
+use crate::conv2d::backward_input_ways::{self, METHODS};
 use crate::conv2d::{self, Candidate, Weights, backward_input as data_gradient};
 use crate::epilogue::Epilogue;
 use crate::error::{KernelError, check_len};
@@ -48,7 +48,7 @@ pub fn candidates(
     policy: impl Into<Policy>,
     g: &ConvTranspose2dGeometry,
 ) -> Vec<Candidate<Algorithm>> {
-    gradient_weights::candidates(policy.into(), g.adjoint(), Weights::Kept)
+    backward_input_ways::candidates(policy.into(), g.adjoint(), Weights::Kept)
 }
 
 /// The implementation that computes the forward pass with weights that are packed once and used many

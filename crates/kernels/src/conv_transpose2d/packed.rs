@@ -3,7 +3,7 @@
 use super::{Algorithm, Arrangement, ConvTranspose2dGeometry, OP, check_forward};
 use crate::accuracy::Policy;
 use crate::conv2d::Weights;
-use crate::conv2d::gradient_weights::GradientWeights;
+use crate::conv2d::backward_input_ways::GradientWeights;
 use crate::epilogue::Epilogue;
 use crate::error::{KernelError, check_len};
 

@@ -15,10 +15,10 @@ use super::tiles::{Pixels, Tiles};
 use super::weight_blocks::{TILE_ELEMENTS, by_blocks};
 use super::weight_points::{Pass, Points};
 use crate::conv2d::OP;
+use crate::conv2d::backward_weight_ways::Work;
 use crate::conv2d::copies::add_in_pairs;
 use crate::conv2d::predict::machine;
 use crate::conv2d::taps::{Reduce, TapWeights, Taps};
-use crate::conv2d::weight_gradient::Work;
 use crate::disjoint::DisjointMut;
 use crate::error::KernelError;
 use crate::gemm::panels::Panels;
@@ -42,52 +42,87 @@ const TASKS: usize = 8;
 /// Multiply-adds that are worth a task.
 const TASK: usize = 3_000_000;
 
-/// Computes the gradient of the weights of some taps, whose sum runs over one index of the dense
-/// weights, from its input and the gradient of its output, both channels-last. Without pixels all of
-/// `dweight` is cleared.
+/// Computes the gradient of the weights from its input and the gradient of its output, both channels-last: of the taps of
+/// each of some sums over one index of the dense weights. Without pixels all of `dweight` is cleared.
 pub(in crate::conv2d) fn backward_weight(
     level: Level,
-    size: Size,
-    (taps, reduce): (&Taps, Reduce),
+    sums: &[(&Taps, Size)],
+    reduce: Reduce,
     x: &[f32],
     dy: &[f32],
     dweight: &mut [f32],
 ) -> Result<(), KernelError> {
-    let panels = Panels::choose(level, taps.k_len(), taps.columns());
-    let zeros = Buffer::zeroed(taps.k_len().max(taps.columns()))?;
-    let tiles = Tiles::of(taps, size);
-    if tiles.len() == 0 {
-        dweight.fill(0.0);
-        return Ok(());
-    }
+    let channels = sums
+        .iter()
+        .map(|(taps, _)| taps.k_len().max(taps.columns()));
+    let zeros = Buffer::zeroed(channels.max().unwrap_or(0))?;
     let pixels = |data, size, channels| Pixels {
         data,
         size,
         channels,
         zeros: &zeros,
     };
-    let pass = Pass {
+    let passes = sums.iter().map(|&(taps, size)| Pass {
         level,
         size,
         taps,
-        tiles,
-        panels,
+        tiles: Tiles::of(taps, size),
+        panels: Panels::choose(level, taps.k_len(), taps.columns()),
         x: pixels(x, taps.in_size, taps.in_channels),
         dy: pixels(dy, taps.out_size, taps.out_channels),
-    };
-    let group_rows = taps.taps.len() * taps.k_len();
-    let len = [taps.groups, panels.padded_columns(), group_rows];
-    let mut by_tap = Buffer::recycled(element_count(OP, "dweight by tap", &len)?)?;
-    if pass.group_len() > SECOND_LEVEL {
-        by_blocks(&pass, &mut by_tap)?;
-    } else {
-        by_copies(&pass, &mut by_tap)?;
+    });
+    let passes: Vec<Pass<'_>> = passes.collect();
+    if passes.iter().any(|pass| pass.tiles.len() == 0) {
+        dweight.fill(0.0);
+        return Ok(());
     }
-    match reduce {
-        Reduce::Inputs => TapWeights::unpack(level, taps, &panels, &by_tap, dweight),
-        Reduce::Outputs => TapWeights::unpack_by_outputs(taps, &panels, &by_tap, dweight),
+    let mut by_tap = passes
+        .iter()
+        .map(room)
+        .collect::<Result<Vec<_>, KernelError>>()?;
+    let pieces = DisjointMut::new(&mut by_tap);
+    let compute = |i: usize| sum(&passes[i], &mut pieces.range(i..i + 1)[0]);
+    if passes.iter().any(Pass::is_far) {
+        // One after the other: each needs much memory.
+        (0..passes.len()).try_for_each(compute)?;
+    } else {
+        parallel::try_for_each(passes.len(), compute)?;
+    }
+    drop(pieces);
+    for (Pass { taps, panels, .. }, by_tap) in passes.iter().zip(&by_tap) {
+        match reduce {
+            Reduce::Inputs => TapWeights::unpack(level, taps, panels, by_tap, dweight),
+            Reduce::Outputs => TapWeights::unpack_by_outputs(taps, panels, by_tap, dweight),
+        }
     }
     Ok(())
+}
+
+/// Room for the gradients of the taps.
+fn room(pass: &Pass<'_>) -> Result<Buffer<f32>, KernelError> {
+    let group_rows = pass.taps.taps.len() * pass.taps.k_len();
+    let len = [pass.taps.groups, pass.panels.padded_columns(), group_rows];
+    Ok(Buffer::recycled(element_count(
+        OP,
+        "dweight by tap",
+        &len,
+    )?)?)
+}
+
+/// Computes the gradients of the taps of all groups, `[group][panel][tap][input channel][channel of the panel]`.
+fn sum(pass: &Pass<'_>, by_tap: &mut [f32]) -> Result<(), KernelError> {
+    if pass.is_far() {
+        by_blocks(pass, by_tap)
+    } else {
+        by_copies(pass, by_tap)
+    }
+}
+
+impl Pass<'_> {
+    /// Whether the points of the weights of a group are more than the second-level cache holds.
+    fn is_far(&self) -> bool {
+        self.group_len() > SECOND_LEVEL
+    }
 }
 
 /// What the computation consists of.
@@ -119,8 +154,7 @@ pub(in crate::conv2d) fn gradient_work(level: Level, size: Size, taps: &Taps) ->
     }
 }
 
-/// Computes the gradients of the taps of all groups, `[group][panel][tap][input channel][channel of the panel]`,
-/// from copies of those of the points.
+/// As [`sum`], from copies of the gradients of the points.
 fn by_copies(pass: &Pass<'_>, by_tap: &mut [f32]) -> Result<(), KernelError> {
     let chunks = chunks(pass);
     let groups = pass.taps.groups;

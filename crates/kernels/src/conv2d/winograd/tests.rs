@@ -50,15 +50,8 @@ fn input_gradient(level: Level, size: Size, p: &Problem) -> Vec<f32> {
 
 fn weight_gradient(level: Level, algorithm: Algorithm, p: &Problem) -> Vec<f32> {
     let (mut dw, taps) = (vec![f32::NAN; p.g.weight_len()], Taps::forward(&p.g));
-    backward_weight(
-        level,
-        size_of(algorithm),
-        (&taps, Reduce::Inputs),
-        &p.x,
-        &p.dy,
-        &mut dw,
-    )
-    .unwrap();
+    let sums = [(&taps, size_of(algorithm))];
+    backward_weight(level, &sums, Reduce::Inputs, &p.x, &p.dy, &mut dw).unwrap();
     dw
 }
 
@@ -250,18 +243,22 @@ fn channel_norms(p: &Problem) -> Vec<f64> {
 /// Three by three taps with stride 1 and any other attributes.
 fn geometries() -> impl Strategy<Value = Conv2dGeometry> {
     let channels = || select(vec![1, 3, 8, 16, 17, 31, 33, 64, 65]);
+    let narrow = || select(vec![4, 8, 16]);
+    let groups = || select(vec![1, 1, 1, 2, 3]);
     let pair = |range: std::ops::Range<usize>| [range.clone(), range];
     (
         select(vec![1, 1, 2, 3, 0]),
         pair(1..15),
         [0_usize..5, 0..5, 0..5, 0..5],
         prop_oneof![3 => Just([1, 1]), 1 => [1_usize..4, 1..4]],
-        select(vec![1, 1, 1, 2, 3]),
-        (channels(), channels()),
+        prop_oneof![
+            2 => (groups(), (channels(), channels())),
+            1 => (1_usize..12, narrow().prop_map(|width| (width, width))),
+        ],
     )
         .prop_filter_map(
             "a possible convolution",
-            |(n, size, pad, dilation, groups, (i, o))| {
+            |(n, size, pad, dilation, (groups, (i, o)))| {
                 let (inputs, outputs) = (groups * i, groups * o);
                 Conv2dGeometry::new(
                     n,
@@ -368,9 +365,9 @@ fn strided_geometries() -> impl Strategy<Value = (usize, Conv2dGeometry)> {
 /// The gradient of the weights, remainder by remainder.
 fn weight_gradient_by_phases(level: Level, size: Size, p: &Problem) -> Vec<f32> {
     let mut dw = vec![f32::NAN; p.g.weight_len()];
-    for taps in &phases(&p.g) {
-        backward_weight(level, size, (taps, Reduce::Outputs), &p.dy, &p.x, &mut dw).unwrap();
-    }
+    let phases = phases(&p.g);
+    let sums: Vec<_> = phases.iter().map(|taps| (taps, size)).collect();
+    backward_weight(level, &sums, Reduce::Outputs, &p.dy, &p.x, &mut dw).unwrap();
     dw
 }
 
@@ -413,6 +410,30 @@ test_each_level! {
                 images("y", g.y_shape(), &y, exact_forward(&p, Layout::Nhwc));
                 let dx = input_gradient(level, size_of(algorithm), &p);
                 images("dx", g.x_shape(), &dx, exact_backward_input(&p));
+            }
+        }
+    }
+}
+
+test_each_level! {
+    fn strips_and_bands_of_narrow_groups_agree_with_double_precision(level: Level) {
+        for g in [square(1, 24, 35, 24, 3, 1, 3), square(2, 32, 21, 32, 3, 1, 2), square(1, 48, 37, 48, 3, 1, 3)] {
+            check_all_passes(level, Algorithm::Winograd4x4, &Problem::new(g, Random::normals));
+        }
+    }
+}
+
+test_each_level! {
+    fn not_a_number_stays_in_its_group(level: Level) {
+        for width in [4, 8, 16] {
+            let g = square(1, 5 * width, 9, 5 * width, 3, 1, 5);
+            let mut p = Problem::new(g, Random::normals);
+            let clean = forward(level, Algorithm::Winograd4x4, &p, &Epilogue::NONE);
+            (0..81).for_each(|pixel| p.x[pixel * 5 * width + 3 * width + width / 2] = f32::NAN);
+            let y = forward(level, Algorithm::Winograd4x4, &p, &Epilogue::NONE);
+            for (i, (y, clean)) in y.into_iter().zip(clean).enumerate() {
+                let bad = i % (5 * width) / width == 3;
+                assert!(if bad { y.is_nan() } else { y == clean }, "{width} channels, element {i}: {y}");
             }
         }
     }
@@ -495,7 +516,7 @@ test_each_level! {
 test_each_level! {
     fn the_number_of_threads_changes_no_bit(level: Level) {
         let apart = Conv2dGeometry::new(2, 300, [7; 2], 140, [3; 2], [1; 2], [4; 4], [4; 2], 1).unwrap();
-        for g in [square(3, 20, 30, 70, 3, 1, 1), square(2, 64, 14, 64, 3, 1, 2), square(1, 130, 12, 140, 3, 1, 1), apart] {
+        for g in [square(3, 20, 30, 70, 3, 1, 1), square(2, 64, 14, 64, 3, 1, 2), square(1, 130, 12, 140, 3, 1, 1), square(2, 128, 41, 128, 3, 1, 16), square(2, 96, 29, 96, 3, 1, 6), apart] {
             let p = Problem::new(g, Random::normals);
             for algorithm in algorithms(&g) {
                 let results = on_threads(|| [

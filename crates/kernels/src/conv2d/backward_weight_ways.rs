@@ -113,10 +113,8 @@ pub(super) fn run_by(
                 Reduce::Inputs => [x, dy],
                 Reduce::Outputs => [dy, x],
             };
-            for (taps, size) in sums.iter().zip(sizes) {
-                winograd::backward_weight(level, size, (taps, reduce), x, dy, dweight)?;
-            }
-            Ok(())
+            let sums: Vec<_> = sums.iter().zip(sizes).collect();
+            winograd::backward_weight(level, &sums, reduce, x, dy, dweight)
         }
         WeightMethod::Direct => backward_weight::run(level, g, x, dy, dweight),
         WeightMethod::Depthwise | WeightMethod::FewChannels => Err(declines()),

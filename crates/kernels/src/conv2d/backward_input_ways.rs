@@ -159,7 +159,9 @@ impl Method {
                 cleared + ways.into_iter().zip(phases).map(cycles).sum::<f64>()
             }
         };
-        Some(run + predict::traffic(g, self == Self::Grouped))
+        let tiled = self == Self::Winograd;
+        let apart = self == Self::Grouped || tiled && predict::has_narrow_groups(g, level);
+        Some(run + predict::traffic(g, apart))
     }
 }
 
