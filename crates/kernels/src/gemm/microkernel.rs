@@ -14,6 +14,7 @@
 )]
 
 use crate::array::array;
+use std::hint::black_box;
 use striate_simd::Simd;
 
 /// The sums of a tile: `MR` rows of `NV` vectors.
@@ -359,6 +360,27 @@ unsafe fn accumulate<S: Simd, const MR: usize, const NV: usize>(
             first += STEPS;
         }
     }
+    // What goes on beside a step takes its share of the ports.
+    if S::LANES == 8 && MR * NV > 8 && a_step == 1 && k_len >= LONG {
+        // Addresses that follow from each other would be computed again and again.
+        let rows = black_box(rows);
+        while k_len - first >= STEPS {
+            for k in 0..STEPS {
+                let here = array(
+                    #[inline(always)]
+                    |i| rows[i].wrapping_add(first + k),
+                );
+                // Two vectors are a line.
+                if k % 2 == 0 {
+                    s.prefetch(ahead, (first + k) * ahead_step);
+                }
+                // SAFETY: the caller grants these elements of every row and these rows of `b`.
+                unsafe { step(s, &mut sums, here, b.wrapping_add(k * b_step)) };
+            }
+            b = b.wrapping_add(STEPS * b_step);
+            first += STEPS;
+        }
+    }
     for k in first..k_len {
         let here = array(
             #[inline(always)]
@@ -372,7 +394,10 @@ unsafe fn accumulate<S: Simd, const MR: usize, const NV: usize>(
     *acc = sums;
 }
 
-/// Steps for which a row's address is read once.
+/// Steps of sums that are worth knowing all addresses of their rows.
+const LONG: usize = 128;
+
+/// Steps of one turn of the loop, where it has several: a row's address is read once for them.
 const STEPS: usize = 4;
 
 /// As many steps, row by row: outer products of neighbours in the rows and of rows of `b`, which
