@@ -42,7 +42,7 @@ pub(super) mod machine {
     }
     /// Preparing a direct convolution, and one of few channels; a group of a direct one in place, and through copies.
     pub(super) const PREPARE: [f64; 2] = [1300.0, 2000.0];
-    pub(super) const GROUP: [f64; 2] = [3000.0, 1100.0];
+    pub(super) const GROUP: [f64; 2] = [5500.0, 1100.0];
     /// A row of a tile at the edge of the image, for each tap.
     pub(super) const EDGE_ROW: f64 = 19.0;
     /// Copying a vector of a line, or the channels of a group of a pixel; or an element to the line of its channel,
@@ -54,9 +54,10 @@ pub(super) mod machine {
     pub(in crate::conv2d) const TRANSPOSE: f64 = 0.75;
     /// Arranging a weight.
     pub(in crate::conv2d) const PACK: f64 = 0.7;
-    /// Of a depthwise convolution, with a vector of channels: storing a pixel, beginning a chain of taps, loading a pixel or
-    /// a weight, and a multiply-add.
-    pub(super) const DEPTHWISE: [f64; 4] = [8.4, 4.3, 0.7, 0.5];
+    /// Preparing a depthwise convolution or a gradient of it; with a vector of channels, a pixel that is stored, a chain of
+    /// taps and a multiply-add; a run of pixels of a line; and putting a weight of a gradient in order.
+    pub(super) const DEPTHWISE: [f64; 5] = [4000.0, 3.5, 10.7, 0.5, 330.0];
+    pub(super) const DEPTHWISE_WEIGHT: f64 = 2.0;
     /// A pixel and a tap of it where the channels do not fill a vector.
     pub(super) const DEPTHWISE_NARROW: [f64; 2] = [40.0, 5.3];
     /// With channels on lanes: a step of a tile, for what it loads and multiplies; a turn of a wheel of
@@ -83,9 +84,6 @@ pub(super) mod machine {
     /// Entering the product of a point of a block of tiles; and a point of a tile, for a vector of channels and for all.
     pub(in crate::conv2d) const POINTS: f64 = 500.0;
     pub(in crate::conv2d) const POINT: [f64; 2] = [6.5, 40.0];
-    /// Of a depthwise gradient of weights: a pixel of the output's gradient, a chain of taps, and a multiply-add, with a
-    /// vector of channels; and putting a weight in order.
-    pub(super) const DEPTHWISE_WEIGHTS: [f64; 4] = [6.9, 10.2, 0.68, 3.6];
 
     /// An element of the input or the output that the second-level cache does not hold: read and written in order, or
     /// by a few channels of all pixels at a time.
@@ -165,7 +163,9 @@ fn predict(
         (Algorithm::FewChannels | Algorithm::FewOutputs, _) | (_, Layout::Nhwc) => 0.0,
         (_, Layout::Nchw) => machine::TRANSPOSE * g.x_len() as f64,
     };
-    let traffic = traffic(g, algorithm == Algorithm::Grouped);
+    let tiled = algorithm.tile().is_some();
+    let apart = algorithm == Algorithm::Grouped || tiled && has_narrow_groups(g, level);
+    let traffic = traffic(g, apart);
     let taps = Taps::forward(g);
     let run = match algorithm {
         Algorithm::Depthwise => depthwise(g, level, Direction::Forward),
@@ -201,6 +201,11 @@ pub(super) fn pack(count: usize, weights: Weights) -> f64 {
     }
 }
 
+/// Whether a group has so few channels that its tiles read a line of the caches of every pixel, or two.
+pub(super) fn has_narrow_groups(g: &Conv2dGeometry, level: Level) -> bool {
+    g.groups() > 1 && g.group_in_channels() <= level.lanes()
+}
+
 /// Reading and writing both images, in order or a few channels of all pixels at a time.
 pub(super) fn traffic(g: &Conv2dGeometry, apart: bool) -> f64 {
     let elements = (g.x_len() + g.y_len()) as f64;
@@ -223,14 +228,7 @@ pub(super) fn depthwise(g: &Conv2dGeometry, level: Level, direction: Direction) 
         let taps = (written.min(read) * g.taps()) as f64;
         return (pixel * written as f64 + tap * taps) / g.out_channels() as f64;
     }
-    let [pixel, chain, load, product] = machine::DEPTHWISE;
-    let Counts {
-        pixels,
-        chains,
-        loads,
-        products,
-    } = dwconv::counts(level.lanes(), g, direction);
-    pixel * pixels + chain * chains + load * loads + product * products
+    depthwise_cycles(&dwconv::counts(level.lanes(), g, direction))
 }
 
 /// The gradient of depthwise weights.
@@ -239,15 +237,19 @@ pub(super) fn depthwise_weights(g: &Conv2dGeometry, level: Level) -> f64 {
         let [pixel, tap] = machine::DEPTHWISE_NARROW;
         return (pixel + tap * g.taps() as f64) * g.y_len() as f64 / g.out_channels() as f64;
     }
-    let [pixel, chain, product, weight] = machine::DEPTHWISE_WEIGHTS;
+    let sums = depthwise_cycles(&dwconv::weight_counts(level.lanes(), g));
+    sums + machine::DEPTHWISE_WEIGHT * g.weight_len() as f64
+}
+
+fn depthwise_cycles(counts: &Counts) -> f64 {
+    let [prepare, pixel, chain, product, run] = machine::DEPTHWISE;
     let Counts {
         pixels,
         chains,
         products,
-        ..
-    } = dwconv::weight_counts(level.lanes(), g);
-    let sums = pixel * pixels + chain * chains + product * products;
-    machine::GRADIENT + sums + weight * g.weight_len() as f64
+        runs,
+    } = *counts;
+    prepare + pixel * pixels + chain * chains + product * products + run * runs
 }
 
 fn few_channels(g: &Conv2dGeometry, input: Layout, level: Level) -> f64 {

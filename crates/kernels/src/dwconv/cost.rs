@@ -13,10 +13,10 @@ pub(crate) struct Counts {
     pub(crate) pixels: f64,
     /// Chains of taps, each time that a tile uses one for one line of the source.
     pub(crate) chains: f64,
-    /// Loads of pixels and of weights.
-    pub(crate) loads: f64,
     /// Multiply-adds.
     pub(crate) products: f64,
+    /// Runs of pixels of lines of the output, whose sources are found once for all vectors of channels.
+    pub(crate) runs: f64,
 }
 
 /// What is gathered.
@@ -80,6 +80,7 @@ fn count(
         let shared: f64 = row.taps.iter().filter(follows).map(pairs).sum();
         for run in &column_runs {
             counts.pixels += vectors * (row.count * run.count) as f64;
+            counts.runs += (g.batch() * row.count) as f64;
             for (width, count) in tiles(run) {
                 let passes = [gathered, shared].map(|lines| vectors * lines * count as f64);
                 counts.gather(lanes, run, width, passes);
@@ -98,10 +99,8 @@ impl Counts {
             } else {
                 gathered
             };
-            let (pixels, taps) = ((width + chain.len - 1) as f64, chain.len as f64);
             self.chains += passes;
-            self.loads += passes * pixels + gathered * taps;
-            self.products += gathered * taps * width as f64;
+            self.products += gathered * (chain.len * width) as f64;
         }
     }
 }
@@ -117,22 +116,19 @@ mod tests {
     }
 
     #[test]
-    fn pairs_of_lines_share_loads() {
+    fn pairs_of_lines_share_chains() {
         // Two vectors; each of 14 lines gathers from three, but the first and the last from two, and each pair shares two.
         let Counts {
             pixels,
             chains,
-            loads,
             products,
+            runs,
         } = count(14, 3, 16);
         let (gathered, shared, tiles) = (40.0, 14.0, 2.0);
         assert_eq!(pixels, 2.0 * 196.0);
         assert_eq!(chains, 2.0 * tiles * (gathered - shared));
-        assert_eq!(
-            loads,
-            2.0 * tiles * (9.0 * (gathered - shared) + 3.0 * gathered)
-        );
         assert_eq!(products, 2.0 * tiles * gathered * 21.0);
+        assert_eq!(runs, 14.0);
     }
 
     #[test]

@@ -63,7 +63,7 @@ impl<'a> Store<'a> {
         out: &mut TileMut<'_, f32>,
         rows: [usize; MR],
     ) {
-        if out.row_len() != NV * S::LANES || !self.is_simple() {
+        if !self.suits_steps(out, NV * S::LANES) {
             // A copy, so that the sums themselves need no place in memory.
             let copy = *acc;
             return self.run_any(s, copy.as_flattened(), out, &rows);
@@ -84,7 +84,7 @@ impl<'a> Store<'a> {
         first: usize,
         step: usize,
     ) {
-        if out.row_len() != NV * S::LANES || !self.is_simple() {
+        if !self.suits_steps(out, NV * S::LANES) {
             let copy = *acc;
             let rows: [usize; MR] = array(
                 #[inline(always)]
@@ -99,6 +99,12 @@ impl<'a> Store<'a> {
             #[inline(always)]
             |i, row| steps.run(s, &acc[i], row),
         );
+    }
+
+    /// Whether [`Steps`] are all there is to do, with rows of `width` elements.
+    #[inline(always)]
+    pub(crate) fn suits_steps(&self, out: &TileMut<'_, f32>, width: usize) -> bool {
+        out.row_len() == width && self.is_simple()
     }
 
     /// Whether the sums are scaled, shifted and bounded, and no more.
@@ -120,7 +126,13 @@ impl<'a> Store<'a> {
 
     /// As [`run`](Self::run), with any steps and for the last columns, once for all tiles of a level.
     #[inline(never)]
-    fn run_any<S: Simd>(&self, s: S, acc: &[S::F32], out: &mut TileMut<'_, f32>, rows: &[usize]) {
+    pub(crate) fn run_any<S: Simd>(
+        &self,
+        s: S,
+        acc: &[S::F32],
+        out: &mut TileMut<'_, f32>,
+        rows: &[usize],
+    ) {
         s.vectorize(
             #[inline(always)]
             || {
@@ -166,15 +178,16 @@ impl<'a> Store<'a> {
 }
 
 /// The steps of whole rows of `NV` vectors, if they are [simple](Store::is_simple).
-struct Steps<S: Simd, const NV: usize> {
+pub(crate) struct Steps<S: Simd, const NV: usize> {
     scale: [S::F32; NV],
     bias: [S::F32; NV],
     floor: S::F32,
 }
 
 impl<S: Simd, const NV: usize> Steps<S, NV> {
+    /// The steps of a panel.
     #[inline(always)]
-    fn new(s: S, store: &Store<'_>) -> Self {
+    pub(crate) fn new(s: S, store: &Store<'_>) -> Self {
         Self {
             scale: vectors::<S, NV>(s, store.scale.unwrap_or(&ONES)),
             bias: vectors::<S, NV>(s, store.bias.unwrap_or(&ZEROS)),
@@ -182,8 +195,9 @@ impl<S: Simd, const NV: usize> Steps<S, NV> {
         }
     }
 
+    /// Stores a row.
     #[inline(always)]
-    fn run(&self, s: S, acc: &[S::F32; NV], row: &mut [f32]) {
+    pub(crate) fn run(&self, s: S, acc: &[S::F32; NV], row: &mut [f32]) {
         let row = &mut row[..NV * S::LANES];
         for j in 0..NV {
             let sum = s.mul_add(acc[j], self.scale[j], self.bias[j]);

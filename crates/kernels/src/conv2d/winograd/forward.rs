@@ -5,6 +5,7 @@
 //! whose points may lie beyond that cache.
 
 use super::Size;
+use super::narrow::Narrow;
 use super::planes::{Gather, Scatter, Scratch, Side, gather_all};
 use super::products::Products;
 use super::tiles::{Pixels, Tiles};
@@ -87,6 +88,9 @@ pub(in crate::conv2d) fn run(
     if !size.suits(taps) {
         let rule = "the weights were packed for images of at most two pixels, once dilated";
         return Err(GeometryError::new(OP, "size", format!("{:?}", taps.in_size), rule).into());
+    }
+    if let Some(narrow) = Narrow::of(level, size, taps) {
+        return narrow.run(level, taps, &weights.data, x, epilogue, y);
     }
     let zeros = Buffer::zeroed(taps.k_len())?;
     let pass = Forward {

@@ -33,6 +33,8 @@ mod backward_weight;
 mod cost;
 mod dense;
 mod forward;
+mod narrow;
+mod narrow_tiles;
 mod pack;
 mod planes;
 mod products;

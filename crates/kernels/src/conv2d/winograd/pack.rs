@@ -1,6 +1,7 @@
 //! The points of the weights.
 
 use super::Size;
+use super::narrow::Narrow;
 use super::planes::{Scratch, transform_weights};
 use crate::conv2d::pack::pack_panel;
 use crate::conv2d::taps::{Dense, Reduce, TapWeights, Taps};
@@ -25,6 +26,10 @@ pub(in crate::conv2d) fn pack(
     weight: &[f32],
 ) -> Result<TapWeights, KernelError> {
     let panels = panels(level, size, taps);
+    if let Some(narrow) = Narrow::of(level, size, taps) {
+        let data = narrow.pack(level, taps, Dense { reduce, weight })?;
+        return Ok(TapWeights { panels, data });
+    }
     let (rows, tap_rows) = (size.points() * taps.k_len(), taps.taps.len() * taps.k_len());
     let group_len = panels.padded_columns() * rows;
     let mut data = Buffer::recycled(taps.groups * group_len)?;

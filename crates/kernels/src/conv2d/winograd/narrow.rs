@@ -1,0 +1,335 @@
+//! Groups that fill a vector.
+//!
+//! Such a group is too narrow for a product of matrices. But the points of a few tiles of it go through all steps in the
+//! first-level cache: transform, multiply, transform back, with no more than a vector of each pixel. The
+//! products have weights in registers and broadcast pairs of channels from memory.
+
+use super::narrow_tiles::{Corner, OUTPUTS, Place, SIDE, Window, inputs, outputs, products};
+use super::planes::{Scratch, transform_weights};
+use super::{Size, Weights};
+use crate::conv2d::taps::{Dense, Reduce, Taps};
+use crate::disjoint::{DisjointMut, TileMut};
+use crate::epilogue::Epilogue;
+use crate::error::KernelError;
+use crate::gemm::store::Store;
+use crate::parallel::{self, Cut};
+use std::ops::Range;
+use striate_simd::{Buffer, Level, Simd, dispatch};
+
+/// Points of a tile.
+const POINTS: usize = SIDE * SIDE;
+
+/// Tiles whose points are in the first-level cache at a time, at most.
+const TILES: usize = 8;
+
+/// Lines of tiles that are computed by one task at most.
+const LINES: usize = 4;
+
+/// Cycles that are worth a task.
+const TASK: f64 = 60e3;
+
+/// Cycles of a tile, and of each lane in it: both what is multiplied and what is read and written grow with them.
+const TILE: [f64; 2] = [150.0, 45.0];
+
+/// Cycles in which a point of the weights arrives, and in which all points of a weight are arranged.
+const ARRIVAL: f64 = 0.14;
+const ARRANGE: f64 = 45.0;
+
+/// Whether the level called `name` has an instruction that permutes lanes.
+const fn permutes(name: &str) -> bool {
+    !matches!(name.as_bytes(), b"portable" | b"scalar")
+}
+
+/// Groups of as many channels as a vector has lanes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Narrow {
+    lanes: usize,
+}
+
+impl Narrow {
+    /// If tiles of `size` without dilation can compute groups of so many channels.
+    pub(super) fn new(
+        level: Level,
+        size: Size,
+        channels: [usize; 2],
+        dilation: [usize; 2],
+    ) -> Option<Self> {
+        let lanes = level.lanes();
+        let simple = size == Size::FourOfThree && dilation == [1, 1];
+        (permutes(level.name()) && channels == [lanes; 2] && simple).then_some(Self { lanes })
+    }
+
+    /// As [`new`](Self::new), for some taps.
+    pub(super) fn of(level: Level, size: Size, taps: &Taps) -> Option<Self> {
+        let channels = [taps.k_len(), taps.columns()];
+        // Other kernels have other tiles.
+        (taps.taps.len() == 9)
+            .then(|| Self::new(level, size, channels, super::tiles::tap_distance(taps, 3)))
+            .flatten()
+    }
+
+    /// The cycles of some tiles of each of some groups.
+    pub(super) fn cycles(&self, tiles: usize, groups: usize, weights: Weights) -> f64 {
+        let pairs = (self.lanes * self.lanes) as f64;
+        let pack = match weights {
+            Weights::Kept => 0.0,
+            Weights::Fresh => ARRANGE * pairs,
+        };
+        groups as f64 * (tiles as f64 * self.tile() + ARRIVAL * POINTS as f64 * pairs + pack)
+    }
+
+    /// The cycles of a tile.
+    fn tile(&self) -> f64 {
+        TILE[0] + TILE[1] * self.lanes as f64
+    }
+
+    /// Elements of the weights of a group.
+    fn group_len(&self) -> usize {
+        POINTS * self.lanes * self.lanes
+    }
+
+    /// The output and the input of which a lane of one of the vectors of a point is the weight: the inputs of
+    /// each lane, and in the next vector those of its neighbour.
+    fn weight(term: usize, lane: usize) -> [usize; 2] {
+        [lane ^ (term % 2), term - term % 2 + lane % 2]
+    }
+
+    /// The neighbour of every lane, as the bits of integers.
+    fn swap(&self) -> Vec<f32> {
+        let lanes = 0..self.lanes as u32;
+        lanes.map(|lane| f32::from_bits(lane ^ 1)).collect()
+    }
+
+    /// Arranges the points of the weights, `[group][point][term][lane]`.
+    pub(super) fn pack(
+        &self,
+        level: Level,
+        taps: &Taps,
+        Dense { reduce, weight }: Dense<'_>,
+    ) -> Result<Buffer<f32>, KernelError> {
+        let line = self.lanes * self.lanes;
+        let kernel = weight.len() / (taps.groups * line);
+        let place = |at: usize| {
+            let [output, input] = Self::weight(at / self.lanes, at % self.lanes);
+            let (outer, inner) = match reduce {
+                Reduce::Inputs => (output, input),
+                Reduce::Outputs => (input, output),
+            };
+            (outer * self.lanes + inner) * kernel
+        };
+        let places: Vec<_> = (0..line).map(place).collect();
+        let mut packed = Buffer::recycled(taps.groups * self.group_len())?;
+        let pieces = DisjointMut::rows(&mut packed, self.group_len());
+        parallel::try_for_each(taps.groups, |group| {
+            let weight = &weight[group * line * kernel..][..line * kernel];
+            let mut by_tap = Buffer::recycled(taps.taps.len() * line)?;
+            for (by_tap, tap) in by_tap.chunks_exact_mut(line).zip(&taps.taps) {
+                for (to, place) in by_tap.iter_mut().zip(&places) {
+                    *to = weight[place + tap.index];
+                }
+            }
+            let mut points = pieces.tile(group..group + 1, 0..self.group_len());
+            let mut points: Vec<_> = points.row(0).chunks_exact_mut(line).collect();
+            let size = Size::FourOfThree;
+            transform_weights(level, size, &by_tap, &mut points, &mut Scratch::new()?);
+            Ok::<_, KernelError>(())
+        })?;
+        drop(pieces);
+        Ok(packed)
+    }
+
+    /// Computes the outputs of `taps`.
+    pub(super) fn run(
+        &self,
+        level: Level,
+        taps: &Taps,
+        weights: &[f32],
+        x: &[f32],
+        epilogue: &Epilogue<'_>,
+        y: &mut [f32],
+    ) -> Result<(), KernelError> {
+        let [height, across] = taps.grid.map(|pixels| pixels.div_ceil(OUTPUTS));
+        let bands = Cut::every(height, height.div_ceil(height.div_ceil(LINES).max(1)));
+        // Of neighbouring tiles as many as there is room for, and as many in each strip.
+        let strip = across.div_ceil(across.div_ceil(TILES).max(1)).max(1);
+        let cost = self.tile() * (bands.per_task() * across) as f64;
+        // Groups are innermost: neighbours share the lines of cache that are fetched together.
+        let cut = Cut::every(
+            taps.batch * bands.tasks() * taps.groups,
+            (TASK / cost.max(1.0)) as usize,
+        );
+        let (swap, y) = (self.swap(), DisjointMut::rows(y, taps.out_channels));
+        let pass = Pass {
+            taps,
+            swap: &swap,
+            across: Cut::every(across, strip),
+            lines: (TILES / strip).max(1),
+        };
+        parallel::try_for_each(cut.tasks(), |task| {
+            let mut columns = Buffer::recycled((strip * OUTPUTS + SIDE) * SIDE * self.lanes)?;
+            let mut points = Buffer::recycled(POINTS * strip * pass.lines * self.lanes)?;
+            for unit in cut.range(task) {
+                let (band, group) = (unit / taps.groups, unit % taps.groups);
+                let (image, lines) = (band / bands.tasks(), bands.range(band % bands.tasks()));
+                let channels = group * self.lanes..(group + 1) * self.lanes;
+                let rows = lines.start * OUTPUTS..(lines.end * OUTPUTS).min(taps.grid[0]);
+                let rows = taps.out_pixel([image, rows.start, 0])
+                    ..taps.out_pixel([image, rows.end - 1, taps.grid[1] - 1]) + 1;
+                let stored = channels.clone();
+                let store = Store::new(epilogue, false, rows.start, &stored, taps.out_channels);
+                let first_row = rows.start;
+                let mut out = y.tile(rows, stored);
+                let weights = &weights[group * self.group_len()..][..self.group_len()];
+                let unit = Unit {
+                    image,
+                    lines,
+                    channels,
+                    x,
+                    weights,
+                    store,
+                    first_row,
+                };
+                let buffers = [&mut columns[..], &mut points[..]];
+                dispatch!(level, s => enter(s, &pass, &unit, buffers, &mut out));
+                epilogue.observe(level, &mut out);
+            }
+            Ok(())
+        })
+    }
+}
+
+/// What all units of a pass have in common.
+struct Pass<'a> {
+    taps: &'a Taps,
+    swap: &'a [f32],
+    /// The tiles of a line, cut into strips.
+    across: Cut,
+    /// Lines of tiles of which a strip has its points in the cache.
+    lines: usize,
+}
+
+/// Some lines of tiles of one group.
+struct Unit<'a> {
+    image: usize,
+    lines: Range<usize>,
+    channels: Range<usize>,
+    x: &'a [f32],
+    weights: &'a [f32],
+    store: Store<'a>,
+    /// The output pixel that is row 0 of the output tile.
+    first_row: usize,
+}
+
+/// Computes a unit. Levels that have none are never compiled.
+#[inline(always)]
+fn enter<S: Simd>(
+    s: S,
+    pass: &Pass<'_>,
+    unit: &Unit<'_>,
+    buffers: [&mut [f32]; 2],
+    out: &mut TileMut<'_, f32>,
+) {
+    if const { permutes(S::NAME) } {
+        pass.unit(s, unit, buffers, out);
+    }
+}
+
+impl Pass<'_> {
+    /// Computes a unit.
+    #[inline(never)]
+    fn unit<S: Simd>(
+        &self,
+        s: S,
+        unit: &Unit<'_>,
+        [columns, points]: [&mut [f32]; 2],
+        out: &mut TileMut<'_, f32>,
+    ) {
+        for start in unit.lines.clone().step_by(self.lines) {
+            let lines = start..(start + self.lines).min(unit.lines.end);
+            for tiles in (0..self.across.tasks()).map(|strip| self.across.range(strip)) {
+                let count = lines.len() * tiles.len();
+                let points = &mut points[..POINTS * count * S::LANES];
+                let place = |line: usize| {
+                    let first = (line - lines.start) * tiles.len();
+                    first..first + tiles.len()
+                };
+                for line in lines.clone() {
+                    let tiles_of_line = Place {
+                        count,
+                        tiles: place(line),
+                    };
+                    let window = self.window(S::LANES, unit, line, &tiles);
+                    inputs(s, &window, columns, &tiles_of_line, points);
+                }
+                self.multiply(s, points, unit.weights);
+                for line in lines.clone() {
+                    for (tile, at) in tiles.clone().zip(place(line)) {
+                        let place = Place {
+                            count,
+                            tiles: at..at + 1,
+                        };
+                        let corner = self.corner(unit, [line, tile]);
+                        outputs(s, points, columns, &place, &corner, &unit.store, out);
+                    }
+                }
+            }
+        }
+    }
+
+    /// What some tiles of a line read.
+    fn window<'x>(
+        &self,
+        lanes: usize,
+        unit: &Unit<'x>,
+        line: usize,
+        tiles: &Range<usize>,
+    ) -> Window<'x> {
+        let taps = self.taps;
+        let [h, w] = taps.in_size;
+        let first = [line, tiles.start].map(|tile| tile * OUTPUTS);
+        let sizes = [1, tiles.len()].map(|tiles| tiles * OUTPUTS);
+        let origin = [0, 1].map(|axis| first[axis] as isize + taps.taps[0].offset[axis]);
+        let inside = [0, 1].map(|axis| {
+            // What only outputs outside the grid would see must not reach the others.
+            let outputs = sizes[axis].min(taps.grid[axis] - first[axis]);
+            let reach = outputs + SIDE - OUTPUTS;
+            let start = origin[axis].min(0).unsigned_abs().min(reach);
+            let left = (taps.in_size[axis] as isize - origin[axis]).max(0) as usize;
+            start..left.clamp(start, reach)
+        });
+        let [y, x] = [0, 1].map(|axis| {
+            let first = origin[axis] + inside[axis].start as isize;
+            first.clamp(0, taps.in_size[axis] as isize) as usize
+        });
+        let start = ((unit.image * h + y) * w + x) * taps.in_channels + unit.channels.start;
+        Window {
+            data: unit.x.get(start..).unwrap_or_default(),
+            steps: [w * taps.in_channels, taps.in_channels],
+            ahead: lanes,
+            inside,
+        }
+    }
+
+    /// The products of all points.
+    fn multiply<S: Simd>(&self, s: S, points: &mut [f32], weights: &[f32]) {
+        match S::LANES {
+            16 => products::<S, 16>(s, points, weights, self.swap),
+            8 => products::<S, 8>(s, points, weights, self.swap),
+            _ => products::<S, 4>(s, points, weights, self.swap),
+        }
+    }
+
+    /// Where the outputs of a tile are stored.
+    fn corner(&self, unit: &Unit<'_>, tile: [usize; 2]) -> Corner {
+        let taps = self.taps;
+        let [y, x] = tile.map(|tile| tile * OUTPUTS);
+        Corner {
+            first: taps.out_pixel([unit.image, y, x]) - unit.first_row,
+            steps: [taps.out_step[0] * taps.out_size[1], taps.out_step[1]],
+            count: [
+                (taps.grid[0] - y).min(OUTPUTS),
+                (taps.grid[1] - x).min(OUTPUTS),
+            ],
+        }
+    }
+}
