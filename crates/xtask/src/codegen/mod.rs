@@ -16,7 +16,7 @@ use std::process::Command;
 
 /// Kernels that must be found, with a loop of multiply-adds, on every level with such an
 /// instruction: parts of the names of their functions.
-const REQUIRED: [&str; 17] = [
+const REQUIRED: [&str; 20] = [
     "codegen::axpy",
     "codegen::exp",
     "codegen::log",
@@ -31,6 +31,9 @@ const REQUIRED: [&str; 17] = [
     "conv2d::few_outputs::enter",
     "conv2d::grouped::Forward",
     "conv2d::grouped::Backward",
+    "conv2d::winograd::narrow_tiles::inputs",
+    "conv2d::winograd::narrow_tiles::whole_columns",
+    "conv2d::winograd::narrow_tiles::products",
     "conv2d::winograd::planes::Gather",
     "conv2d::winograd::planes::Scatter",
     "conv2d::winograd::planes::transform_weights",
