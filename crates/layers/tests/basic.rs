@@ -1,7 +1,11 @@
 //! The plain layers: names, initial values, training and evaluation, errors.
 
 use striate_layers::*;
+<<<<<<< HEAD
 use striate_tensor::{DType, Error, Philox, Pool3dOptions, Result, Tensor, manual_seed, no_grad};
+=======
+use striate_tensor::{Conv2dOptions, DType, Error, Philox, Result, Tensor, manual_seed, no_grad};
+>>>>>>> 4020239 (layers: light convolutions, Inception and Res2Net blocks, blocks that fold)
 
 fn randn(shape: &[usize]) -> Result<Tensor> {
     Tensor::randn(shape, &mut Philox::new(1))
@@ -387,6 +391,7 @@ fn what_makes_no_sense_is_refused_with_the_path() -> Result<()> {
 }
 
 #[test]
+<<<<<<< HEAD
 fn sequences_and_volumes() -> Result<()> {
     let vb = VarBuilder::seeded(1) / "stem";
     let conv = Conv1dConfig::new(6, 4, 3)
@@ -423,5 +428,91 @@ fn sequences_and_volumes() -> Result<()> {
     assert_eq!(pool.forward(&x)?.shape(), [2, 6, 3, 2, 2]);
     let pool = AdaptiveAvgPool1d::new(3);
     assert_eq!(pool.forward(&randn(&[1, 2, 7])?)?.shape(), [1, 2, 3]);
+=======
+fn a_learned_slope_is_a_leaky_rectifier() -> Result<()> {
+    let vb = VarBuilder::seeded(0);
+    let x = Tensor::from_vec(
+        vec![-2.0f32, 3.0, f32::NEG_INFINITY, f32::INFINITY, -4.0, 0.0],
+        [1, 3, 1, 2],
+    )?;
+    let shared = PReluConfig::new(1).build(&vb)?.forward(&x)?;
+    assert_eq!(
+        shared.to_vec::<f32>()?,
+        x.leaky_relu(0.25)?.to_vec::<f32>()?
+    );
+    let own = PReluConfig::new(3).build(&vb)?;
+    let (_, slopes) = &named_parameters(&own)[0];
+    slopes.set(&Tensor::from_vec(vec![0.5f32, 0.25, -1.0], 3)?)?;
+    let inf = f32::INFINITY;
+    assert_eq!(
+        own.forward(&x)?.to_vec::<f32>()?,
+        [-1.0, 3.0, -inf, inf, 4.0, 0.0]
+    );
+    let y = own.forward(&x)?.clamp(-9.0, 9.0)?.sum_all()?;
+    let grads = y.backward()?;
+    let slope_grads = grads.get(&slopes.tensor()).expect("a gradient");
+    assert_eq!(slope_grads.to_vec::<f32>()?[2], -4.0);
+    assert!(
+        own.forward(&x.narrow(1, 0, 1)?).is_err(),
+        "two slopes too many"
+    );
+    assert!(PReluConfig::new(0).build(&vb).is_err());
+    Ok(())
+}
+
+#[test]
+fn activations_that_no_kernel_stores_with_follow_it() -> Result<()> {
+    let vb = VarBuilder::seeded(0);
+    let x = Tensor::from_vec(vec![-4.0f32, -1.0, 0.5, 4.0], [1, 1, 2, 2])?;
+    let keras = Activation::parse("keras_hardsigmoid")?;
+    assert_eq!(keras.forward(&x)?.to_vec::<f32>()?, [0.0, 0.3, 0.6, 1.0]);
+    let elu = Activation::parse("elu")?.forward(&x)?.to_vec::<f32>()?;
+    assert!((elu[1] - ((-1.0f32).exp() - 1.0)).abs() < 1e-6, "{elu:?}");
+    let conv = || Conv2dConfig::new(1, 8, 3).padding(1);
+    for act in [keras, Activation::Elu(0.5)] {
+        let layer = ConvNormActConfig::new(conv()).act(act).build(&vb)?;
+        set_training(&layer, false);
+        let (fused, recorded) = (no_grad(|| layer.forward(&x))?, layer.forward(&x)?);
+        for (a, b) in fused.to_vec::<f32>()?.iter().zip(recorded.to_vec::<f32>()?) {
+            assert!((a - b).abs() < 1e-6, "{act:?}: {a} {b}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn parallel_layers_are_joined_in_order() -> Result<()> {
+    let x = Tensor::from_vec(vec![-1.0f32, 2.0], [1, 1, 1, 2])?;
+    let both = Parallel::new()
+        .push("a", Activation::Relu)
+        .push("", Activation::Identity);
+    assert_eq!(both.forward(&x)?.to_vec::<f32>()?, [0.0, 2.0, -1.0, 2.0]);
+    assert!(Parallel::new().forward(&x).is_err());
+    Ok(())
+}
+
+#[test]
+fn a_folded_convolution_equals_it_and_its_norm() -> Result<()> {
+    let vb = VarBuilder::seeded(3);
+    let config = ConvNormActConfig::new(Conv2dConfig::new(3, 9, 3)).conv_bias(true);
+    let layer = config.names("0", "1").build(&vb)?;
+    let x = Tensor::randn([2, 3, 6, 5], &mut Philox::new(1))?.add_scalar(0.5)?;
+    layer.forward(&x)?;
+    set_training(&layer, false);
+    let [weight, bias] = layer.folded()?;
+    let folded = x.conv2d(&weight, Some(&bias), Conv2dOptions::default())?;
+    let (folded, whole) = (
+        folded.relu()?.to_vec::<f32>()?,
+        layer.forward(&x)?.to_vec::<f32>()?,
+    );
+    for (a, b) in folded.iter().zip(&whole) {
+        assert!((a - b).abs() < 1e-5, "{a} {b}");
+    }
+    let names: Vec<_> = named_parameters(&layer)
+        .into_iter()
+        .map(|(n, _)| n)
+        .collect();
+    assert_eq!(names, ["0.weight", "0.bias", "1.weight", "1.bias"]);
+>>>>>>> 4020239 (layers: light convolutions, Inception and Res2Net blocks, blocks that fold)
     Ok(())
 }

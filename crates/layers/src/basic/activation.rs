@@ -16,6 +16,8 @@ pub enum Activation {
     Relu6,
     /// `x` where positive, elsewhere this slope times `x` (PyTorch's default is 0.01).
     LeakyRelu(f64),
+    /// `x` where positive, elsewhere this number times `e^x - 1` (PyTorch's default is 1).
+    Elu(f64),
     /// `x * sigmoid(x)`
     Silu,
     /// `x * Phi(x)`, `Phi` the normal distribution function.
@@ -26,6 +28,8 @@ pub enum Activation {
     Hardswish,
     /// `min(max(x + 3, 0), 6) / 6`
     Hardsigmoid,
+    /// `min(max(0.2 x + 0.5, 0), 1)`: what Keras called the hard sigmoid before version 3.
+    KerasHardsigmoid,
     /// `1 / (1 + exp(-x))`
     Sigmoid,
     /// `tanh(x)`
@@ -34,17 +38,19 @@ pub enum Activation {
     Softplus,
 }
 
-const NAMES: [(&str, Activation); 13] = [
+const NAMES: [(&str, Activation); 15] = [
     ("identity", Activation::Identity),
     ("relu", Activation::Relu),
     ("relu6", Activation::Relu6),
     ("leaky_relu", Activation::LeakyRelu(0.01)),
+    ("elu", Activation::Elu(1.0)),
     ("silu", Activation::Silu),
     ("gelu", Activation::Gelu),
     ("mish", Activation::Mish),
     ("hardswish", Activation::Hardswish),
     ("hardsigmoid", Activation::Hardsigmoid),
     ("hard_sigmoid", Activation::Hardsigmoid),
+    ("keras_hardsigmoid", Activation::KerasHardsigmoid),
     ("sigmoid", Activation::Sigmoid),
     ("tanh", Activation::Tanh),
     ("softplus", Activation::Softplus),
@@ -70,25 +76,25 @@ impl Activation {
                 )
             })
     }
-}
 
-/// The function of the kernels.
-impl From<Activation> for striate_tensor::Activation {
-    fn from(activation: Activation) -> Self {
-        match activation {
-            Activation::Identity => Self::None,
-            Activation::Relu => Self::Relu,
-            Activation::Relu6 => Self::Relu6,
-            Activation::LeakyRelu(slope) => Self::LeakyRelu { slope },
-            Activation::Silu => Self::Silu,
-            Activation::Gelu => Self::Gelu,
-            Activation::Mish => Self::Mish,
-            Activation::Hardswish => Self::HardSwish,
-            Activation::Hardsigmoid => Self::HardSigmoid,
-            Activation::Sigmoid => Self::Sigmoid,
-            Activation::Tanh => Self::Tanh,
-            Activation::Softplus => Self::Softplus,
-        }
+    /// The function that a convolution applies as it stores, if it has it.
+    pub(super) fn kernel(self) -> Option<striate_tensor::Activation> {
+        use striate_tensor::Activation as Kernel;
+        Some(match self {
+            Self::Identity => Kernel::None,
+            Self::Relu => Kernel::Relu,
+            Self::Relu6 => Kernel::Relu6,
+            Self::LeakyRelu(slope) => Kernel::LeakyRelu { slope },
+            Self::Silu => Kernel::Silu,
+            Self::Gelu => Kernel::Gelu,
+            Self::Mish => Kernel::Mish,
+            Self::Hardswish => Kernel::HardSwish,
+            Self::Hardsigmoid => Kernel::HardSigmoid,
+            Self::Sigmoid => Kernel::Sigmoid,
+            Self::Tanh => Kernel::Tanh,
+            Self::Softplus => Kernel::Softplus,
+            Self::Elu(_) | Self::KerasHardsigmoid => return None,
+        })
     }
 }
 
@@ -109,11 +115,13 @@ impl Module for Activation {
             Self::Relu => x.relu(),
             Self::Relu6 => x.relu6(),
             Self::LeakyRelu(slope) => x.leaky_relu(slope),
+            Self::Elu(alpha) => x.elu(alpha),
             Self::Silu => x.silu(),
             Self::Gelu => x.gelu(),
             Self::Mish => x.mish(),
             Self::Hardswish => x.hardswish(),
             Self::Hardsigmoid => x.hardsigmoid(),
+            Self::KerasHardsigmoid => x.affine(0.2, 0.5)?.clamp(0.0, 1.0),
             Self::Sigmoid => x.sigmoid(),
             Self::Tanh => x.tanh(),
             Self::Softplus => x.softplus(),

@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use striate_tensor::autograd::{is_grad_enabled, is_recomputing, no_grad, scope};
+use striate_tensor::autograd::{is_recomputing, no_grad, scope};
 use striate_tensor::{After, BatchStats, DType, Error, Result, Tensor};
 
 use crate::util::{at_least_one, invalid};
@@ -142,12 +142,16 @@ struct BatchNorm {
 
 impl BatchNorm {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        if !self.mode.training() {
-            let (weight, bias) = (self.weight.tensor(), self.bias.tensor());
-            let (mean, var) = (self.running_mean.tensor(), self.running_var.tensor());
-            return x.batch_norm_eval(&mean, &var, Some(&weight), Some(&bias), self.eps);
+        if self.mode.training() {
+            return self.normalize(x, &x.batch_stats()?, 1.0, After::default());
         }
-        self.normalize(x, &x.batch_stats()?, 1.0, After::default())
+        self.evaluate(x)
+    }
+
+    fn evaluate(&self, x: &Tensor) -> Result<Tensor> {
+        let (weight, bias) = (self.weight.tensor(), self.bias.tensor());
+        let (mean, var) = (self.running_mean.tensor(), self.running_var.tensor());
+        x.batch_norm_eval(&mean, &var, Some(&weight), Some(&bias), self.eps)
     }
 
     /// Training on `x`, whose statistics are `stats`, times `factor`, with what follows in the same pass.
@@ -224,7 +228,7 @@ impl BatchNorm2d {
         &self.0.weight
     }
 
-    pub(super) fn training(&self) -> bool {
+    pub(crate) fn training(&self) -> bool {
         self.0.mode.training()
     }
 
@@ -239,18 +243,26 @@ impl BatchNorm2d {
         scope(&self.0.path, || self.0.normalize(x, stats, factor, after))
     }
 
-    /// What evaluation does to `x + offset`, times `factor`, as `x * scale + shift`, both `[C]`; nothing if
-    /// gradients flow to its parameters.
-    pub(super) fn scale_and_shift(
+    /// What evaluation makes of 0, `[1, C, 1, 1]`.
+    pub(crate) fn of_zero(&self) -> Result<Tensor> {
+        let zero = Tensor::zeros([1, self.0.weight.numel(), 1, 1], self.0.weight.dtype())?;
+        scope(&self.0.path, || self.0.evaluate(&zero))
+    }
+
+    /// Whether gradients flow to its parameters.
+    pub(super) fn tracks_grad(&self) -> bool {
+        let parameters = [&self.0.weight, &self.0.bias];
+        parameters.iter().any(|p| p.tensor().tracks_grad())
+    }
+
+    /// What evaluation does to `x + offset`, times `factor`, as `x * scale + shift`, both `[C]` and
+    /// constants.
+    pub(crate) fn scale_and_shift(
         &self,
         offset: Option<&Tensor>,
         factor: f64,
-    ) -> Result<Option<[Tensor; 2]>> {
-        let parameters = [&self.0.weight, &self.0.bias];
-        if is_grad_enabled() && parameters.iter().any(|p| p.tensor().tracks_grad()) {
-            return Ok(None);
-        }
-        scope(&self.0.path, || self.0.scale_and_shift(offset, factor)).map(Some)
+    ) -> Result<[Tensor; 2]> {
+        scope(&self.0.path, || self.0.scale_and_shift(offset, factor))
     }
 }
 

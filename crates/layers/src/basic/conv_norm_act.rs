@@ -1,7 +1,7 @@
 //! Convolution, batch norm, activation: the brick of most networks.
 
 use striate_tensor::autograd::is_grad_enabled;
-use striate_tensor::{After, Conv2dEpilogue, Result, Tensor};
+use striate_tensor::{After, Conv2dEpilogue, Result, Tensor, no_grad};
 
 use crate::basic::{Activation, BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig};
 use crate::{Layer, Module, Parameter, VarBuilder, Visitor};
@@ -13,10 +13,12 @@ pub struct ConvNormActConfig {
     pub conv: Conv2dConfig,
     /// Momentum of the batch norm.
     pub momentum: f64,
+    /// What the batch norm adds to the variance.
+    pub eps: f64,
     /// The activation; [`Activation::Identity`] for none.
     pub act: Activation,
     /// Names of the convolution and the batch norm.
-    pub names: [&'static str; 2],
+    pub names: [String; 2],
 }
 
 impl ConvNormActConfig {
@@ -26,8 +28,9 @@ impl ConvNormActConfig {
         Self {
             conv: conv.bias(false),
             momentum: 0.1,
+            eps: 1e-5,
             act: Activation::Relu,
-            names: ["conv", "bn"],
+            names: ["conv".into(), "bn".into()],
         }
     }
 
@@ -45,6 +48,13 @@ impl ConvNormActConfig {
         self
     }
 
+    /// Sets what the batch norm adds to the variance.
+    #[must_use]
+    pub fn eps(mut self, eps: f64) -> Self {
+        self.eps = eps;
+        self
+    }
+
     /// Gives the convolution a bias, which the batch norm makes redundant, for weights that have it.
     #[must_use]
     pub fn conv_bias(mut self, bias: bool) -> Self {
@@ -55,8 +65,8 @@ impl ConvNormActConfig {
     /// Sets the names of the convolution and the batch norm, `conv` and `bn` by default: a
     /// `Sequential` in PyTorch has `0` and `1`.
     #[must_use]
-    pub fn names(mut self, conv: &'static str, norm: &'static str) -> Self {
-        self.names = [conv, norm];
+    pub fn names(mut self, conv: impl Into<String>, norm: impl Into<String>) -> Self {
+        self.names = [conv.into(), norm.into()];
         self
     }
 
@@ -65,13 +75,15 @@ impl ConvNormActConfig {
     /// # Errors
     /// Those of [`Conv2dConfig::build`].
     pub fn build(&self, vb: &VarBuilder) -> Result<ConvNormAct> {
-        let norm = BatchNormConfig::new(self.conv.out_channels).momentum(self.momentum);
-        let [conv_name, norm_name] = self.names;
+        let norm = BatchNormConfig::new(self.conv.out_channels)
+            .momentum(self.momentum)
+            .eps(self.eps);
+        let [conv_name, norm_name] = &self.names;
         Ok(ConvNormAct {
             conv: self.conv.build(&(vb / conv_name))?,
             bn: norm.build_2d(&(vb / norm_name))?,
             act: self.act,
-            names: self.names,
+            names: self.names.clone(),
         })
     }
 }
@@ -82,12 +94,12 @@ pub struct ConvNormAct {
     conv: Conv2d,
     bn: BatchNorm2d,
     act: Activation,
-    names: [&'static str; 2],
+    names: [String; 2],
 }
 
 impl Layer for ConvNormAct {
     fn visit(&self, v: &mut dyn Visitor) {
-        let [conv, norm] = self.names;
+        let [conv, norm] = &self.names;
         v.child(conv, &self.conv);
         v.child(norm, &self.bn);
     }
@@ -128,6 +140,19 @@ impl ConvNormAct {
         x: &Tensor,
     ) -> Result<Tensor> {
         scaled(&self.conv, &self.bn, scale, act, x, Some(residual))
+    }
+
+    /// The weight and the bias of the one convolution that equals `bn(conv(x))` in evaluation.
+    ///
+    /// # Errors
+    /// Memory is out.
+    pub fn folded(&self) -> Result<[Tensor; 2]> {
+        no_grad(|| {
+            let conv_bias = self.conv.bias().map(Parameter::tensor);
+            let [scale, shift] = self.bn.scale_and_shift(conv_bias.as_ref(), 1.0)?;
+            let scale = scale.reshape([scale.numel(), 1, 1, 1])?;
+            Ok([self.conv.weight().tensor().mul(&scale)?, shift])
+        })
     }
 }
 
@@ -174,13 +199,15 @@ fn scaled(
         conv_bias.as_ref(),
         residual,
     ];
-    let recorded = is_grad_enabled() && operands.into_iter().flatten().any(Tensor::tracks_grad);
-    if !recorded && let Some([scale, bias]) = bn.scale_and_shift(conv_bias.as_ref(), factor)? {
+    let recorded = is_grad_enabled()
+        && (operands.into_iter().flatten().any(Tensor::tracks_grad) || bn.tracks_grad());
+    if !recorded && let Some(activation) = act.kernel() {
+        let [scale, bias] = bn.scale_and_shift(conv_bias.as_ref(), factor)?;
         let epilogue = Conv2dEpilogue {
             scale: Some(&scale),
             bias: Some(&bias),
             residual,
-            activation: act.into(),
+            activation,
             ..Conv2dEpilogue::default()
         };
         return conv.forward_fused(x, &epilogue);

@@ -11,8 +11,10 @@ mod dropout;
 mod linear;
 mod norm;
 mod perceptron;
+mod parallel;
 mod pool;
 mod pool_nd;
+mod prelu;
 mod sequential;
 mod shape;
 
@@ -27,9 +29,11 @@ pub use dropout::{DropPath, Dropout};
 pub use linear::{Linear, LinearConfig};
 pub use norm::{GroupNorm, GroupNormConfig, LayerNorm, LayerNormConfig};
 pub(crate) use perceptron::Perceptron;
+pub use parallel::Parallel;
 pub use pool::{AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, GlobalAvgPool, MaxPool2d};
 pub use pool_nd::{
     AdaptiveAvgPool1d, AdaptiveAvgPool3d, AvgPool1d, AvgPool3d, MaxPool1d, MaxPool3d,
 };
+pub use prelu::{PRelu, PReluConfig};
 pub use sequential::Sequential;
 pub use shape::{Flatten, Identity, channel_shuffle};

@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 //! Entries of convolutions that train in one form and run in another.
 
 use striate_tensor::Result;
@@ -106,5 +107,179 @@ pub(super) const ENTRIES: &[Entry] = &[
             r#"{"in_channels": 8}"#,
         ],
         make: std_conv,
+=======
+//! Entries of the blocks that train as several convolutions and fold into one.
+
+use striate_tensor::Result;
+
+use super::{Catalogued, Entry, Example, Options, Typical};
+use crate::{AcBlockConfig, DiverseBranchBlockConfig, RepVggConfig, VarBuilder};
+
+fn repvgg(o: &Options<'_>, vb: &VarBuilder) -> Result<Box<dyn Catalogued>> {
+    let config = RepVggConfig::new(o.count("in_channels")?, o.count("out_channels")?)
+        .stride(o.count_or("stride", 1)?)
+        .groups(o.count_or("groups", 1)?);
+    Ok(Box::new(config.build(vb)?))
+}
+
+fn acnet(o: &Options<'_>, vb: &VarBuilder) -> Result<Box<dyn Catalogued>> {
+    let config = AcBlockConfig::new(o.count("in_channels")?, o.count("out_channels")?)
+        .kernel(o.count_or("kernel_size", 3)?)
+        .stride(o.count_or("stride", 1)?)
+        .groups(o.count_or("groups", 1)?);
+    Ok(Box::new(config.build(vb)?))
+}
+
+fn dbb(o: &Options<'_>, vb: &VarBuilder) -> Result<Box<dyn Catalogued>> {
+    let mut config =
+        DiverseBranchBlockConfig::new(o.count("in_channels")?, o.count("out_channels")?)
+            .kernel(o.count_or("kernel_size", 3)?)
+            .stride(o.count_or("stride", 1)?)
+            .groups(o.count_or("groups", 1)?);
+    // 0 stands for the default, which depends on the others.
+    match o.count_or("internal_channels", 0)? {
+        0 => {}
+        channels => config = config.internal_channels(channels),
+    }
+    Ok(Box::new(config.build(vb)?))
+}
+
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry {
+        name: "repvgg",
+        description: "trains as a 3x3, a 1x1 and an identity with batch norms, folds into one 3x3",
+        formula: "y = relu(bn(conv3x3(x)) + bn(conv1x1(x)) + bn(x))",
+        paper: "Ding et al., RepVGG: Making VGG-style ConvNets Great Again, CVPR 2021, arXiv:2101.03697",
+        page: "repvgg",
+        typical: Typical {
+            config: r#"{"in_channels": 256, "out_channels": 256}"#,
+            inputs: &[&[1, 256, 56, 56]],
+        },
+        examples: &[
+            Example::new(
+                r#"{"in_channels": 4, "out_channels": 4, "groups": 2}"#,
+                &[&[2, 4, 5, 7]],
+                &[&[2, 4, 5, 7]],
+            ),
+            Example::new(
+                r#"{"in_channels": 3, "out_channels": 5, "stride": 2}"#,
+                &[&[1, 3, 6, 5]],
+                &[&[1, 5, 3, 3]],
+            ),
+            Example::new(
+                r#"{"in_channels": 2, "out_channels": 2}"#,
+                &[&[1, 2, 1, 1]],
+                &[&[1, 2, 1, 1]],
+            )
+            .eval(),
+        ],
+        counts: &[
+            (r#"{"in_channels": 64, "out_channels": 64}"#, 41_344),
+            (r#"{"in_channels": 64, "out_channels": 128, "stride": 2}"#, 82_432),
+            (r#"{"in_channels": 64, "out_channels": 64, "groups": 4}"#, 10_624),
+        ],
+        invalid: &[
+            r#"{"in_channels": 0, "out_channels": 8}"#,
+            r#"{"in_channels": 8, "out_channels": 0}"#,
+            r#"{"in_channels": 8, "out_channels": 8, "groups": 3}"#,
+            r#"{"in_channels": 8, "out_channels": 8, "groups": 0}"#,
+            r#"{"in_channels": 8, "out_channels": 8, "stride": 0}"#,
+        ],
+        make: repvgg,
+    },
+    Entry {
+        name: "acnet",
+        description: "a square kernel strengthened by a column and a row, folds into one square",
+        formula: "y = bn(conv_kxk(x)) + bn(conv_kx1(x)) + bn(conv_1xk(x))",
+        paper: "Ding et al., ACNet: Strengthening the Kernel Skeletons, ICCV 2019, arXiv:1908.03930",
+        page: "acnet",
+        typical: Typical {
+            config: r#"{"in_channels": 256, "out_channels": 256}"#,
+            inputs: &[&[1, 256, 56, 56]],
+        },
+        examples: &[
+            Example::new(
+                r#"{"in_channels": 3, "out_channels": 4}"#,
+                &[&[2, 3, 5, 7]],
+                &[&[2, 4, 5, 7]],
+            ),
+            Example::new(
+                r#"{"in_channels": 4, "out_channels": 6, "kernel_size": 5, "stride": 2, "groups": 2}"#,
+                &[&[1, 4, 6, 5]],
+                &[&[1, 6, 3, 3]],
+            ),
+            Example::new(
+                r#"{"in_channels": 2, "out_channels": 3, "kernel_size": 1}"#,
+                &[&[1, 2, 1, 1]],
+                &[&[1, 3, 1, 1]],
+            )
+            .eval(),
+        ],
+        counts: &[
+            (r#"{"in_channels": 64, "out_channels": 64}"#, 61_824),
+            (
+                r#"{"in_channels": 64, "out_channels": 128, "kernel_size": 5, "stride": 2, "groups": 2}"#,
+                144_128,
+            ),
+        ],
+        invalid: &[
+            r#"{"in_channels": 0, "out_channels": 8}"#,
+            r#"{"in_channels": 8, "out_channels": 0}"#,
+            r#"{"in_channels": 8, "out_channels": 8, "kernel_size": 4}"#,
+            r#"{"in_channels": 8, "out_channels": 8, "groups": 3}"#,
+            r#"{"in_channels": 8, "out_channels": 8, "stride": 0}"#,
+        ],
+        make: acnet,
+    },
+    Entry {
+        name: "dbb",
+        description: "a convolution that trains with a 1x1, a 1x1 before a second one, and a 1x1 before a mean, folds into one",
+        formula: "y = bn(conv(x)) + bn(conv1x1(x)) + bn(conv(bnpad(conv1x1(x)))) + bn(mean(bnpad(conv1x1(x))))",
+        paper: "Ding et al., Diverse Branch Block: Building a Convolution as an Inception-like Unit, CVPR 2021, arXiv:2103.13425",
+        page: "dbb",
+        typical: Typical {
+            config: r#"{"in_channels": 256, "out_channels": 256}"#,
+            inputs: &[&[1, 256, 56, 56]],
+        },
+        // In training the border depends on running statistics, so a second pass sees another.
+        examples: &[
+            Example::new(
+                r#"{"in_channels": 4, "out_channels": 6, "groups": 2}"#,
+                &[&[2, 4, 5, 7]],
+                &[&[2, 6, 5, 7]],
+            )
+            .eval(),
+            Example::new(
+                r#"{"in_channels": 3, "out_channels": 3, "groups": 3, "kernel_size": 5, "stride": 2}"#,
+                &[&[1, 3, 6, 5]],
+                &[&[1, 3, 3, 3]],
+            )
+            .eval(),
+            Example::new(
+                r#"{"in_channels": 3, "out_channels": 2, "internal_channels": 4, "kernel_size": 1}"#,
+                &[&[2, 3, 3, 4]],
+                &[&[2, 2, 3, 4]],
+            ),
+        ],
+        counts: &[
+            // 9*C*C + 2*C, C*C + 2*C, C*C + 2*C + 2*C, C*C + 2*C + 9*C*C + 2*C
+            (r#"{"in_channels": 64, "out_channels": 64}"#, 86_784),
+            // Depthwise, 2*C inside: 9*C + 2*C, 2*C, 2*C + 4*C + 18*C + 2*C
+            (
+                r#"{"in_channels": 64, "out_channels": 64, "groups": 64}"#,
+                2_496,
+            ),
+        ],
+        invalid: &[
+            r#"{"in_channels": 0, "out_channels": 8}"#,
+            r#"{"in_channels": 8, "out_channels": 0}"#,
+            r#"{"in_channels": 8, "out_channels": 8, "kernel_size": 2}"#,
+            r#"{"in_channels": 8, "out_channels": 8, "groups": 3}"#,
+            r#"{"in_channels": 8, "out_channels": 16, "groups": 16}"#,
+            r#"{"in_channels": 8, "out_channels": 8, "stride": 0}"#,
+            r#"{"in_channels": 8, "out_channels": 6, "groups": 2, "internal_channels": 3}"#,
+        ],
+        make: dbb,
+>>>>>>> 4020239 (layers: light convolutions, Inception and Res2Net blocks, blocks that fold)
     },
 ];

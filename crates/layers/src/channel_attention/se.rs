@@ -110,6 +110,8 @@ pub struct SqueezeExciteConfig {
     pub bias: bool,
     /// Whether a batch norm follows the first map.
     pub norm: bool,
+    /// Names of the two maps.
+    pub names: [&'static str; 2],
 }
 
 impl SqueezeExciteConfig {
@@ -126,6 +128,7 @@ impl SqueezeExciteConfig {
             gate: Gate::Sigmoid,
             bias: true,
             norm: false,
+            names: ["fc1", "fc2"],
         }
     }
 
@@ -185,6 +188,13 @@ impl SqueezeExciteConfig {
         self
     }
 
+    /// Sets the names of the two maps: `conv_reduce` and `conv_expand` in timm's light networks.
+    #[must_use]
+    pub fn names(mut self, first: &'static str, second: &'static str) -> Self {
+        self.names = [first, second];
+        self
+    }
+
     /// Builds the module: `fc1`, `bn` if it has a norm, `fc2`.
     ///
     /// # Errors
@@ -228,11 +238,12 @@ impl SqueezeExciteConfig {
             .then(|| BatchNormConfig::new(width).build_2d(&(vb / "bn")));
         Ok(Excite {
             path: Arc::clone(vb.path()),
-            fc1: fc(self.channels, width, "fc1")?,
+            fc1: fc(self.channels, width, self.names[0])?,
             bn: bn.transpose()?,
             act: self.act,
-            fc2: fc(width, self.channels, "fc2")?,
+            fc2: fc(width, self.channels, self.names[1])?,
             gate: self.gate,
+            names: self.names,
         })
     }
 }
@@ -246,6 +257,7 @@ struct Excite {
     act: Activation,
     fc2: Conv2d,
     gate: Gate,
+    names: [&'static str; 2],
 }
 
 impl Excite {
@@ -258,11 +270,11 @@ impl Excite {
     }
 
     fn visit(&self, v: &mut dyn Visitor) {
-        v.child("fc1", &self.fc1);
+        v.child(self.names[0], &self.fc1);
         if let Some(bn) = &self.bn {
             v.child("bn", bn);
         }
-        v.child("fc2", &self.fc2);
+        v.child(self.names[1], &self.fc2);
     }
 }
 
