@@ -1,11 +1,9 @@
 //! The plain layers: names, initial values, training and evaluation, errors.
 
 use striate_layers::*;
-<<<<<<< HEAD
-use striate_tensor::{DType, Error, Philox, Pool3dOptions, Result, Tensor, manual_seed, no_grad};
-=======
-use striate_tensor::{Conv2dOptions, DType, Error, Philox, Result, Tensor, manual_seed, no_grad};
->>>>>>> 4020239 (layers: light convolutions, Inception and Res2Net blocks, blocks that fold)
+use striate_tensor::{
+    Conv2dOptions, DType, Error, Philox, Pool3dOptions, Result, Tensor, manual_seed, no_grad,
+};
 
 fn randn(shape: &[usize]) -> Result<Tensor> {
     Tensor::randn(shape, &mut Philox::new(1))
@@ -391,7 +389,6 @@ fn what_makes_no_sense_is_refused_with_the_path() -> Result<()> {
 }
 
 #[test]
-<<<<<<< HEAD
 fn sequences_and_volumes() -> Result<()> {
     let vb = VarBuilder::seeded(1) / "stem";
     let conv = Conv1dConfig::new(6, 4, 3)
@@ -428,7 +425,10 @@ fn sequences_and_volumes() -> Result<()> {
     assert_eq!(pool.forward(&x)?.shape(), [2, 6, 3, 2, 2]);
     let pool = AdaptiveAvgPool1d::new(3);
     assert_eq!(pool.forward(&randn(&[1, 2, 7])?)?.shape(), [1, 2, 3]);
-=======
+    Ok(())
+}
+
+#[test]
 fn a_learned_slope_is_a_leaky_rectifier() -> Result<()> {
     let vb = VarBuilder::seeded(0);
     let x = Tensor::from_vec(
@@ -513,6 +513,5 @@ fn a_folded_convolution_equals_it_and_its_norm() -> Result<()> {
         .map(|(n, _)| n)
         .collect();
     assert_eq!(names, ["0.weight", "0.bias", "1.weight", "1.bias"]);
->>>>>>> 4020239 (layers: light convolutions, Inception and Res2Net blocks, blocks that fold)
     Ok(())
 }

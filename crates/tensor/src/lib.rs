@@ -66,7 +66,7 @@ pub use ops::{
     ConvTranspose2dOptions, PadMode, Padding, Pair, Pool1dOptions, Pool3dOptions, PoolOptions,
     RoiOptions, Triple,
 };
-pub use random::{Philox, manual_seed, rng_state, set_rng_state};
+pub use random::{Philox, manual_seed, rng_state, set_rng_state, with_default_rng};
 pub use shape::Shape;
 pub use striate_kernels::Accuracy;
 pub use striate_kernels::epilogue::Activation;

@@ -11,6 +11,8 @@
 //! | [`batch`] | a channel of all images | channel |
 //! | [`group`] | the channels of a group of one image (instance norm: one channel a group) | channel |
 //! | [`layer`] | a row | element of a row |
+//!
+//! [`modulate`] is the last step by itself, for normalisations that are built from others.
 
 mod apply;
 pub mod batch;
@@ -18,6 +20,7 @@ mod columns;
 mod geometry;
 pub mod group;
 pub mod layer;
+pub mod modulate;
 pub(crate) mod reference;
 mod rows;
 mod vector;

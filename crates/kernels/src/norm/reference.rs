@@ -138,3 +138,28 @@ pub(super) fn backward_input_constant<R: Real>(
         dx[at] = R::from_f64(dy[at].to_f64() * scale);
     });
 }
+
+/// `y = x * scale + shift`, with a scale and a shift for each channel of each image.
+pub(super) fn modulate<R: Real>(g: &NormGeometry, x: &[R], scale: &[R], shift: &[R], y: &mut [R]) {
+    for_each_element(g, |n, c, at| {
+        let i = n * g.channels() + c;
+        y[at] = x[at] * scale[i] + shift[i];
+    });
+}
+
+/// `dscale = sum(dy * x)` and `dshift = sum(dy)` of each channel of each image.
+pub(super) fn modulate_sums<R: Real>(
+    g: &NormGeometry,
+    x: &[R],
+    dy: &[R],
+    dscale: &mut [R],
+    dshift: &mut [R],
+) {
+    dscale.fill(R::ZERO);
+    dshift.fill(R::ZERO);
+    for_each_element(g, |n, c, at| {
+        let i = n * g.channels() + c;
+        dscale[i] = dscale[i] + dy[at] * x[at];
+        dshift[i] = dshift[i] + dy[at];
+    });
+}

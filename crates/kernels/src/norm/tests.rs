@@ -195,6 +195,16 @@ test_each_level! {
         }
     }
 
+    fn modulation_agrees_with_the_formula(level: Level) {
+        for p in problems() {
+            let got = run_modulate(level, &p, <[f32]>::to_vec);
+            let exact = run_modulate(level, &p, to_f64);
+            for (i, name) in ["y", "dx", "dscale", "dshift"].into_iter().enumerate() {
+                check(name, &p.g, &got[i], &exact[i], 30 * p.g.spatial());
+            }
+        }
+    }
+
     fn not_a_number_stays_in_its_channel(level: Level) {
         for layout in [Layout::Nchw, Layout::Nhwc] {
             let mut p = Problem::new([2, 19, 6], layout, 5);
@@ -215,6 +225,10 @@ test_each_level! {
             assert_same_on_threads(|| {
                 run_batch(level, &p, <[f32]>::to_vec, (true, true)).concat()
             });
+        }
+        for layout in [Layout::Nchw, Layout::Nhwc] {
+            let p = Problem::new([3, 24, 2500], layout, 8);
+            assert_same_on_threads(|| run_modulate(level, &p, <[f32]>::to_vec).concat());
         }
         let p = Problem::new([700, 90, 1], Layout::Nhwc, 9);
         let g = LayerGeometry::new(700, 90).unwrap();
@@ -238,6 +252,34 @@ test_each_level! {
         let g = LayerGeometry::new(4, 0).unwrap();
         run_layer(level, &g, &Problem::new([4, 0, 1], Layout::Nhwc, 1), <[f32]>::to_vec);
     }
+}
+
+/// `y`, `dx`, `dscale`, `dshift`, with numbers for each image and channel.
+fn run_modulate<R: Real>(
+    level: Level,
+    p: &Problem,
+    convert: impl Fn(&[f32]) -> Vec<R>,
+) -> [Vec<R>; 4] {
+    let (n, lines) = (p.g.total(), p.g.batch() * p.g.channels());
+    let mut random = Random::new(77);
+    let [scale, shift] = [0; 2].map(|_| convert(&random.floats(lines)));
+    let [x, dy] = [&p.x, &p.dy].map(|v| convert(v));
+    let zeros = |len| vec![R::ZERO; len];
+    let [mut y, mut dx] = [zeros(n), zeros(n)];
+    let [mut dscale, mut dshift] = [zeros(lines), zeros(lines)];
+    modulate::forward(level, &p.g, &x, &scale, &shift, &mut y).unwrap();
+    modulate::backward(
+        level,
+        &p.g,
+        &x,
+        &dy,
+        &scale,
+        &mut dx,
+        &mut dscale,
+        &mut dshift,
+    )
+    .unwrap();
+    [y, dx, dscale, dshift]
 }
 
 /// `y`, mean, var, `dx`, `dweight`, `dbias`.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use striate_tensor::autograd::scope;
-use striate_tensor::{Result, Shape, Tensor};
+use striate_tensor::{Error, Result, Shape, Tensor};
 
 use crate::util::{at_least_one, invalid};
 use crate::{Init, Layer, Module, Parameter, VarBuilder, Visitor};
@@ -103,6 +103,11 @@ impl Module for GroupNorm {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (weight, bias) = (self.weight.tensor(), self.bias.tensor());
         scope(&self.path, || {
+            let channels = weight.numel();
+            if x.shape().get(1) != Some(&channels) {
+                let detail = format!("built for {channels} channels, got shape {:?}", x.shape());
+                return Err(Error::shape("GroupNorm", detail));
+            }
             x.group_norm(self.groups, Some(&weight), Some(&bias), self.eps)
         })
     }

@@ -1,11 +1,13 @@
-<<<<<<< HEAD
 //! Entries of convolutions that train in one form and run in another.
 
 use striate_tensor::Result;
 
 use super::dynamic::conv2d;
 use super::{Catalogued, Entry, Example, Options, Typical};
-use crate::{DoConv2dConfig, StdConv2dConfig, VarBuilder};
+use crate::{
+    AcBlockConfig, DiverseBranchBlockConfig, DoConv2dConfig, RepVggConfig, StdConv2dConfig,
+    VarBuilder,
+};
 
 fn doconv(o: &Options<'_>, vb: &VarBuilder) -> Result<Box<dyn Catalogued>> {
     let mut config = DoConv2dConfig::new(conv2d(o, true)?);
@@ -20,6 +22,35 @@ fn std_conv(o: &Options<'_>, vb: &VarBuilder) -> Result<Box<dyn Catalogued>> {
     let config = StdConv2dConfig::new(conv)
         .bias(bias)
         .eps(o.number_or("eps", 1e-6)?);
+    Ok(Box::new(config.build(vb)?))
+}
+
+fn repvgg(o: &Options<'_>, vb: &VarBuilder) -> Result<Box<dyn Catalogued>> {
+    let config = RepVggConfig::new(o.count("in_channels")?, o.count("out_channels")?)
+        .stride(o.count_or("stride", 1)?)
+        .groups(o.count_or("groups", 1)?);
+    Ok(Box::new(config.build(vb)?))
+}
+
+fn acnet(o: &Options<'_>, vb: &VarBuilder) -> Result<Box<dyn Catalogued>> {
+    let config = AcBlockConfig::new(o.count("in_channels")?, o.count("out_channels")?)
+        .kernel(o.count_or("kernel_size", 3)?)
+        .stride(o.count_or("stride", 1)?)
+        .groups(o.count_or("groups", 1)?);
+    Ok(Box::new(config.build(vb)?))
+}
+
+fn dbb(o: &Options<'_>, vb: &VarBuilder) -> Result<Box<dyn Catalogued>> {
+    let mut config =
+        DiverseBranchBlockConfig::new(o.count("in_channels")?, o.count("out_channels")?)
+            .kernel(o.count_or("kernel_size", 3)?)
+            .stride(o.count_or("stride", 1)?)
+            .groups(o.count_or("groups", 1)?);
+    // 0 stands for the default, which depends on the others.
+    match o.count_or("internal_channels", 0)? {
+        0 => {}
+        channels => config = config.internal_channels(channels),
+    }
     Ok(Box::new(config.build(vb)?))
 }
 
@@ -107,44 +138,7 @@ pub(super) const ENTRIES: &[Entry] = &[
             r#"{"in_channels": 8}"#,
         ],
         make: std_conv,
-=======
-//! Entries of the blocks that train as several convolutions and fold into one.
-
-use striate_tensor::Result;
-
-use super::{Catalogued, Entry, Example, Options, Typical};
-use crate::{AcBlockConfig, DiverseBranchBlockConfig, RepVggConfig, VarBuilder};
-
-fn repvgg(o: &Options<'_>, vb: &VarBuilder) -> Result<Box<dyn Catalogued>> {
-    let config = RepVggConfig::new(o.count("in_channels")?, o.count("out_channels")?)
-        .stride(o.count_or("stride", 1)?)
-        .groups(o.count_or("groups", 1)?);
-    Ok(Box::new(config.build(vb)?))
-}
-
-fn acnet(o: &Options<'_>, vb: &VarBuilder) -> Result<Box<dyn Catalogued>> {
-    let config = AcBlockConfig::new(o.count("in_channels")?, o.count("out_channels")?)
-        .kernel(o.count_or("kernel_size", 3)?)
-        .stride(o.count_or("stride", 1)?)
-        .groups(o.count_or("groups", 1)?);
-    Ok(Box::new(config.build(vb)?))
-}
-
-fn dbb(o: &Options<'_>, vb: &VarBuilder) -> Result<Box<dyn Catalogued>> {
-    let mut config =
-        DiverseBranchBlockConfig::new(o.count("in_channels")?, o.count("out_channels")?)
-            .kernel(o.count_or("kernel_size", 3)?)
-            .stride(o.count_or("stride", 1)?)
-            .groups(o.count_or("groups", 1)?);
-    // 0 stands for the default, which depends on the others.
-    match o.count_or("internal_channels", 0)? {
-        0 => {}
-        channels => config = config.internal_channels(channels),
-    }
-    Ok(Box::new(config.build(vb)?))
-}
-
-pub(super) const ENTRIES: &[Entry] = &[
+    },
     Entry {
         name: "repvgg",
         description: "trains as a 3x3, a 1x1 and an identity with batch norms, folds into one 3x3",
@@ -280,6 +274,5 @@ pub(super) const ENTRIES: &[Entry] = &[
             r#"{"in_channels": 8, "out_channels": 6, "groups": 2, "internal_channels": 3}"#,
         ],
         make: dbb,
->>>>>>> 4020239 (layers: light convolutions, Inception and Res2Net blocks, blocks that fold)
     },
 ];

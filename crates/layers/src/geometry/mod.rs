@@ -1,1 +1,5 @@
 //! Modules that know or move positions.
+
+mod coord_conv;
+
+pub use coord_conv::{CoordConv, CoordConvConfig};

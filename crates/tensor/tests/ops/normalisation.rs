@@ -65,6 +65,32 @@ fn gradients_and_levels() -> Result<()> {
 }
 
 #[test]
+fn modulations_and_sums_of_squares() -> Result<()> {
+    for shape in [
+        vec![5, 9],
+        vec![2, 3, 4],
+        vec![2, 9, 3, 2],
+        vec![2, 4, 2, 2, 3],
+    ] {
+        let x = randn(&shape, 1)?;
+        let lines = [shape[0], shape[1]];
+        let all = [x.clone(), randn(&lines, 2)?, randn(&lines, 3)?];
+        let modulate = |x: &[Tensor]| x[0].modulate(&x[1], &x[2]);
+        check(&format!("modulate {shape:?}"), modulate, &all, 4e-6)?;
+        let last = shape.len() - 1;
+        for (dims, keepdim) in [(vec![last], true), (vec![0, last], false), (vec![], false)] {
+            let squares = |x: &[Tensor]| x[0].sum_of_squares(&dims, keepdim);
+            let name = format!("sum_of_squares {dims:?} of {shape:?}");
+            check(&name, squares, &[x.clone()], 4e-6)?;
+        }
+    }
+    let (x, line) = (randn(&[2, 3, 4, 5], 4)?, randn(&[3], 5)?);
+    fails(x.modulate(&line, &line), &["modulate", "scale", "[2, 3]"]);
+    fails(x.sum_of_squares(&[4], false), &["sum_of_squares", "4"]);
+    Ok(())
+}
+
+#[test]
 fn scale_and_shift_are_optional() -> Result<()> {
     let x = [randn(&[3, 8, 2, 2], 8)?];
     check(
