@@ -110,14 +110,6 @@ pub(crate) fn pair_at_least_one(
     Ok(())
 }
 
-/// Checks that a kernel has a middle, so that padding by half of it keeps the size of a map.
-pub(crate) fn odd(layer: &'static str, field: &'static str, kernel: usize) -> Result<()> {
-    if kernel.is_multiple_of(2) {
-        return Err(invalid(layer, field, kernel, "it must be odd"));
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,8 +10,8 @@ mod conv_transpose2d;
 mod dropout;
 mod linear;
 mod norm;
-mod perceptron;
 mod parallel;
+mod perceptron;
 mod pool;
 mod pool_nd;
 mod prelu;
@@ -28,8 +28,8 @@ pub use conv3d::{Conv3d, Conv3dConfig};
 pub use dropout::{DropPath, Dropout};
 pub use linear::{Linear, LinearConfig};
 pub use norm::{GroupNorm, GroupNormConfig, LayerNorm, LayerNormConfig};
-pub(crate) use perceptron::Perceptron;
 pub use parallel::Parallel;
+pub(crate) use perceptron::Perceptron;
 pub use pool::{AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, GlobalAvgPool, MaxPool2d};
 pub use pool_nd::{
     AdaptiveAvgPool1d, AdaptiveAvgPool3d, AvgPool1d, AvgPool3d, MaxPool1d, MaxPool3d,
