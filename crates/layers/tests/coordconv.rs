@@ -1,5 +1,7 @@
 //! Coordinates by hand, and that they depend on the map at hand alone.
 
+use std::f32::consts::{FRAC_1_SQRT_2, SQRT_2};
+
 use striate_layers::*;
 use striate_tensor::{DType, Philox, Result, Tensor};
 
@@ -26,7 +28,7 @@ fn coordinates_by_hand() -> Result<()> {
     let planes = [
         [-1.0, 0.0, 1.0, -1.0, 0.0, 1.0],
         [-1.0, -1.0, -1.0, 1.0, 1.0, 1.0],
-        [1.414_214, 1.0, 1.414_214, 1.414_214, 1.0, 1.414_214],
+        [SQRT_2, 1.0, SQRT_2, SQRT_2, 1.0, SQRT_2],
     ];
     close(&all, &planes.concat())?;
     let radius = conv(0.5)?
