@@ -37,7 +37,12 @@ fn coordinates_by_hand() -> Result<()> {
     close(
         &radius,
         &[
-            2.121_320, 1.581_139, 1.581_139, 1.581_139, 0.707_107, 0.707_107,
+            2.121_320,
+            1.581_139,
+            1.581_139,
+            1.581_139,
+            FRAC_1_SQRT_2,
+            FRAC_1_SQRT_2,
         ],
     )?;
     // An axis of one pixel is in the middle.
