@@ -2,7 +2,7 @@
 //!
 //! Everything here runs inside `dispatch!` and is `#[inline(always)]`; the closures it takes must be too.
 
-use crate::array::Slices;
+use crate::array::{Slices, array};
 use striate_simd::Simd;
 
 /// Independent sums of [`fold`], so that it need not wait for each addition.
@@ -17,8 +17,10 @@ pub(crate) fn map<S: Simd, const K: usize>(
     f: impl Fn([S::F32; K]) -> S::F32,
 ) {
     let n = y.len();
+    let x = up_to(n, x);
     let mut at = 0;
-    while at + S::LANES <= n {
+    // Written so that the compiler sees that no index is out of bounds.
+    while at <= n && n - at >= S::LANES {
         let value = f(load(s, &x, at));
         s.store(value, &mut y[at..]);
         at += S::LANES;
@@ -27,6 +29,15 @@ pub(crate) fn map<S: Simd, const K: usize>(
         let value = f(load_partial(s, &x, at, n));
         s.store_partial(value, &mut y[at..]);
     }
+}
+
+/// The first `n` elements of each slice.
+#[inline(always)]
+fn up_to<const K: usize>(n: usize, mut x: [&[f32]; K]) -> [&[f32]; K] {
+    for k in 0..K {
+        x[k] = &x[k][..n];
+    }
+    x
 }
 
 /// `y[i] = f(first[i], x[0][i], ..., x[K-1][i])`, where no `first` stands for `y` itself. Every slice has at least the
@@ -40,8 +51,9 @@ pub(crate) fn update<S: Simd, const K: usize>(
     f: impl Fn(S::F32, [S::F32; K]) -> S::F32,
 ) {
     let n = y.len();
+    let x = up_to(n, x);
     let mut at = 0;
-    while at + S::LANES <= n {
+    while at <= n && n - at >= S::LANES {
         let old = s.load(&first.unwrap_or(y)[at..]);
         let value = f(old, load(s, &x, at));
         s.store(value, &mut y[at..]);
@@ -137,51 +149,100 @@ pub(crate) fn fold<S: Simd, const K: usize>(
     join(join(acc[0], acc[1]), join(acc[2], acc[3]))
 }
 
-/// Vectors that [`weighted`] sums together.
-const VECTORS: usize = 4;
-
-/// `y[i] = sum of weight * source(position)[i]` over the taps `(position, weight)`.
+/// `y[i] = sum of weight * source(position)[i]` over the taps `(position, weight)`, four of them in a pass at most.
 #[inline(always)]
 pub(crate) fn weighted<'a, S: Simd>(
     s: S,
-    taps: &[(usize, f64)],
+    mut taps: &[(usize, f64)],
     source: impl Fn(usize) -> &'a [f32],
     y: &mut [f32],
 ) {
-    let n = y.len();
-    let mut at = 0;
-    while at + VECTORS * S::LANES <= n {
-        let mut sums = [s.splat(0.0); VECTORS];
-        for &(position, weight) in taps {
-            let (x, weight) = (
-                &source(position)[at..][..VECTORS * S::LANES],
-                s.splat(weight as f32),
+    if y.len() < S::LANES {
+        // A few elements one by one.
+        for (i, y) in y.iter_mut().enumerate() {
+            let terms = taps.iter().map(
+                #[inline(always)]
+                |&(position, weight)| source(position)[i] * weight as f32,
             );
-            for v in 0..VECTORS {
-                sums[v] = s.mul_add(s.load(&x[v * S::LANES..]), weight, sums[v]);
+            *y = terms.sum();
+        }
+        return;
+    }
+    let mut first = true;
+    loop {
+        taps = match *taps {
+            [a, b, c, d, ref rest @ ..] => {
+                add_weighted(s, [a, b, c, d], &source, first, y);
+                rest
             }
-        }
-        for v in 0..VECTORS {
-            s.store(sums[v], &mut y[at + v * S::LANES..]);
-        }
-        at += VECTORS * S::LANES;
+            [a, b, ref rest @ ..] => {
+                add_weighted(s, [a, b], &source, first, y);
+                rest
+            }
+            [a, ref rest @ ..] => {
+                add_weighted(s, [a], &source, first, y);
+                rest
+            }
+            [] => {
+                if first {
+                    y.fill(0.0);
+                }
+                return;
+            }
+        };
+        first = false;
     }
-    while at + S::LANES <= n {
-        let mut sum = s.splat(0.0);
-        for &(position, weight) in taps {
-            sum = s.mul_add(s.load(&source(position)[at..]), s.splat(weight as f32), sum);
-        }
-        s.store(sum, &mut y[at..]);
-        at += S::LANES;
-    }
-    // A few elements one by one: fewer than a vector, or single channels.
-    for (i, y) in y.iter_mut().enumerate().skip(at) {
-        let terms = taps.iter().map(
+}
+
+/// `y[i] += sum of weight * source(position)[i]` over the taps, or the sum alone if they are the `first`.
+#[inline(always)]
+fn add_weighted<'a, S: Simd, const K: usize>(
+    s: S,
+    taps: [(usize, f64); K],
+    source: impl Fn(usize) -> &'a [f32],
+    first: bool,
+    y: &mut [f32],
+) {
+    let x = array(
+        #[inline(always)]
+        |k| source(taps[k].0),
+    );
+    let weights: [_; K] = array(
+        #[inline(always)]
+        |k| s.splat(taps[k].1 as f32),
+    );
+    if first {
+        map(
+            s,
+            x,
+            y,
             #[inline(always)]
-            |&(position, weight)| source(position)[i] * weight as f32,
+            |x| multiply_add(s, x, weights, s.splat(0.0)),
         );
-        *y = terms.sum();
+    } else {
+        update(
+            s,
+            None,
+            x,
+            y,
+            #[inline(always)]
+            |sum, x| multiply_add(s, x, weights, sum),
+        );
     }
+}
+
+/// `sum + x[0] * weights[0] + ...`
+#[inline(always)]
+fn multiply_add<S: Simd, const K: usize>(
+    s: S,
+    x: [S::F32; K],
+    weights: [S::F32; K],
+    mut sum: S::F32,
+) -> S::F32 {
+    for k in 0..K {
+        sum = s.mul_add(x[k], weights[k], sum);
+    }
+    sum
 }
 
 /// The vectors of all slices at `at`.

@@ -5,8 +5,9 @@
 //! it finds for offsets and mask is the part of its channels; the parts are summed in their order.
 
 use super::pieces::{Piece, pieces};
-use super::strip::{self, Sampler};
+use super::strip::{self, Origin, Sampler};
 use super::{DeformConv2dGeometry, Inputs};
+use crate::array::array;
 use crate::disjoint::{DisjointMut, TileMut};
 use crate::epilogue::Epilogue;
 use crate::error::KernelError;
@@ -64,14 +65,17 @@ pub(super) fn run(
                     pixels.clone(),
                     &mut shares,
                 )?;
-                let places = shares.chunks_exact(piece.channels.len());
+                let places = shares.chunks_exact(taps * piece.channels.len());
                 let parts = &mut parts[pixels.start * pixel_parts..pixels.end * pixel_parts];
                 let first = n * image + pixels.start;
                 dispatch!(level, s => {
-                    for ((i, share), part) in places.enumerate().zip(parts.chunks_exact_mut(PARTS)) {
-                        let place = [first + i / taps, i % taps];
-                        let part: &mut [f32] = part;
-                        part.copy_from_slice(&spread(s, &sampler, piece, place, n * h * w, share, &mut dx));
+                    for ((pixel, shares), parts) in (first..).zip(places).zip(parts.chunks_exact_mut(pixel_parts)) {
+                        let origin = sampler.origin(pixel);
+                        let shares = shares.chunks_exact(piece.channels.len());
+                        for ((tap, share), part) in shares.enumerate().zip(parts.chunks_exact_mut(PARTS)) {
+                            let part: &mut [f32] = part;
+                            part.copy_from_slice(&spread(s, (&sampler, piece), (&origin, tap), share, n * h * w, &mut dx));
+                        }
                     }
                 });
             }
@@ -119,27 +123,56 @@ fn multiply<'a>(
     Ok(shares)
 }
 
-/// Adds the gradient of a sample to the pixels that it was made of, and returns its products with what they hold.
+/// Adds the gradient of a sample to the pixels that it was made of, and returns its products with what they hold. `first` is
+/// the number of the pixel of the first row of `dx`.
 #[inline(always)]
 fn spread<S: Simd>(
     s: S,
-    sampler: &Sampler<'_>,
-    piece: &Piece,
-    [pixel, tap]: [usize; 2],
-    first_row: usize,
+    (sampler, piece): (&Sampler<'_>, &Piece),
+    (origin, tap): (&Origin, usize),
     share: &[f32],
+    first: usize,
     dx: &mut TileMut<'_, f32>,
 ) -> [f32; PARTS] {
-    let ([rows, columns], mask) = sampler.taps(pixel, piece.offset_group, tap);
+    let (place, mask) = sampler.place(origin, piece.offset_group, tap);
+    if let Some(square) = sampler.square(origin, place) {
+        let shares = square.list(mask);
+        // Two neighbours at a time.
+        let pairs = array(
+            #[inline(always)]
+            |i| {
+                add_product(
+                    s,
+                    share,
+                    (sampler, piece),
+                    [shares[2 * i], shares[2 * i + 1]],
+                    first,
+                    dx,
+                )
+            },
+        );
+        let [[a, b], [c, d]] = pairs;
+        let [value, down, right] = square.gradient(s, [a, b, c, d]);
+        let mask = mask as f32;
+        return [mask * s.sum(down), mask * s.sum(right), s.sum(value)];
+    }
+    let [rows, columns] = sampler.taps(place);
     let [mut down, mut right, mut value] = [0.0; PARTS];
-    let channels = sampler.channels();
     for row in rows.iter() {
         for column in columns.iter() {
-            let start = sampler.start(pixel, [row.at, column.at]);
-            let x = sampler.x(start, piece.channels.clone());
-            let dx = dx.row(start / channels - first_row);
-            let weight = row.weight * column.weight;
-            let product = f64::from(add_product(s, share, x, (weight * mask) as f32, dx));
+            let (pixel, weight) = (
+                sampler.pixel(origin, [row.at, column.at]),
+                row.weight * column.weight,
+            );
+            let [product] = add_product(
+                s,
+                share,
+                (sampler, piece),
+                [(pixel, weight * mask)],
+                first,
+                dx,
+            );
+            let product = f64::from(s.sum(product));
             value += weight * product;
             down += row.slope * column.weight * product;
             right += row.weight * column.slope * product;
@@ -148,25 +181,46 @@ fn spread<S: Simd>(
     [(down * mask) as f32, (right * mask) as f32, value as f32]
 }
 
-/// `dx += weight * share`, and the sum of `share * x`.
+/// `dx += weight * share` for pixels that follow each other, and the sums of `share * x`, lane by lane.
 #[inline(always)]
-fn add_product<S: Simd>(s: S, share: &[f32], x: &[f32], weight: f32, dx: &mut [f32]) -> f32 {
-    let (n, weight) = (share.len(), s.splat(weight));
-    let mut sum = s.splat(0.0);
+fn add_product<S: Simd, const K: usize>(
+    s: S,
+    share: &[f32],
+    (sampler, piece): (&Sampler<'_>, &Piece),
+    pixels: [(usize, f64); K],
+    first: usize,
+    dx: &mut TileMut<'_, f32>,
+) -> [S::F32; K] {
+    let n = share.len();
+    let x: [_; K] = array(
+        #[inline(always)]
+        |k| sampler.x(pixels[k].0, piece.channels.clone()),
+    );
+    let weights: [_; K] = array(
+        #[inline(always)]
+        |k| s.splat(pixels[k].1 as f32),
+    );
+    let mut dx = dx.row_array::<K>(pixels[0].0 - first, 0..n);
+    let mut sums = [s.splat(0.0); K];
     let mut at = 0;
-    while at + S::LANES <= n {
+    while at <= n && n - at >= S::LANES {
         let share = s.load(&share[at..]);
-        sum = s.mul_add(share, s.load(&x[at..]), sum);
-        s.store(s.mul_add(share, weight, s.load(&dx[at..])), &mut dx[at..]);
+        for k in 0..K {
+            sums[k] = s.mul_add(share, s.load(&x[k][at..]), sums[k]);
+            let dx = &mut dx.get(k)[at..];
+            s.store(s.mul_add(share, weights[k], s.load(dx)), dx);
+        }
         at += S::LANES;
     }
     if at < n {
-        let share = s.load_partial(&share[at..n]);
-        sum = s.mul_add(share, s.load_partial(&x[at..n]), sum);
-        let new = s.mul_add(share, weight, s.load_partial(&dx[at..n]));
-        s.store_partial(new, &mut dx[at..n]);
+        let share = s.load_partial(&share[at..]);
+        for k in 0..K {
+            sums[k] = s.mul_add(share, s.load_partial(&x[k][at..n]), sums[k]);
+            let dx = &mut dx.get(k)[at..n];
+            s.store_partial(s.mul_add(share, weights[k], s.load_partial(dx)), dx);
+        }
     }
-    s.sum(sum)
+    sums
 }
 
 /// Sums the parts of the pieces of each group of offsets.

@@ -1,17 +1,22 @@
-//! The gradient by the weights: the samples of some channels, transposed, times the gradient of the output.
+//! The gradient by the weights: the gradient of the output, transposed once for all, times the samples of some channels.
 
 use super::pieces::pieces;
-use super::strip::{self, Sampler};
+use super::strip::{Around, Sampler};
 use super::{DeformConv2dGeometry, Inputs};
+use crate::copy::copy;
 use crate::disjoint::DisjointMut;
 use crate::error::KernelError;
 use crate::gemm::{Matrix, MatrixMut, Write, sgemm};
 use crate::lanes::weighted;
+use crate::nest::LoopNest;
 use crate::parallel::{Cut, try_for_each};
 use striate_simd::{Buffer, Level, dispatch};
 
 /// The most channels of a task.
 const CHANNELS: usize = 64;
+
+/// The pixels of a strip: as many terms of each sum are added before it goes to memory.
+const PIXELS: usize = 256;
 
 pub(super) fn run(
     level: Level,
@@ -23,7 +28,8 @@ pub(super) fn run(
     let (conv, sampler) = (g.conv(), Sampler::new(g, inputs));
     let (out, group_out, taps) = (conv.out_channels(), conv.group_out_channels(), conv.taps());
     let pieces = pieces(g, CHANNELS);
-    let strips = Cut::every(dy.len() / out, strip::len(CHANNELS));
+    let strips = Cut::every(dy.len() / out, PIXELS);
+    let turned = turn(dy, out, &strips)?;
     // A row for each output, a cell for each of its taps.
     let row_len = taps * conv.group_in_channels();
     let dweight = DisjointMut::rows(dweight, row_len);
@@ -35,20 +41,24 @@ pub(super) fn run(
         for strip in 0..strips.tasks() {
             let pixels = strips.range(strip);
             dispatch!(level, s => {
+                let mut around = Around::NONE;
                 for (row, pixel) in samples.chunks_exact_mut(len).zip(pixels.clone()) {
-                    let around = sampler.around(pixel, piece.offset_group, tap);
+                    sampler.find(&sampler.origin(pixel), piece.offset_group, tap, &mut around);
                     weighted(
                         s,
                         around.list(),
                         #[inline(always)]
-                        |start| sampler.x(start, piece.channels.clone()),
+                        |pixel| sampler.x(pixel, piece.channels.clone()),
                         row,
                     );
                 }
             });
             let rows = pixels.len();
-            let dy = &dy[pixels.start * out + first..];
-            let a = Matrix::strided(dy, [group_out, rows], [1, out])?;
+            let a = Matrix::new(
+                &turned[pixels.start * out + first * rows..][..group_out * rows],
+                group_out,
+                rows,
+            )?;
             let b = Matrix::new(&samples, rows, len)?;
             sgemm(
                 level,
@@ -65,4 +75,20 @@ pub(super) fn run(
         }
         Ok(())
     })
+}
+
+/// The pixels of each strip with their outputs as rows.
+fn turn(dy: &[f32], out: usize, strips: &Cut) -> Result<Buffer<f32>, KernelError> {
+    let mut turned = Buffer::<f32>::recycled(dy.len())?;
+    for strip in 0..strips.tasks() {
+        let pixels = strips.range(strip);
+        let part = pixels.start * out..pixels.end * out;
+        let nest = LoopNest::new(
+            "deform_conv2d",
+            &[out, pixels.len()],
+            [&[pixels.len(), 1], &[1, out]],
+        )?;
+        copy(&nest, &dy[part.clone()], &mut turned[part])?;
+    }
+    Ok(turned)
 }

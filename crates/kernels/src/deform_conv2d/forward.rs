@@ -1,7 +1,7 @@
 //! The output: a strip of samples times the weights.
 
 use super::pieces::{Piece, pieces};
-use super::strip::{self, Sampler};
+use super::strip::{self, Around, Sampler};
 use super::{DeformConv2dGeometry, Inputs, PackedWeights};
 use crate::disjoint::DisjointMut;
 use crate::epilogue::Epilogue;
@@ -64,21 +64,21 @@ fn sample<S: Simd>(
         |last| last.group + 1,
     );
     let per_group = row.len() / groups / taps;
+    let (origin, mut around) = (sampler.origin(pixel), Around::NONE);
     for tap in 0..taps {
-        let mut place = (usize::MAX, sampler.around(pixel, 0, tap));
+        let mut found = None;
         for piece in pieces {
-            if place.0 != piece.offset_group {
-                let around = sampler.around(pixel, piece.offset_group, tap);
-                place = (piece.offset_group, around);
+            if found != Some(piece.offset_group) {
+                sampler.find(&origin, piece.offset_group, tap, &mut around);
+                found = Some(piece.offset_group);
             }
             let at = (piece.group * taps + tap) * per_group + piece.start;
-            let target = &mut row[at..at + piece.channels.len()];
             weighted(
                 s,
-                place.1.list(),
+                around.list(),
                 #[inline(always)]
-                |start| sampler.x(start, piece.channels.clone()),
-                target,
+                |pixel| sampler.x(pixel, piece.channels.clone()),
+                &mut row[at..at + piece.channels.len()],
             );
         }
     }

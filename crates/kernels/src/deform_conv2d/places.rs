@@ -35,6 +35,45 @@ impl Places {
         }
     }
 
+    /// Where the first tap of output pixel `pixel` (counted through all images) lies without an offset.
+    #[inline(always)]
+    pub(super) fn corner(&self, pixel: usize) -> [f64; 2] {
+        let [h, w] = self.output;
+        let pixel = [pixel / w % h, pixel % w];
+        array(
+            #[inline(always)]
+            |axis| (pixel[axis] * self.stride[axis]) as f64 - self.before[axis] as f64,
+        )
+    }
+
+    /// How far from the first tap each tap lies without an offset.
+    pub(super) fn reach(&self) -> impl Iterator<Item = [f64; 2]> + use<> {
+        let ([kh, kw], [down, right]) = (self.kernel, self.dilation);
+        (0..kh * kw).map(move |tap| [(tap / kw * down) as f64, (tap % kw * right) as f64])
+    }
+
+    /// The offset of tap `tap` (counted through all groups of offsets) of output pixel `pixel`, and the factor of what it reads.
+    #[inline(always)]
+    pub(super) fn moved<R: Real>(
+        &self,
+        inputs: &Inputs<'_, R>,
+        pixel: usize,
+        tap: usize,
+    ) -> ([f64; 2], f64) {
+        let at = pixel * self.per_pixel + tap;
+        let offset = &inputs.offset[2 * at..2 * at + 2];
+        let mask = match inputs.mask {
+            Some(mask) => mask[at].to_f64(),
+            None => 1.0,
+        };
+        ([offset[0].to_f64(), offset[1].to_f64()], mask)
+    }
+
+    /// The pixels around a place, by rows and by columns.
+    pub(super) fn taps(&self, place: [f64; 2]) -> [Taps; 2] {
+        array(|axis: usize| Taps::linear(place[axis], self.input[axis] as f64, 1.0))
+    }
+
     /// The input pixels, by rows and by columns, that tap `tap` (counted through all groups of offsets) of output pixel `pixel`
     /// (counted through all images) reads, and the factor of what it reads.
     pub(super) fn around<R: Real>(
@@ -43,17 +82,13 @@ impl Places {
         pixel: usize,
         tap: usize,
     ) -> ([Taps; 2], f64) {
-        let at = pixel * self.per_pixel + tap;
-        let mask = inputs.mask.map_or(1.0, |mask| mask[at].to_f64());
-        let offset = [inputs.offset[2 * at], inputs.offset[2 * at + 1]];
-        let (tap, [h, w]) = (tap % (self.kernel[0] * self.kernel[1]), self.output);
-        let taps = [tap / self.kernel[1], tap % self.kernel[1]];
-        let pixel = [pixel / w % h, pixel % w];
-        let around = array(|axis: usize| {
-            let start = pixel[axis] * self.stride[axis] + taps[axis] * self.dilation[axis];
-            let place = start as f64 - self.before[axis] as f64 + offset[axis].to_f64();
-            Taps::linear(place, self.input[axis] as f64, 1.0)
-        });
-        (around, mask)
+        let (offset, mask) = self.moved(inputs, pixel, tap);
+        let tap = tap % (self.kernel[0] * self.kernel[1]);
+        let (corner, reach) = (
+            self.corner(pixel),
+            self.reach().nth(tap).unwrap_or_default(),
+        );
+        let place = array(|axis: usize| corner[axis] + reach[axis] + offset[axis]);
+        (self.taps(place), mask)
     }
 }

@@ -2,7 +2,8 @@
 
 use super::places::Places;
 use super::{DeformConv2dGeometry, Inputs};
-use crate::sample::taps::Taps;
+use crate::array::array;
+use crate::sample::taps::{Square, Taps, between};
 use std::ops::Range;
 
 /// The most floats of samples of a strip: a megabyte of the second-level cache.
@@ -15,15 +16,25 @@ pub(super) fn len(per_pixel: usize) -> usize {
 }
 
 /// Where samples come from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Sampler<'a> {
     inputs: Inputs<'a, f32>,
     places: Places,
-    taps: usize,
+    /// How far from the first tap each tap lies.
+    reach: Vec<[f64; 2]>,
     channels: usize,
 }
 
-/// The input pixels around a place: the index of the first channel of each, and its weight.
+/// An output pixel, whose taps lie around a corner of the input.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin {
+    pixel: usize,
+    /// The number of the first pixel of the image.
+    first: usize,
+    corner: [f64; 2],
+}
+
+/// The input pixels around a place: the number of each, and its weight.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Around {
     list: [(usize, f64); 4],
@@ -31,6 +42,11 @@ pub(super) struct Around {
 }
 
 impl Around {
+    pub(super) const NONE: Self = Self {
+        list: [(0, 0.0); 4],
+        len: 0,
+    };
+
     #[inline(always)]
     pub(super) fn list(&self) -> &[(usize, f64)] {
         &self.list[..self.len]
@@ -39,55 +55,93 @@ impl Around {
 
 impl<'a> Sampler<'a> {
     pub(super) fn new(g: &DeformConv2dGeometry, inputs: &Inputs<'a, f32>) -> Self {
+        let places = Places::new(g);
         Self {
             inputs: *inputs,
-            places: Places::new(g),
-            taps: g.conv().taps(),
+            places,
+            reach: places.reach().collect(),
             channels: g.conv().in_channels(),
         }
     }
 
-    /// Channels of the input.
-    pub(super) fn channels(&self) -> usize {
-        self.channels
-    }
-
-    /// The rows and columns around tap `tap` of a group of offsets at output pixel `pixel`, and its factor. Compiled once, not for
-    /// each level: it is not vectors that it computes with.
-    #[inline(never)]
-    pub(super) fn taps(&self, pixel: usize, offset_group: usize, tap: usize) -> ([Taps; 2], f64) {
-        let tap = offset_group * self.taps + tap;
-        self.places.around(&self.inputs, pixel, tap)
-    }
-
-    /// The index of the first channel of row `row`, column `column` of the image that output pixel `pixel` belongs to.
     #[inline(always)]
-    pub(super) fn start(&self, pixel: usize, [row, column]: [usize; 2]) -> usize {
+    pub(super) fn origin(&self, pixel: usize) -> Origin {
         let ([h, w], [oh, ow]) = (self.places.input, self.places.output);
-        ((pixel / (oh * ow) * h + row) * w + column) * self.channels
+        Origin {
+            pixel,
+            first: pixel / (oh * ow) * h * w,
+            corner: self.places.corner(pixel),
+        }
+    }
+
+    /// The place of tap `tap` of a group of offsets, and its factor.
+    #[inline(always)]
+    pub(super) fn place(&self, origin: &Origin, group: usize, tap: usize) -> ([f64; 2], f64) {
+        let (taps, reach) = (self.reach.len(), self.reach[tap]);
+        let (offset, mask) = self
+            .places
+            .moved(&self.inputs, origin.pixel, group * taps + tap);
+        let place = array(
+            #[inline(always)]
+            |axis| origin.corner[axis] + reach[axis] + offset[axis],
+        );
+        (place, mask)
+    }
+
+    /// The pixels around a place, if it lies between four of them: mostly.
+    #[inline(always)]
+    pub(super) fn square(&self, origin: &Origin, place: [f64; 2]) -> Option<Square> {
+        let [h, w] = self.places.input;
+        let (row, down) = between(place[0], h as f64)?;
+        let (column, right) = between(place[1], w as f64)?;
+        let start = origin.first + row * w + column;
+        Some(Square {
+            rows: [start, start + w],
+            rest: [down, right],
+        })
+    }
+
+    /// The rows and columns around any place. Compiled once, not for each level: it is not vectors that it computes with.
+    #[inline(never)]
+    pub(super) fn taps(&self, place: [f64; 2]) -> [Taps; 2] {
+        self.places.taps(place)
+    }
+
+    /// The number of the pixel in a row and a column.
+    #[inline(always)]
+    pub(super) fn pixel(&self, origin: &Origin, [row, column]: [usize; 2]) -> usize {
+        origin.first + row * self.places.input[1] + column
     }
 
     /// The pixels around a place, with all their weight.
+    #[inline(always)]
+    pub(super) fn find(&self, origin: &Origin, group: usize, tap: usize, around: &mut Around) {
+        let (place, mask) = self.place(origin, group, tap);
+        if let Some(square) = self.square(origin, place) {
+            around.list = square.list(mask);
+            around.len = 4;
+        } else {
+            self.search(origin, place, mask, around);
+        }
+    }
+
+    /// Compiled once, as `taps` is.
     #[inline(never)]
-    pub(super) fn around(&self, pixel: usize, offset_group: usize, tap: usize) -> Around {
-        let ([rows, columns], mask) = self.taps(pixel, offset_group, tap);
-        let mut around = Around {
-            list: [(0, 0.0); 4],
-            len: 0,
-        };
+    fn search(&self, origin: &Origin, place: [f64; 2], mask: f64, around: &mut Around) {
+        let [rows, columns] = self.taps(place);
+        around.len = 0;
         for row in rows.iter() {
             for column in columns.iter() {
-                let start = self.start(pixel, [row.at, column.at]);
-                around.list[around.len] = (start, row.weight * column.weight * mask);
+                let pixel = self.pixel(origin, [row.at, column.at]);
+                around.list[around.len] = (pixel, row.weight * column.weight * mask);
                 around.len += 1;
             }
         }
-        around
     }
 
-    /// The channels `channels` of the pixel that starts at `start`.
+    /// The channels `channels` of a pixel.
     #[inline(always)]
-    pub(super) fn x(&self, start: usize, channels: Range<usize>) -> &'a [f32] {
-        &self.inputs.x[start + channels.start..start + channels.end]
+    pub(super) fn x(&self, pixel: usize, channels: Range<usize>) -> &'a [f32] {
+        &self.inputs.x[pixel * self.channels..][channels]
     }
 }

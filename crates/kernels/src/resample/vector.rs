@@ -1,8 +1,8 @@
 //! Resampling of `f32` data whose channels are contiguous.
 //!
-//! A line that is written comes from a line that is the sum of those that are read: first along the rows, where all
-//! elements of a line have the same weights, into a buffer of one block of channels; then along the columns, where all
-//! channels of a pixel have the same.
+//! A line that is written comes from a line that is the sum of those that are read: first along the rows, where all elements of a
+//! line have the same weights, then along the columns, where all channels of a pixel have the same. The first sum runs just ahead
+//! of the second, which so finds it in the first-level cache.
 
 use super::plan::Plan;
 use crate::disjoint::DisjointMut;
@@ -11,8 +11,8 @@ use crate::lanes::weighted;
 use crate::parallel::{Cut, try_for_each};
 use striate_simd::{Buffer, Level, Simd, dispatch};
 
-/// Channels that go through both sums at a time: lines of some fifty pixels of them stay in the first-level cache.
-const BLOCK: usize = 64;
+/// The fewest elements that are summed along the rows at a time, where a pixel has fewer.
+const AHEAD: usize = 512;
 
 /// The weighted sums of the plan, of images that are read and written with contiguous channels.
 pub(super) fn sum(level: Level, plan: &Plan, x: &[f32], y: &mut [f32]) -> Result<(), KernelError> {
@@ -26,7 +26,7 @@ pub(super) fn sum(level: Level, plan: &Plan, x: &[f32], y: &mut [f32]) -> Result
     let y = DisjointMut::new(y);
     try_for_each(cut.tasks(), |task| {
         let lines = cut.range(task);
-        let mut line = Buffer::<f32>::recycled(columns * c.min(BLOCK))?;
+        let mut line = Buffer::<f32>::recycled(columns * c)?;
         let mut y = y.range(lines.start * line_len..lines.end * line_len);
         for (at, y) in lines.zip(y.chunks_exact_mut(line_len)) {
             let x = &x[at / h * image..][..image];
@@ -39,46 +39,49 @@ pub(super) fn sum(level: Level, plan: &Plan, x: &[f32], y: &mut [f32]) -> Result
 /// Writes row `row` of an image.
 #[inline(always)]
 fn write_line<S: Simd>(s: S, plan: &Plan, row: usize, x: &[f32], line: &mut [f32], y: &mut [f32]) {
-    let (c, columns) = (plan.written[1], plan.read[1]);
-    let rows = plan.rows.of(row);
+    let (c, rows) = (plan.written[1], plan.rows.of(row));
+    let line_len = plan.read[1] * c;
     if let &[(row, 1.0)] = rows {
         // The line that is read is the sum.
-        for at in (0..c).step_by(BLOCK) {
-            let len = BLOCK.min(c - at);
-            sum_columns(s, plan, (&x[row * columns * c + at..], c), at, len, y);
+        let x = &x[row * line_len..][..line_len];
+        for (column, y) in y.chunks_exact_mut(c).enumerate() {
+            sum_columns(s, plan.columns.of(column), x, y);
         }
         return;
     }
-    for at in (0..c).step_by(BLOCK) {
-        let len = BLOCK.min(c - at);
-        // All channels of a line at once, if the block has them all.
-        let run = if len == c { columns.max(1) * c } else { len };
-        for (i, line) in line[..columns * len].chunks_exact_mut(run).enumerate() {
-            let start = i * c + at;
-            weighted(s, rows, |row| &x[row * columns * c + start..], line);
+    let mut summed = 0;
+    for (column, y) in y.chunks_exact_mut(c).enumerate() {
+        let columns = plan.columns.of(column);
+        // The last is the rightmost.
+        let needed = columns.last().map_or(
+            0,
+            #[inline(always)]
+            |last| (last.0 + 1) * c,
+        );
+        if summed < needed {
+            let part = summed..needed.max(summed + AHEAD).min(line_len);
+            summed = part.end;
+            weighted(
+                s,
+                rows,
+                #[inline(always)]
+                |row| &x[row * line_len..][part.clone()],
+                &mut line[part.clone()],
+            );
         }
-        sum_columns(s, plan, (line, len), at, len, y);
+        sum_columns(s, columns, line, y);
     }
 }
 
-/// Writes the channels `at..at + len` of all pixels of a line from those of a `line` whose pixels lie `pitch` apart.
+/// Writes the channels of a pixel.
 #[inline(always)]
-fn sum_columns<S: Simd>(
-    s: S,
-    plan: &Plan,
-    (line, pitch): (&[f32], usize),
-    at: usize,
-    len: usize,
-    y: &mut [f32],
-) {
-    let c = plan.written[1];
-    for (column, y) in y.chunks_exact_mut(c).enumerate() {
-        let columns = plan.columns.of(column);
-        weighted(
-            s,
-            columns,
-            |column| &line[column * pitch..],
-            &mut y[at..at + len],
-        );
-    }
+fn sum_columns<S: Simd>(s: S, columns: &[(usize, f64)], line: &[f32], y: &mut [f32]) {
+    let c = y.len();
+    weighted(
+        s,
+        columns,
+        #[inline(always)]
+        |column| &line[column * c..][..c],
+        y,
+    );
 }

@@ -2,6 +2,7 @@
 
 use crate::cubic;
 use crate::geometry::{SampleGeometry, SampleMode, SamplePadding};
+use striate_simd::Simd;
 
 /// A pixel inside the image.
 #[derive(Clone, Copy, Debug, Default)]
@@ -47,6 +48,61 @@ impl Taps {
     }
 }
 
+/// The four pixels around a place between them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Square {
+    /// The numbers of the first of them and of the one below.
+    pub(crate) rows: [usize; 2],
+    /// How far below and how far right of the first the place is.
+    pub(crate) rest: [f64; 2],
+}
+
+impl Square {
+    /// The pixels with their shares, each times `factor`.
+    #[inline(always)]
+    pub(crate) fn list(&self, factor: f64) -> [(usize, f64); 4] {
+        let ([above, below], [down, right]) = (self.rows, self.rest);
+        let (upper, lower) = ((1.0 - down) * factor, down * factor);
+        [
+            (above, upper * (1.0 - right)),
+            (above + 1, upper * right),
+            (below, lower * (1.0 - right)),
+            (below + 1, lower * right),
+        ]
+    }
+
+    /// From the products of something with each of the pixels, lane by lane: that with what is sampled, and its derivatives by
+    /// how far down and how far right the place is.
+    #[inline(always)]
+    pub(crate) fn gradient<S: Simd>(&self, s: S, [a, b, c, d]: [S::F32; 4]) -> [S::F32; 3] {
+        let [down, right] = self.rest;
+        let (upper, lower) = (mix(s, a, b, right), mix(s, c, d, right));
+        [
+            mix(s, upper, lower, down),
+            s.sub(lower, upper),
+            mix(s, s.sub(b, a), s.sub(d, c), down),
+        ]
+    }
+}
+
+/// What lies `t` of the way from `low` to `high`.
+#[inline(always)]
+fn mix<S: Simd>(s: S, low: S::F32, high: S::F32, t: f64) -> S::F32 {
+    let low = s.mul(low, s.splat((1.0 - t) as f32));
+    s.mul_add(high, s.splat(t as f32), low)
+}
+
+/// The pixel before a place, and how far behind it the place lies, if the place lies between two pixels of an axis of `size`.
+#[inline(always)]
+pub(crate) fn between(place: f64, size: f64) -> Option<(usize, f64)> {
+    if place > 0.0 && place < size - 1.0 {
+        let first = place as i64;
+        Some((first as usize, place - first as f64))
+    } else {
+        None
+    }
+}
+
 /// How coordinates of one axis become pixels.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Axis {
@@ -67,21 +123,41 @@ impl Axis {
         }
     }
 
-    /// The pixels for a coordinate from -1 to 1. One that is no number, or infinite, lies outside.
-    pub(super) fn taps(&self, coordinate: f64) -> Taps {
-        let pixels = if self.align_corners {
+    /// The first of the two pixels for a coordinate, and how far behind it the place lies, where all of a line between two pixels is inside of the image, as it mostly is.
+    #[inline(always)]
+    pub(super) fn between(&self, coordinate: f32) -> Option<(usize, f64)> {
+        if self.mode != SampleMode::Bilinear {
+            return None;
+        }
+        between(self.place(f64::from(coordinate)), self.size)
+    }
+
+    /// The pixels from -1 to 1.
+    #[inline(always)]
+    pub(super) fn pixels(&self) -> f64 {
+        if self.align_corners {
             self.size - 1.0
         } else {
             self.size
-        };
+        }
+    }
+
+    /// The place of a coordinate, in pixels.
+    #[inline(always)]
+    fn place(&self, coordinate: f64) -> f64 {
+        (coordinate * self.pixels() + self.size - 1.0) / 2.0
+    }
+
+    /// The pixels for a coordinate from -1 to 1. One that is no number, or infinite, lies outside.
+    pub(super) fn taps(&self, coordinate: f64) -> Taps {
         let finite = coordinate.is_finite();
         let coordinate = match self.padding {
             SamplePadding::Zeros if !finite => return Taps::default(),
             _ if !finite => -1.0,
             _ => coordinate,
         };
-        let place = (coordinate * pixels + self.size - 1.0) / 2.0;
-        let slope = if finite { pixels / 2.0 } else { 0.0 };
+        let place = self.place(coordinate);
+        let slope = if finite { self.pixels() / 2.0 } else { 0.0 };
         if self.mode == SampleMode::Bicubic {
             return self.cubic(place, slope);
         }

@@ -1,14 +1,21 @@
 //! Sampling of channels-last `f32` images: the pixels around a place are found once for all channels.
 
-use super::taps::{Axis, Taps};
+use super::taps::{Axis, Square, Taps};
+use crate::array::array;
 use crate::disjoint::{DisjointMut, TileMut};
 use crate::geometry::SampleGeometry;
-use crate::lanes::{fold, weighted};
+use crate::lanes::{fold, load, load_partial, update, weighted};
 use crate::parallel::{Cut, for_each};
 use striate_simd::{Level, Simd, dispatch};
 
 /// What finding the pixels around a place costs, in the unit of [`Cut`].
 const PLACE_COST: usize = 32;
+
+/// Places whose pixels are looked up, and asked for, before the first of them is read: they may lie anywhere.
+const AHEAD: usize = 16;
+
+/// Elements of a pixel that are asked for: the others follow by themselves.
+const ASKED: usize = 64;
 
 /// Channels of an image whose gradient a task writes: places are found again for each of these blocks.
 const BLOCK: usize = 32;
@@ -21,13 +28,13 @@ struct Frame {
     channels: usize,
     /// Columns of the image.
     width: usize,
-    /// Elements of an image.
-    image: usize,
+    /// Pixels of an image.
+    pixels: usize,
     /// Places of an image.
     places: usize,
 }
 
-/// The pixels around a place: where each starts in its image, with its weight.
+/// The pixels around a place: the number of each, and its weight.
 #[derive(Clone, Copy, Debug)]
 struct Pixels {
     pixels: [(usize, f64); 16],
@@ -42,7 +49,7 @@ impl Frame {
             columns: Axis::new(g, 1),
             channels: c,
             width: w,
-            image: c * h * w,
+            pixels: h * w,
             places: oh * ow,
         }
     }
@@ -61,24 +68,50 @@ impl Frame {
         ]
     }
 
-    fn pixels(&self, place: &[f32]) -> Pixels {
+    /// The pixels around a place between four of them; `first` is the number of the first pixel of the image.
+    #[inline(always)]
+    fn square(&self, first: usize, place: &[f32]) -> Option<Square> {
+        let (row, down) = self.rows.between(place[1])?;
+        let (column, right) = self.columns.between(place[0])?;
+        let start = first + row * self.width + column;
+        Some(Square {
+            rows: [start, start + self.width],
+            rest: [down, right],
+        })
+    }
+
+    /// The pixels around any place.
+    #[inline(always)]
+    fn pixels(&self, first: usize, place: &[f32], all: &mut Pixels) {
+        if let Some(square) = self.square(first, place) {
+            all.pixels[..4].copy_from_slice(&square.list(1.0));
+            all.len = 4;
+        } else {
+            self.search(first, place, all);
+        }
+    }
+
+    /// Compiled once, as `taps` is.
+    #[inline(never)]
+    fn search(&self, first: usize, place: &[f32], all: &mut Pixels) {
         let [rows, columns] = self.taps(place);
-        let mut all = Pixels {
-            pixels: [(0, 0.0); 16],
-            len: 0,
-        };
+        all.len = 0;
         for row in rows.iter() {
             for column in columns.iter() {
-                let start = (row.at * self.width + column.at) * self.channels;
-                all.pixels[all.len] = (start, row.weight * column.weight);
+                let pixel = first + row.at * self.width + column.at;
+                all.pixels[all.len] = (pixel, row.weight * column.weight);
                 all.len += 1;
             }
         }
-        all
     }
 }
 
 impl Pixels {
+    const NONE: Self = Self {
+        pixels: [(0, 0.0); 16],
+        len: 0,
+    };
+
     #[inline(always)]
     fn list(&self) -> &[(usize, f64)] {
         &self.pixels[..self.len]
@@ -96,10 +129,22 @@ pub(super) fn forward(level: Level, g: &SampleGeometry, x: &[f32], grid: &[f32],
         let places = cut.range(task);
         let mut y = y.range(places.start * c..places.end * c);
         dispatch!(level, s => {
-            for (place, y) in places.zip(y.chunks_exact_mut(c)) {
-                let x = &x[place / frame.places * frame.image..][..frame.image];
-                let pixels = frame.pixels(&grid[2 * place..2 * place + 2]);
-                weighted(s, pixels.list(), #[inline(always)] |start| &x[start..start + c], y);
+            let mut around = [Pixels::NONE; AHEAD];
+            let all = &grid[2 * places.start..2 * places.end];
+            let mut first = places.start;
+            for (places, y) in all.chunks(2 * AHEAD).zip(y.chunks_mut(AHEAD * c)) {
+                for (i, (place, around)) in places.chunks_exact(2).zip(&mut around).enumerate() {
+                    frame.pixels((first + i) / frame.places * frame.pixels, place, around);
+                    for &(pixel, _) in around.list() {
+                        for channel in (0..c.min(ASKED)).step_by(16) {
+                            s.prefetch(x, pixel * c + channel);
+                        }
+                    }
+                }
+                for (y, around) in y.chunks_exact_mut(c).zip(&around) {
+                    weighted(s, around.list(), #[inline(always)] |pixel| &x[pixel * c..][..c], y);
+                }
+                first += AHEAD;
             }
         });
     });
@@ -118,7 +163,7 @@ pub(super) fn backward_input(
     if dx.is_empty() {
         return;
     }
-    let (c, pixels) = (frame.channels, frame.image / frame.channels);
+    let (c, pixels) = (frame.channels, frame.pixels);
     let blocks = c.div_ceil(BLOCK);
     let dx = DisjointMut::rows(dx, c);
     for_each(g.input()[0] * blocks, |task| {
@@ -129,10 +174,11 @@ pub(super) fn backward_input(
             for pixel in 0..pixels {
                 dx.row(pixel).fill(0.0);
             }
+            let mut around = Pixels::NONE;
             for place in n * frame.places..(n + 1) * frame.places {
-                let around = frame.pixels(&grid[2 * place..2 * place + 2]);
+                frame.pixels(0, &grid[2 * place..2 * place + 2], &mut around);
                 let dy = &dy[place * c..][channels.clone()];
-                spread(s, around.list(), c, dy, &mut dx);
+                spread(s, around.list(), dy, &mut dx);
             }
         });
     });
@@ -140,20 +186,14 @@ pub(super) fn backward_input(
 
 /// Adds the shares of `dy` to the pixels.
 #[inline(always)]
-fn spread<S: Simd>(
-    s: S,
-    pixels: &[(usize, f64)],
-    channels: usize,
-    dy: &[f32],
-    dx: &mut TileMut<'_, f32>,
-) {
-    for &(start, weight) in pixels {
+fn spread<S: Simd>(s: S, pixels: &[(usize, f64)], dy: &[f32], dx: &mut TileMut<'_, f32>) {
+    for &(pixel, weight) in pixels {
         let weight = s.splat(weight as f32);
-        crate::lanes::update(
+        update(
             s,
             None,
             [dy],
-            dx.row(start / channels),
+            dx.row(pixel),
             #[inline(always)]
             |old, [dy]| s.mul_add(dy, weight, old),
         );
@@ -180,22 +220,45 @@ pub(super) fn backward_grid(
         let mut dgrid = dgrid.range(2 * places.start..2 * places.end);
         dispatch!(level, s => {
             for (place, dgrid) in places.zip(dgrid.chunks_exact_mut(2)) {
-                let x = &x[place / frame.places * frame.image..][..frame.image];
+                let first = place / frame.places * frame.pixels;
                 let dy = &dy[place * c..(place + 1) * c];
-                dgrid.copy_from_slice(&slopes(s, &frame, x, &grid[2 * place..2 * place + 2], dy));
+                let place = &grid[2 * place..2 * place + 2];
+                dgrid.copy_from_slice(&slopes(s, &frame, x, first, place, dy));
             }
         });
     });
 }
 
+/// The gradient of one place: by how far right, then by how far down.
 #[inline(always)]
-fn slopes<S: Simd>(s: S, frame: &Frame, x: &[f32], place: &[f32], dy: &[f32]) -> [f32; 2] {
+fn slopes<S: Simd>(
+    s: S,
+    frame: &Frame,
+    x: &[f32],
+    first: usize,
+    place: &[f32],
+    dy: &[f32],
+) -> [f32; 2] {
+    let c = frame.channels;
+    if let Some(square) = frame.square(first, place) {
+        let [above, below] = square.rows;
+        let pixels = array(
+            #[inline(always)]
+            |i| &x[([above, below][i / 2] + i % 2) * c..][..c],
+        );
+        let [_, down, right] = square.gradient(s, products(s, pixels, dy));
+        let slopes = [&frame.columns, &frame.rows].map(
+            #[inline(always)]
+            |axis| (axis.pixels() / 2.0) as f32,
+        );
+        return [slopes[0] * s.sum(right), slopes[1] * s.sum(down)];
+    }
     let [rows, columns] = frame.taps(place);
     let mut slopes = [0.0; 2];
     for row in rows.iter() {
         for column in columns.iter() {
-            let start = (row.at * frame.width + column.at) * frame.channels;
-            let x = &x[start..start + frame.channels];
+            let pixel = first + row.at * frame.width + column.at;
+            let x = &x[pixel * c..][..c];
             let product = fold(
                 s,
                 [x, dy],
@@ -210,8 +273,29 @@ fn slopes<S: Simd>(s: S, frame: &Frame, x: &[f32], place: &[f32], dy: &[f32]) ->
             slopes[1] += row.slope * column.weight * product;
         }
     }
-    slopes.map(
-        #[inline(always)]
-        |slope| slope as f32,
-    )
+    [slopes[0] as f32, slopes[1] as f32]
+}
+
+/// The products of `dy` with each of the slices, lane by lane.
+#[inline(always)]
+fn products<S: Simd, const K: usize>(s: S, x: [&[f32]; K], dy: &[f32]) -> [S::F32; K] {
+    let n = dy.len();
+    let mut sums = [s.splat(0.0); K];
+    let mut at = 0;
+    while at <= n && n - at >= S::LANES {
+        let (x, dy) = (load(s, &x, at), s.load(&dy[at..]));
+        sums = array(
+            #[inline(always)]
+            |k| s.mul_add(x[k], dy, sums[k]),
+        );
+        at += S::LANES;
+    }
+    if at < n {
+        let (x, dy) = (load_partial(s, &x, at, n), s.load_partial(&dy[at..n]));
+        sums = array(
+            #[inline(always)]
+            |k| s.mul_add(x[k], dy, sums[k]),
+        );
+    }
+    sums
 }
