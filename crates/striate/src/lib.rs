@@ -29,6 +29,8 @@
 //! norms use the statistics of the batch.
 #![forbid(unsafe_code)]
 
+#[cfg(doctest)]
+mod pages;
 pub mod prelude;
 
 pub use striate_kernels as kernels;

@@ -44,6 +44,7 @@ pub(crate) fn run(write: bool) -> Result<(), String> {
     let text = read(&index)?;
     files.push((index, between(&text, "index", &index::table(&costs)?)?));
     faults.extend(strays(&root, &pages)?);
+    faults.extend(untested(&pages)?);
     for (path, text) in files {
         if fs::read_to_string(&path).is_ok_and(|old| old == text) {
             continue;
@@ -110,6 +111,17 @@ fn between(text: &str, mark: &str, content: &str) -> Result<String, String> {
     let (before, rest) = text.split_once(&open).ok_or_else(missing)?;
     let (_, after) = rest.split_once(&close).ok_or_else(missing)?;
     Ok(format!("{before}{open}{content}{close}{after}"))
+}
+
+/// Pages whose programs are not among the documentation's tests.
+fn untested(pages: &BTreeSet<&str>) -> Result<Vec<String>, String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../striate/src/pages.rs");
+    let listed = read(&path)?;
+    let listed: BTreeSet<&str> = listed.split_whitespace().collect();
+    let missing = pages.difference(&listed);
+    Ok(missing
+        .map(|page| format!("{}: {page} is missing", path.display()))
+        .collect())
 }
 
 /// Pages, sources and figures that no module has.
