@@ -159,7 +159,7 @@ pub(super) fn modulate_sums<R: Real>(
     dshift.fill(R::ZERO);
     for_each_element(g, |n, c, at| {
         let i = n * g.channels() + c;
-        dscale[i] = dscale[i] + dy[at] * x[at];
-        dshift[i] = dshift[i] + dy[at];
+        dscale[i] += dy[at] * x[at];
+        dshift[i] += dy[at];
     });
 }
