@@ -81,7 +81,7 @@ fn modulations_and_sums_of_squares() -> Result<()> {
         for (dims, keepdim) in [(vec![last], true), (vec![0, last], false), (vec![], false)] {
             let squares = |x: &[Tensor]| x[0].sum_of_squares(&dims, keepdim);
             let name = format!("sum_of_squares {dims:?} of {shape:?}");
-            check(&name, squares, &[x.clone()], 4e-6)?;
+            check(&name, squares, std::slice::from_ref(&x), 4e-6)?;
         }
     }
     let (x, line) = (randn(&[2, 3, 4, 5], 4)?, randn(&[3], 5)?);
