@@ -37,7 +37,7 @@ fn coordinates_by_hand() -> Result<()> {
     close(
         &radius,
         &[
-            2.121_320,
+            2.121_32,
             1.581_139,
             1.581_139,
             1.581_139,
