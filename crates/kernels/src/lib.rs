@@ -21,6 +21,7 @@
 //! | [`reduce`]: sum, mean, extremes, products, moments | contiguous reduced or kept rows | reference |
 //! | [`reduce`]: argmax | | reference |
 //! | [`softmax`] | along lines; across neighbouring lines | reference |
+//! | [`attention`] | blocks with a running softmax | reference |
 //! | [`norm`]: batch, group | channels-last blocks; channels-first runs | reference |
 //! | [`norm`]: layer | rows | reference |
 //! | [`pool`] | dense channels-last | reference, any strides |
@@ -35,6 +36,7 @@
 
 mod accuracy;
 mod array;
+pub mod attention;
 mod axis;
 pub mod conv2d;
 pub mod conv_transpose2d;

@@ -201,12 +201,12 @@ struct Task<'a> {
 
 /// Pixels that are consecutive in the input, `stride` apart, and in the gradient.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Run {
+pub(crate) struct Run {
     /// The first channel of the first input pixel.
-    pub(super) x: usize,
+    pub(crate) x: usize,
     /// The first pixel of the gradient, counted from the start of the strip.
-    pub(super) dy: usize,
-    pub(super) len: usize,
+    pub(crate) dy: usize,
+    pub(crate) len: usize,
 }
 
 impl Task<'_> {
@@ -310,23 +310,23 @@ impl Run {
 
 /// A strip of pixels and the input channels of one tap.
 #[derive(Clone, Copy)]
-pub(super) struct Block<'a> {
-    pub(super) x: &'a [f32],
+pub(crate) struct Block<'a> {
+    pub(crate) x: &'a [f32],
     /// The first input channel.
-    pub(super) channel: usize,
+    pub(crate) channel: usize,
     /// The distance between the input pixels of a run.
-    pub(super) x_step: usize,
-    pub(super) runs: &'a [Run],
-    pub(super) dy: &'a [f32],
+    pub(crate) x_step: usize,
+    pub(crate) runs: &'a [Run],
+    pub(crate) dy: &'a [f32],
     /// What is needed next and comes from further away.
-    pub(super) next: [&'a [f32]; 2],
+    pub(crate) next: [&'a [f32]; 2],
     /// Whether the sums are added to the old contents of the output.
-    pub(super) add: bool,
+    pub(crate) add: bool,
 }
 
 impl Block<'_> {
     /// Sums up the channels whose rows `out` holds, with the tiles that suit them.
-    pub(super) fn run_on_tiles(self, level: Level, vectors: usize, out: &mut [f32]) {
+    pub(crate) fn run_on_tiles(self, level: Level, vectors: usize, out: &mut [f32]) {
         let width = vectors * level.lanes();
         let rows = out.len() / width;
         for (height, run) in tile_runs(level, rows, vectors) {

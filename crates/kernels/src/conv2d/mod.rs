@@ -23,7 +23,7 @@ mod areas;
 mod arrangement;
 pub(crate) mod backward_input;
 pub(crate) mod backward_input_ways;
-mod backward_weight;
+pub(crate) mod backward_weight;
 mod backward_weight_ways;
 mod band;
 pub(crate) mod copies;

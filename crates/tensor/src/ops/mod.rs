@@ -3,6 +3,7 @@
 mod adaptive_pool2d;
 mod affine;
 mod affine_grid;
+mod attention;
 mod batch_norm;
 mod binary;
 mod cat;

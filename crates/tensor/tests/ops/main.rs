@@ -1,6 +1,7 @@
 //! Tests of the operations of neural networks: values, gradients against differences in F64, and F32 on every level
 //! against F64.
 
+mod attention;
 mod classification;
 #[path = "../tensor/common.rs"]
 mod common;

@@ -1,0 +1,224 @@
+//! Attention on every level against the formulas, and these against finite differences.
+
+use super::*;
+use crate::testing::{Random, on_threads, to_f64, worst_error};
+use proptest::prelude::*;
+use striate_simd::{Level, test_each_level};
+
+/// Value, logarithms and the three gradients.
+fn run<R: Real>(level: Level, g: &AttentionGeometry, x: &Operands<'_, R>, dy: &[R]) -> [Vec<R>; 5] {
+    let lens = [g.y_len(), g.rows(), g.q_len(), g.k_len(), g.v_len()];
+    let [mut y, mut log_sums, mut dq, mut dk, mut dv] = lens.map(|len| vec![R::NAN; len]);
+    forward(level, g, x, &mut y, &mut log_sums).unwrap();
+    let outcome = Outcome {
+        y: &y,
+        log_sums: &log_sums,
+    };
+    backward(level, g, x, &outcome, dy, [&mut dq, &mut dk, &mut dv]).unwrap();
+    [y, log_sums, dq, dk, dv]
+}
+
+/// The numbers of a problem.
+struct Problem {
+    g: AttentionGeometry,
+    q: Vec<f32>,
+    k: Vec<f32>,
+    v: Vec<f32>,
+    dy: Vec<f32>,
+    scale: f64,
+}
+
+impl Problem {
+    fn new(batch: usize, sizes: [usize; 2], lens: [usize; 2], scale: f64, seed: u64) -> Self {
+        let g = AttentionGeometry::new(batch, sizes, lens).unwrap();
+        let mut random = Random::new(seed);
+        Self {
+            g,
+            q: random.normals(g.q_len()),
+            k: random.normals(g.k_len()),
+            v: random.normals(g.v_len()),
+            dy: random.normals(g.y_len()),
+            scale,
+        }
+    }
+
+    fn operands(&self) -> Operands<'_, f32> {
+        Operands {
+            q: &self.q,
+            k: &self.k,
+            v: &self.v,
+            scale: self.scale,
+        }
+    }
+
+    fn check(&self, level: Level) {
+        let got = run(level, &self.g, &self.operands(), &self.dy);
+        let [q, k, v, dy] = [&self.q, &self.k, &self.v, &self.dy].map(|x| to_f64(x));
+        let x = Operands {
+            q: &q,
+            k: &k,
+            v: &v,
+            scale: self.scale,
+        };
+        let exact = run(level, &self.g, &x, &dy);
+        // Gradients of products are differences of sums of products that may all but vanish.
+        let largest = |x: &[f64]| x.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
+        let slope = self.scale.abs() * (self.g.values() as f64).sqrt();
+        let terms = [0.0, 1.0, slope * largest(&k), slope * largest(&q), 0.0];
+        let names = ["y", "log sums", "dq", "dk", "dv"];
+        for (i, name) in names.into_iter().enumerate() {
+            let scale = largest(&exact[i]).max(terms[i]).max(1e-3);
+            // Products up to about 15 err by some roundings of 15, which exponentials make relative errors.
+            let worst = worst_error(&got[i], &exact[i], |_| scale);
+            let g = &self.g;
+            assert!(
+                worst <= 96.0,
+                "{name} of {g:?} at scale {}: {worst} roundings",
+                self.scale
+            );
+        }
+    }
+}
+
+test_each_level! {
+    fn any_sizes_agree_with_the_formulas(level: Level) {
+        let config = ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() };
+        let sizes = (0..3_usize, 0..70_usize, 1..70_usize, 1..40_usize, 1..40_usize, -1.0..1.0_f64, any::<u64>());
+        proptest!(config, |((batch, queries, keys, depth, values, scale, seed) in sizes)| {
+            Problem::new(batch, [queries, keys], [depth, values], scale, seed).check(level);
+        });
+    }
+
+    fn several_blocks_agree_with_the_formulas(level: Level) {
+        for (batch, sizes, lens, scale) in [
+            (1, [700, 600], [20, 70], 0.5),
+            (2, [210, 1000], [33, 16], -0.3),
+            (9, [20, 530], [8, 5], 1.0),
+        ] {
+            Problem::new(batch, sizes, lens, scale, 7).check(level);
+        }
+    }
+
+    fn maxima_may_come_first_or_last(level: Level) {
+        // One query, keys whose product with it rises or falls over a range that overflows without a maximum.
+        for sign in [1.0, -1.0] {
+            let keys = 600;
+            let mut problem = Problem::new(1, [1, keys], [1, 2], 1.0, 3);
+            problem.q = vec![1.0];
+            problem.k = (0..keys).map(|j| sign * j as f32).collect();
+            problem.check(level);
+        }
+    }
+
+    fn special_values(level: Level) {
+        let (inf, nan) = (f32::INFINITY, f32::NAN);
+        let mut problem = Problem::new(1, [1, 300], [1, 1], 1.0, 3);
+        problem.q = vec![1.0];
+        let y = |problem: &Problem| {
+            let (mut y, mut log_sums) = (vec![0.0; 1], vec![0.0; 1]);
+            forward(level, &problem.g, &problem.operands(), &mut y, &mut log_sums).unwrap();
+            y[0]
+        };
+        // Without weight, before the others and among them.
+        problem.k = vec![-inf; 300];
+        problem.k[299] = 2.0;
+        assert_eq!(y(&problem), problem.v[299]);
+        problem.k[299] = -inf;
+        problem.k[0] = -5.0;
+        assert_eq!(y(&problem), problem.v[0]);
+        for (place, value) in [(0, nan), (299, nan), (5, inf)] {
+            problem.k = vec![0.0; 300];
+            problem.k[place] = value;
+            assert!(y(&problem).is_nan(), "{value} at {place}");
+        }
+        problem.k = vec![-inf; 300];
+        assert!(y(&problem).is_nan(), "no key has weight");
+    }
+
+    fn threads_change_nothing(level: Level) {
+        for (batch, sizes) in [(1, [500, 400]), (5, [30, 90])] {
+            let problem = Problem::new(batch, sizes, [24, 40], 0.4, 5);
+            let results = on_threads(|| run(level, &problem.g, &problem.operands(), &problem.dy).concat());
+            let bits = |x: &Vec<f32>| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+            assert!(results.iter().all(|r| bits(r) == bits(&results[0])), "{sizes:?}");
+        }
+    }
+}
+
+#[test]
+fn gradients_are_those_of_the_formula() {
+    let problem = Problem::new(2, [3, 4], [2, 5], 0.7, 1);
+    let level = Level::detect();
+    let mut x = [&problem.q, &problem.k, &problem.v].map(|x| to_f64(x));
+    let dy = to_f64(&problem.dy);
+    let results = |x: &[Vec<f64>; 3]| {
+        let operands = Operands {
+            q: &x[0],
+            k: &x[1],
+            v: &x[2],
+            scale: problem.scale,
+        };
+        run(level, &problem.g, &operands, &dy)
+    };
+    let loss =
+        |x: &[Vec<f64>; 3]| -> f64 { results(x)[0].iter().zip(&dy).map(|(y, dy)| y * dy).sum() };
+    let exact = results(&x);
+    for which in 0..3 {
+        for i in 0..x[which].len() {
+            let (at, step) = (x[which][i], 1e-6);
+            x[which][i] = at + step;
+            let above = loss(&x);
+            x[which][i] = at - step;
+            let numeric = (above - loss(&x)) / (2.0 * step);
+            x[which][i] = at;
+            let analytic = exact[2 + which][i];
+            assert!(
+                (numeric - analytic).abs() < 1e-7,
+                "gradient {which}, element {i}: {analytic}, {numeric}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    for (sizes, lens) in [
+        ([1, 0], [1, 1]),
+        ([1, 1], [0, 1]),
+        ([1, 1], [1, 0]),
+        ([usize::MAX, 1], [8, 1]),
+    ] {
+        assert!(
+            AttentionGeometry::new(1, sizes, lens).is_err(),
+            "{sizes:?} {lens:?}"
+        );
+    }
+    let problem = Problem::new(1, [2, 3], [4, 5], 1.0, 1);
+    let level = Level::detect();
+    let short = Operands {
+        k: &problem.k[1..],
+        ..problem.operands()
+    };
+    let (mut y, mut log_sums) = (vec![0.0; 10], vec![0.0; 2]);
+    assert!(forward(level, &problem.g, &short, &mut y, &mut log_sums).is_err());
+    assert!(
+        forward(
+            level,
+            &problem.g,
+            &problem.operands(),
+            &mut y[1..],
+            &mut log_sums
+        )
+        .is_err()
+    );
+    assert!(
+        forward(
+            level,
+            &problem.g,
+            &problem.operands(),
+            &mut y,
+            &mut log_sums
+        )
+        .is_ok()
+    );
+}

@@ -1,0 +1,58 @@
+//! Attention against its definition, softmax and two products.
+
+use striate_tensor::{DType, Result, Tensor};
+
+use crate::common::randn;
+use crate::harness::{check, fails};
+
+#[test]
+fn equals_softmax_between_products() -> Result<()> {
+    let (q, k, v) = (
+        randn(&[2, 5, 3], 1)?,
+        randn(&[2, 4, 3], 2)?,
+        randn(&[2, 4, 6], 3)?,
+    );
+    let y = q.attention(&k, &v, 0.6)?.to_vec::<f64>()?;
+    let weights = q.matmul(&k.transpose(1, 2)?)?.mul_scalar(0.6)?.softmax(2)?;
+    let expected = weights.matmul(&v)?.to_vec::<f64>()?;
+    assert!(y.iter().zip(&expected).all(|(y, e)| (y - e).abs() < 1e-14));
+    Ok(())
+}
+
+#[test]
+fn gradients_and_levels() -> Result<()> {
+    for (p, q, d, e) in [(5, 4, 3, 6), (1, 9, 8, 1), (17, 2, 2, 9)] {
+        let x = [
+            randn(&[2, p, d], 1)?,
+            randn(&[2, q, d], 2)?,
+            randn(&[2, q, e], 3)?,
+        ];
+        let attend = |x: &[Tensor]| x[0].attention(&x[1], &x[2], 0.8);
+        check("attention", attend, &x, 1e-5)?;
+    }
+    // Queries, keys and values may be one tensor.
+    let own = |x: &[Tensor]| x[0].attention(&x[0], &x[0], 1.0);
+    check("attention", own, &[randn(&[2, 6, 3], 4)?], 1e-5)
+}
+
+#[test]
+fn what_does_not_fit() -> Result<()> {
+    let zeros = |shape: [usize; 3]| Tensor::zeros(shape, DType::F32);
+    let (q, k, v) = (zeros([2, 5, 3])?, zeros([2, 4, 3])?, zeros([2, 4, 6])?);
+    fails(q.attention(&v, &k, 1.0), &["attention", "[2, 4, 6]"]);
+    fails(q.attention(&k, &q, 1.0), &["attention", "[B, Q, E]"]);
+    fails(
+        q.attention(&k, &v.to_dtype(DType::F64)?, 1.0),
+        &["attention", "f64"],
+    );
+    fails(
+        q.attention(&zeros([2, 0, 3])?, &zeros([2, 0, 6])?, 1.0),
+        &["keys", "1"],
+    );
+    fails(
+        q.select(0, 0)?.attention(&k, &v, 1.0),
+        &["attention", "3 dimensions"],
+    );
+    assert_eq!(zeros([2, 0, 3])?.attention(&k, &v, 1.0)?.shape(), [2, 0, 6]);
+    Ok(())
+}
