@@ -82,6 +82,17 @@ impl VarBuilder {
         Parameter::new(&self.tensor(name, shape, init)?)
     }
 
+    /// A learned tensor that starts as the given one.
+    ///
+    /// # Errors
+    /// As [`VarBuilder::parameter`].
+    pub fn parameter_from(&self, name: &str, start: &Tensor) -> Result<Parameter> {
+        match &self.source {
+            Source::Seeded(_) => Parameter::new(&start.to_dtype(self.dtype)?),
+            Source::StateDict(_) => self.parameter(name, start.shape(), Init::ZEROS),
+        }
+    }
+
     /// A floating point tensor that is tracked and not learned.
     ///
     /// # Errors

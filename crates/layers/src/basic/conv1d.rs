@@ -31,6 +31,8 @@ pub struct Conv1dConfig {
     pub bias: bool,
     /// Where the weights start.
     pub init: Init,
+    /// Where the bias starts; by default as PyTorch has it ([`Init::bias_of`] the weights).
+    pub bias_init: Option<Init>,
 }
 
 impl Conv1dConfig {
@@ -47,6 +49,7 @@ impl Conv1dConfig {
             groups: 1,
             bias: true,
             init: Init::KaimingUniform,
+            bias_init: None,
         }
     }
 
@@ -92,6 +95,13 @@ impl Conv1dConfig {
         self
     }
 
+    /// Sets where the bias starts.
+    #[must_use]
+    pub fn bias_init(mut self, init: Init) -> Self {
+        self.bias_init = Some(init);
+        self
+    }
+
     fn check(&self) -> Result<()> {
         const LAYER: &str = "Conv1d";
         check_channels(LAYER, [self.in_channels, self.out_channels, self.groups])?;
@@ -116,9 +126,8 @@ impl Conv1dConfig {
     /// A size is 0, the channels are no multiple of the groups, or `vb` lacks a tensor.
     pub fn build(&self, vb: &VarBuilder) -> Result<Conv1d> {
         let shape = self.weight_shape().map_err(|e| e.at(vb.path()))?;
-        let bias = self
-            .bias
-            .then(|| vb.parameter("bias", &shape[..1], Init::bias_of(&shape)));
+        let init = self.bias_init.unwrap_or_else(|| Init::bias_of(&shape));
+        let bias = self.bias.then(|| vb.parameter("bias", &shape[..1], init));
         Ok(Conv1d {
             path: Arc::clone(vb.path()),
             weight: vb.parameter("weight", &shape, self.init)?,

@@ -25,6 +25,8 @@ pub struct Conv3dConfig {
     pub bias: bool,
     /// Where the weights start.
     pub init: Init,
+    /// Where the bias starts; by default as PyTorch has it ([`Init::bias_of`] the weights).
+    pub bias_init: Option<Init>,
 }
 
 impl Conv3dConfig {
@@ -38,6 +40,7 @@ impl Conv3dConfig {
             options: Conv3dOptions::default(),
             bias: true,
             init: Init::KaimingUniform,
+            bias_init: None,
         }
     }
 
@@ -83,6 +86,13 @@ impl Conv3dConfig {
         self
     }
 
+    /// Sets where the bias starts.
+    #[must_use]
+    pub fn bias_init(mut self, init: Init) -> Self {
+        self.bias_init = Some(init);
+        self
+    }
+
     fn check(&self) -> Result<()> {
         const LAYER: &str = "Conv3d";
         check_channels(
@@ -118,9 +128,8 @@ impl Conv3dConfig {
     /// A size is 0, the channels are no multiple of the groups, or `vb` lacks a tensor.
     pub fn build(&self, vb: &VarBuilder) -> Result<Conv3d> {
         let shape = self.weight_shape().map_err(|e| e.at(vb.path()))?;
-        let bias = self
-            .bias
-            .then(|| vb.parameter("bias", &shape[..1], Init::bias_of(&shape)));
+        let init = self.bias_init.unwrap_or_else(|| Init::bias_of(&shape));
+        let bias = self.bias.then(|| vb.parameter("bias", &shape[..1], init));
         Ok(Conv3d {
             path: Arc::clone(vb.path()),
             weight: vb.parameter("weight", &shape, self.init)?,

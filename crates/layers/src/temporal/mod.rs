@@ -1,1 +1,5 @@
 //! Modules over sequences.
+
+mod tcn;
+
+pub use tcn::{Tcn, TcnConfig, tcn_key_maps};
