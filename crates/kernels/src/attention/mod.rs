@@ -12,6 +12,7 @@
 mod backward;
 mod forward;
 mod geometry;
+pub mod pairs;
 mod product;
 mod reference;
 

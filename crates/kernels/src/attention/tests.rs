@@ -181,6 +181,42 @@ fn gradients_are_those_of_the_formula() {
 }
 
 #[test]
+fn rectified_pairs_are_their_formula() {
+    let (queries, keys, values) = (9, 7, 3);
+    let g = AttentionGeometry::new(2, [queries, keys], [1, values]).unwrap();
+    let mut random = Random::new(4);
+    // Integers, so that some sums are zero.
+    let [a, b] = [g.rows(), 2 * keys].map(|len| random.integers(len));
+    let (v, dy) = (random.integers(g.v_len()), random.integers(g.y_len()));
+    let x = pairs::Pairs {
+        a: &a,
+        b: &b,
+        v: &v,
+    };
+    let mut y = vec![f32::NAN; g.y_len()];
+    pairs::forward(&g, &x, &mut y).unwrap();
+    let lens = [a.len(), b.len(), v.len()];
+    let [mut da, mut db, mut dv] = lens.map(|len| vec![f32::NAN; len]);
+    pairs::backward(&g, &x, &dy, [&mut da, &mut db, &mut dv]).unwrap();
+    let [mut exact_y, mut exact_dv] = [vec![0.0; y.len()], vec![0.0; v.len()]];
+    let [mut exact_da, mut exact_db] = [vec![0.0; a.len()], vec![0.0; b.len()]];
+    for i in 0..g.rows() {
+        for j in i / queries * keys..(i / queries + 1) * keys {
+            let weight = (a[i] + b[j]).max(0.0);
+            for e in 0..values {
+                exact_y[i * values + e] += weight * v[j * values + e];
+                exact_dv[j * values + e] += weight * dy[i * values + e];
+                if weight > 0.0 {
+                    exact_da[i] += v[j * values + e] * dy[i * values + e];
+                    exact_db[j] += v[j * values + e] * dy[i * values + e];
+                }
+            }
+        }
+    }
+    assert_eq!([y, da, db, dv], [exact_y, exact_da, exact_db, exact_dv]);
+}
+
+#[test]
 fn what_does_not_fit_is_refused() {
     for (sizes, lens) in [
         ([1, 0], [1, 1]),

@@ -1,5 +1,6 @@
 //! Attention.
 
+use striate_kernels::attention::pairs::{self, Pairs};
 use striate_kernels::attention::{self, AttentionGeometry, Operands, Outcome};
 use striate_simd::Buffer;
 
@@ -37,6 +38,30 @@ impl Tensor {
         }
         let geometry = AttentionGeometry::new(b, [p, q], [d, e])?;
         apply(Attention { geometry, scale }, [self, keys, values])
+    }
+
+    /// Gathers values by the positive parts of sums: `y[b,i] = sum over j of max(self[b,i] + keys[b,j], 0) values[b,j]`,
+    /// in time and memory linear in `P` and `Q`.
+    ///
+    /// # Shapes
+    /// `self [B, P]`, `keys [B, Q]`, `values [B, Q, E]` to `[B, P, E]`.
+    ///
+    /// # Errors
+    /// The shapes do not fit each other, there are no keys or values, element types differ, or memory is out.
+    pub fn rectified_pairs(&self, keys: &Self, values: &Self) -> Result<Self> {
+        const OP: &str = "rectified_pairs";
+        check_float(OP, self)?;
+        check_same_dtype(OP, self, keys)?;
+        check_same_dtype(OP, self, values)?;
+        let [b, p] = self.dims_array(OP)?;
+        let [values_b, q, e] = values.dims_array(OP)?;
+        if values_b != b || keys.shape() != [b, q] {
+            let [x, k, v] = [self, keys, values].map(Self::shape);
+            let detail = format!("expected [B, P], [B, Q] and [B, Q, E], got {x:?}, {k:?}, {v:?}");
+            return Err(Error::shape(OP, detail));
+        }
+        let geometry = AttentionGeometry::new(b, [p, q], [1, e])?;
+        apply(RectifiedPairs(geometry), [self, keys, values])
     }
 }
 
@@ -111,6 +136,62 @@ impl Function<3> for Attention {
             attention::backward(level, g, &self.operands(x)?, &outcome, grad.memory()?, all)?;
             let of = |memory, x: &Tensor| Tensor::from_buffer(memory, x.shape(), MemoryFormat::RowMajor);
             [of(dq, &x[0])?, of(dk, &x[1])?, of(dv, &x[2])?]
+        });
+        let mut needs = needs.into_iter();
+        Ok(gradients.map(|gradient| needs.next().unwrap_or(false).then_some(gradient)))
+    }
+}
+
+#[derive(Debug)]
+struct RectifiedPairs(AttentionGeometry);
+
+fn pairs_of<T: Element>([a, b, v]: &[Tensor; 3]) -> Result<Pairs<'_, T>> {
+    Ok(Pairs {
+        a: a.memory()?,
+        b: b.memory()?,
+        v: v.memory()?,
+    })
+}
+
+impl Function<3> for RectifiedPairs {
+    /// The operands, in row-major order.
+    type Saved = [Tensor; 3];
+
+    fn describe(&self) -> Description {
+        Description::new("rectified_pairs")
+            .with("queries", self.0.queries())
+            .with("keys", self.0.keys())
+    }
+
+    fn forward(&self, [a, b, v]: [&Tensor; 3]) -> Result<(Tensor, [Tensor; 3])> {
+        let g = &self.0;
+        let x = [a.contiguous()?, b.contiguous()?, v.contiguous()?];
+        let y = match_float!("rectified_pairs", a.dtype(), T => {
+            let mut y = Buffer::<T>::recycled(g.y_len())?;
+            pairs::forward(g, &pairs_of::<T>(&x)?, &mut y)?;
+            let shape = [g.batch(), g.queries(), g.values()];
+            Tensor::from_buffer(y, shape, MemoryFormat::RowMajor)?
+        });
+        Ok((y, x))
+    }
+
+    fn backward(
+        &self,
+        x: &[Tensor; 3],
+        grad: &Tensor,
+        needs: [bool; 3],
+    ) -> Result<[Option<Tensor>; 3]> {
+        let grad = grad.contiguous()?;
+        let gradients = match_float!("rectified_pairs", grad.dtype(), T => {
+            let [mut da, mut db, mut dv] = [
+                Buffer::<T>::recycled(x[0].numel())?,
+                Buffer::<T>::recycled(x[1].numel())?,
+                Buffer::<T>::recycled(x[2].numel())?,
+            ];
+            let all = [&mut da[..], &mut db[..], &mut dv[..]];
+            pairs::backward(&self.0, &pairs_of(x)?, grad.memory()?, all)?;
+            let of = |memory, x: &Tensor| Tensor::from_buffer(memory, x.shape(), MemoryFormat::RowMajor);
+            [of(da, &x[0])?, of(db, &x[1])?, of(dv, &x[2])?]
         });
         let mut needs = needs.into_iter();
         Ok(gradients.map(|gradient| needs.next().unwrap_or(false).then_some(gradient)))

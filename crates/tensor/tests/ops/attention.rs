@@ -36,6 +36,31 @@ fn gradients_and_levels() -> Result<()> {
 }
 
 #[test]
+fn rectified_pairs() -> Result<()> {
+    for (p, q, e) in [(5, 4, 6), (1, 9, 1), (17, 2, 9)] {
+        let x = [
+            randn(&[2, p], 1)?,
+            randn(&[2, q], 2)?,
+            randn(&[2, q, e], 3)?,
+        ];
+        let y = x[0].rectified_pairs(&x[1], &x[2])?.to_vec::<f64>()?;
+        let weights = x[0].unsqueeze(2)?.add(&x[1].unsqueeze(1)?)?.relu()?;
+        let expected = weights.matmul(&x[2])?.to_vec::<f64>()?;
+        assert!(y.iter().zip(&expected).all(|(y, e)| (y - e).abs() < 1e-13));
+        let gather = |x: &[Tensor]| x[0].rectified_pairs(&x[1], &x[2]);
+        check("rectified_pairs", gather, &x, 1e-6)?;
+    }
+    let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32);
+    let (a, b, v) = (zeros(&[2, 5])?, zeros(&[2, 4])?, zeros(&[2, 4, 6])?);
+    fails(a.rectified_pairs(&a, &v), &["rectified_pairs", "[B, Q, E]"]);
+    fails(
+        a.rectified_pairs(&b, &b),
+        &["rectified_pairs", "3 dimensions"],
+    );
+    Ok(())
+}
+
+#[test]
 fn what_does_not_fit() -> Result<()> {
     let zeros = |shape: [usize; 3]| Tensor::zeros(shape, DType::F32);
     let (q, k, v) = (zeros([2, 5, 3])?, zeros([2, 4, 3])?, zeros([2, 4, 6])?);
