@@ -2,7 +2,7 @@
 
 use striate_layers::probe::{self, ProbeKind};
 use striate_layers::*;
-use striate_tensor::{Error, Philox, Result, Tensor};
+use striate_tensor::{Conv2dOptions, Error, Philox, Result, Tensor};
 
 const FORMS: [Affinity; 4] = [
     Affinity::Gaussian,
@@ -113,7 +113,7 @@ fn concatenation_equals_its_factored_form() -> Result<()> {
         x.conv2d(
             &weight(&format!("{name}.weight"))?,
             Some(&bias),
-            Default::default(),
+            Conv2dOptions::default(),
         )?
         .reshape([n, r, h * w])
     };
@@ -129,7 +129,7 @@ fn concatenation_equals_its_factored_form() -> Result<()> {
     let f = pairs.conv2d(
         &weight("concat_project.0.weight")?,
         None,
-        Default::default(),
+        Conv2dOptions::default(),
     )?;
     let f = f
         .relu()?
@@ -141,7 +141,7 @@ fn concatenation_equals_its_factored_form() -> Result<()> {
         .reshape([n, r, h, w])?;
     let (back, bias) = (weight("W.weight")?, weight("W.bias")?);
     let expected = gathered
-        .conv2d(&back, Some(&bias), Default::default())?
+        .conv2d(&back, Some(&bias), Conv2dOptions::default())?
         .add(&x)?;
     let difference = y.sub(&expected)?.abs()?.to_vec::<f32>()?;
     let scale = expected

@@ -8,7 +8,7 @@ fn vb() -> VarBuilder {
 }
 
 fn config(kernel: usize) -> TcnConfig {
-    TcnConfig::new(2, [3, 3]).kernel(kernel).dropout(0.0)
+    TcnConfig::new(2, [16, 16]).kernel(kernel).dropout(0.0)
 }
 
 #[test]

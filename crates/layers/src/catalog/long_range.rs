@@ -48,7 +48,7 @@ const NONLOCAL: Entry = Entry {
     examples: &[
         Example::new(r#"{"channels": 6}"#, &[&[2, 6, 3, 5]], &[&[2, 6, 3, 5]]),
         Example::new(
-            r#"{"channels": 9, "sub_sample": true, "scale": "inv_sqrt_inter"}"#,
+            r#"{"channels": 9, "sub_sample": true, "scale": "inv_sqrt_inter", "bn_layer": false}"#,
             &[&[1, 9, 5, 4]],
             &[&[1, 9, 5, 4]],
         ),
@@ -58,17 +58,17 @@ const NONLOCAL: Entry = Entry {
             &[&[2, 4, 4, 3]],
         ),
         Example::new(
-            r#"{"channels": 5, "instantiation": "dot", "inter_channels": 3, "scale": "inv_sqrt_in"}"#,
+            r#"{"channels": 5, "instantiation": "dot", "inter_channels": 3, "scale": "inv_sqrt_in", "bn_layer": false}"#,
             &[&[2, 5, 2, 3]],
             &[&[2, 5, 2, 3]],
         ),
         Example::new(
-            r#"{"channels": 16, "instantiation": "dot", "inter_channels": 12}"#,
+            r#"{"channels": 16, "instantiation": "dot", "inter_channels": 12, "bn_layer": false}"#,
             &[&[1, 16, 2, 3]],
             &[&[1, 16, 2, 3]],
         ),
         Example::new(
-            r#"{"channels": 6, "instantiation": "concat", "sub_sample": true, "pool_position": "before"}"#,
+            r#"{"channels": 6, "instantiation": "concat", "sub_sample": true, "pool_position": "before", "bn_layer": false}"#,
             &[&[2, 6, 4, 5]],
             &[&[2, 6, 4, 5]],
         ),
@@ -138,19 +138,21 @@ pub(super) const ENTRIES: &[Entry] = &[
         examples: &[
             Example::new(
                 r#"{"channels": 6}"#,
-                &[&[2, 6, 2, 3, 1]],
-                &[&[2, 6, 2, 3, 1]],
+                &[&[2, 6, 2, 3, 3]],
+                &[&[2, 6, 2, 3, 3]],
             ),
             Example::new(
                 r#"{"channels": 9, "instantiation": "gaussian", "sub_sample": true}"#,
                 &[&[1, 9, 2, 3, 4]],
                 &[&[1, 9, 2, 3, 4]],
-            ),
+            )
+            .eval(),
             Example::new(
                 r#"{"channels": 4, "instantiation": "concat", "sub_sample": true}"#,
                 &[&[2, 4, 1, 2, 5]],
                 &[&[2, 4, 1, 2, 5]],
-            ),
+            )
+            .eval(),
             Example::new(
                 r#"{"channels": 8, "instantiation": "dot", "bn_layer": false}"#,
                 &[&[1, 8, 3, 2, 2]],

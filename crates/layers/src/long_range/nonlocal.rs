@@ -6,8 +6,8 @@
 //!
 //! Paper: Wang, Girshick, Gupta, He, *Non-local Neural Networks*, CVPR 2018, arXiv:1711.07971.
 //! Departures: none. The softmax of the first two forms never stores the matrix of pairs. The dot
-//! product is summed over places first where that is less work, and the concatenation is the sum of two
-//! products that it equals.
+//! product is summed over places first where that is less work, and the concatenation is a sum of two
+//! numbers a pair, gathered by a sweep in sorted order.
 //! Parameters: `4*C*R + 3*R + C + 2*C` with embeddings and batch norm, `2*C*R + R + C + 2*C` without
 //! embeddings, `2*R` more for the concatenation; `R` is the width of the embedding.
 
@@ -392,19 +392,17 @@ impl NonLocal {
 
     /// What each of `[N, P, R]` queries gathers of `[N, Q, R]` values.
     fn gather(&self, queries: &Tensor, keys: &Tensor, values: &Tensor) -> Result<Tensor> {
-        let rows = places(keys)?;
-        let ([_, p, width], [_, q, _]) = (
-            queries.dims_array("NonLocal")?,
-            rows.dims_array("NonLocal")?,
-        );
+        let [_, p, width] = queries.dims_array("NonLocal")?;
+        let [_, q, _] = keys.dims_array("NonLocal")?;
         let share = 1.0 / q as f64;
         match (self.affinity, &self.concat) {
             (Affinity::Concat, Some(weight)) => {
                 let weight = weight.tensor().reshape([2 * width, 1])?;
                 let [own, other] = [weight.narrow(0, 0, width)?, weight.narrow(0, width, width)?];
-                let other = keys.matmul(&other)?.transpose(1, 2)?;
-                let pairs = queries.matmul(&own)?.add(&other)?.relu()?;
-                pairs.matmul(&values.mul_scalar(share)?)
+                let (own, other) = (queries.matmul(&own)?, keys.matmul(&other)?);
+                own.squeeze(2)?
+                    .rectified_pairs(&other.squeeze(2)?, values)?
+                    .mul_scalar(share)
             }
             (Affinity::Dot | Affinity::Concat, _) => {
                 let keys = keys.transpose(1, 2)?;
