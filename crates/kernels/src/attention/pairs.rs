@@ -48,7 +48,7 @@ pub fn forward<R: Real>(
         let b = &x.b[problem * keys..][..keys];
         let v = &x.v[problem * keys * values..][..keys * values];
         sweep(a, b, v, |i, sums| {
-            sums.combine(a[i], &mut y[i * values..][..values])
+            sums.combine(a[i], &mut y[i * values..][..values]);
         });
     });
     Ok(())
@@ -77,7 +77,7 @@ pub fn backward<R: Real>(
         let dy = &dy[problem * queries * values..][..queries * values];
         let da = &mut da[problem * queries..][..queries];
         sweep(a, b, v, |i, sums| {
-            da[i] = sums.dot(&dy[i * values..][..values])
+            da[i] = sums.dot(&dy[i * values..][..values]);
         });
         // The same with the roles exchanged.
         let db = &mut db[problem * keys..][..keys];

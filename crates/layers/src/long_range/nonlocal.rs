@@ -302,10 +302,9 @@ pub struct NonLocal {
 
 impl Layer for NonLocal {
     fn visit(&self, v: &mut dyn Visitor) {
-        for embedding in [Some(&self.g), self.theta.as_ref(), self.phi.as_ref()] {
-            if let Some(Embedding { name, layer }) = embedding {
-                v.child(name, layer);
-            }
+        let embeddings = [Some(&self.g), self.theta.as_ref(), self.phi.as_ref()];
+        for Embedding { name, layer } in embeddings.into_iter().flatten() {
+            v.child(name, layer);
         }
         if let Some(weight) = &self.concat {
             v.parameter("concat_project.0.weight", weight);

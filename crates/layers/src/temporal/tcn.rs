@@ -217,8 +217,8 @@ impl Module for Tcn {
     /// `[N, in, L] -> [N, out, L]`
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         scope(&self.path, || {
-            let blocks = self.blocks.iter();
-            blocks.fold(Ok(x.clone()), |x, block| block.forward(&x?))
+            let mut blocks = self.blocks.iter();
+            blocks.try_fold(x.clone(), |x, block| block.forward(&x))
         })
     }
 }
