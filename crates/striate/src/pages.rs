@@ -10,5 +10,7 @@ macro_rules! pages {
 }
 
 pages! {
-    asff aspp bifpn condconv deeplab doconv dynamic_conv fpn involution odconv psp rfaconv rfb spp std_conv
+    acnet asff aspp bifpn condconv coordconv dbb deeplab doconv drop_block dwsep dynamic_conv fpn
+    frn ghost grn group_norm inception instance_norm2d involution invres layer_norm2d mixconv odconv
+    pconv psp repvgg res2net rfaconv rfb rowcol spp std_conv stochastic_depth switchable_norm
 }
