@@ -54,6 +54,10 @@ def deform_conv2d(x, offset, w, mask=None, b=None, *, stride, padding, dilation)
     return tvo.deform_conv2d(x, offset, w, b, tuple(stride), tuple(padding), tuple(dilation), mask)
 
 
+def roi_pool(x, rois, *, output_size, spatial_scale):
+    return tvo.roi_pool(x, rois, tuple(output_size), spatial_scale)
+
+
 def roi_align(x, rois, *, output_size, spatial_scale, sampling_ratio, aligned):
     return tvo.roi_align(x, rois, tuple(output_size), spatial_scale, sampling_ratio, aligned)
 
@@ -184,6 +188,9 @@ def build(seed, odd):
     add("matmul", matmul, [r(19 + o, 257), r(257, 35)])
     for name, fn in UNARY.items():
         add(name, fn, [torch.cat([5 * r(997 + o), torch.tensor([0.0, -0.0, 40.0, -40.0, 88.0, -88.0] if name != "exp" else [0.0, -0.0, 10.0, -40.0])])])
+    rois = torch.tensor([[0, 1.2, 2.1, 30.7, 21.9], [1, 0.0, 0.0, 12.3 + o, 40.2], [0, 20.5, 10.25, 21.0, 10.75], [1, -4.0, -3.0, 60.0, 50.0]])
+    for size in ([7, 5], [3, 3]):
+        add("roi_pool", roi_pool, [r(2, 5, 14, 15 + o), rois], [0], output_size=size, spatial_scale=0.25)
     return cases
 
 

@@ -1,4 +1,4 @@
-//! What the targets of convolutions share.
+//! What the targets of operations share.
 
 use std::fmt::Debug;
 use striate_kernels::view::View;
@@ -45,5 +45,42 @@ pub fn compare(what: &str, policy: Policy, geometry: &impl Debug, terms: usize, 
     };
     for (i, (y, e)) in y.iter().zip(expected).enumerate() {
         assert!((y - e).abs() <= bound, "{what}, {policy:?}, {geometry:?}: {y} is not {e} at {i}");
+    }
+}
+
+/// A level of this machine.
+pub fn level(level: u8) -> Level {
+    let levels = Level::available();
+    levels[usize::from(level) % levels.len()]
+}
+
+/// Numbers between -1 and 1 that look random and differ by their number and the seed alone.
+pub fn fractions(len: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+/// The same numbers in double precision, in which kernels are their formulas as loops.
+pub fn wide(x: &[f32]) -> Vec<f64> {
+    x.iter().map(|&v| f64::from(v)).collect()
+}
+
+/// Compares what was computed from numbers up to 1 with the same in double precision, where an element is a sum of `terms`
+/// products.
+///
+/// # Panics
+/// If it differs by more than its roundings.
+pub fn close(what: &str, geometry: &impl Debug, terms: usize, y: &[f32], expected: &[f64]) {
+    let bound = 64.0 * 2.0_f64.powi(-24) * (terms + 4) as f64;
+    assert_eq!(y.len(), expected.len(), "{what}");
+    for (i, (&y, &e)) in y.iter().zip(expected).enumerate() {
+        let within = (f64::from(y) - e).abs() <= bound * e.abs().max(1.0);
+        assert!(within, "{what}, {geometry:?}: {y} is not {e} at {i}");
     }
 }

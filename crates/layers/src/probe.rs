@@ -18,6 +18,10 @@ pub enum ProbeKind {
     SpatialMap,
     /// One factor an element: `[N, C, H, W]`.
     FullGate,
+    /// How far a convolution's taps move, down and right in turn, in pixels: `[N, 2 * taps, H, W]`.
+    Offsets,
+    /// Where an image is sampled, as `(x, y)` from -1 to 1: `[N, H, W, 2]`.
+    Grid,
 }
 
 /// A tensor that a module has emitted.

@@ -82,23 +82,35 @@ impl VarBuilder {
         Parameter::new(&self.tensor(name, shape, init)?)
     }
 
-    /// A learned tensor that starts as the given one.
-    ///
-    /// # Errors
-    /// As [`VarBuilder::parameter`].
-    pub fn parameter_from(&self, name: &str, start: &Tensor) -> Result<Parameter> {
-        match &self.source {
-            Source::Seeded(_) => Parameter::new(&start.to_dtype(self.dtype)?),
-            Source::StateDict(_) => self.parameter(name, start.shape(), Init::ZEROS),
-        }
-    }
-
     /// A floating point tensor that is tracked and not learned.
     ///
     /// # Errors
     /// As [`VarBuilder::parameter`].
     pub fn buffer(&self, name: &str, shape: &[usize], init: Init) -> Result<Buffer> {
         Ok(Buffer::new(&self.tensor(name, shape, init)?))
+    }
+
+    /// A learned tensor that starts as `start`, which makes its type that of this builder.
+    ///
+    /// # Errors
+    /// As [`VarBuilder::parameter`].
+    pub fn parameter_from(&self, name: &str, start: &Tensor) -> Result<Parameter> {
+        Parameter::new(&self.tensor_from(name, start)?)
+    }
+
+    /// A tensor that is tracked and not learned and starts as `start`.
+    ///
+    /// # Errors
+    /// As [`VarBuilder::parameter`].
+    pub fn buffer_from(&self, name: &str, start: &Tensor) -> Result<Buffer> {
+        Ok(Buffer::new(&self.tensor_from(name, start)?))
+    }
+
+    fn tensor_from(&self, name: &str, start: &Tensor) -> Result<Tensor> {
+        match &self.source {
+            Source::Seeded(_) => start.to_dtype(self.dtype).map_err(|e| e.at(&self.path)),
+            Source::StateDict(_) => self.tensor(name, start.shape(), Init::ZEROS),
+        }
     }
 
     /// A count that starts at 0 (`num_batches_tracked`). A state dict may lack it.

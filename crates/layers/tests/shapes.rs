@@ -2,7 +2,7 @@
 
 mod support;
 
-use striate_layers::catalog::{entries, find};
+use striate_layers::catalog::{Example, entries, find};
 use striate_layers::{VarBuilder, set_training};
 use striate_tensor::{DType, Result, Tensor, no_grad};
 
@@ -31,10 +31,15 @@ fn outputs_have_the_stated_shapes() -> Result<()> {
 #[test]
 fn every_module_has_odd_uneven_and_single_inputs() {
     for entry in entries() {
+        // What makes places of points is judged by the places.
+        let sides = |e: &Example| match entry.name {
+            "tps_grid" => e.outputs,
+            _ => e.inputs,
+        };
         let shapes: Vec<&[usize]> = entry
             .examples
             .iter()
-            .flat_map(|e| e.inputs.iter().copied())
+            .flat_map(|e| sides(e).iter().copied())
             .collect();
         // Maps of one, two or three dimensions.
         let maps = || shapes.iter().filter(|s| s.len() > 2);

@@ -6,10 +6,11 @@ use striate::layers::probe::{Probe, ProbeKind};
 use super::{Attention, Values};
 use crate::failure::Failure;
 
-/// The attention of the first image of a batch, in the order in which the network ran.
+/// The attention of the first image of a batch, in the order in which the network ran. Grids are no attention.
 pub(crate) fn attentions(probes: &[Probe]) -> Result<Vec<Attention>, Failure> {
     probes
         .iter()
+        .filter(|probe| probe.kind != ProbeKind::Grid)
         .map(|probe| {
             Ok(Attention {
                 path: probe.path.to_string(),
@@ -35,6 +36,15 @@ fn values(probe: &Probe) -> Result<Values, Failure> {
             size: [h, w],
             values: image.mean(&[0], false)?.to_vec()?,
         },
+        // How far taps move, by the mean over them.
+        (ProbeKind::Offsets, &[pairs, h, w]) => {
+            let squares = image.square()?.reshape([pairs / 2, 2, h, w])?;
+            let lengths = squares.sum(&[1], false)?.sqrt()?;
+            Values::SpatialMap {
+                size: [h, w],
+                values: lengths.mean(&[0], false)?.to_vec()?,
+            }
+        }
         (kind, shape) => {
             return Err(Failure::work(format!(
                 "{}: {kind:?} of shape {shape:?}",
@@ -80,6 +90,10 @@ mod tests {
             panic!("gates of all elements")
         };
         assert_eq!(values, [1.0, 2.0]);
+        let Ok(Values::SpatialMap { values, .. }) = drawn(ProbeKind::Offsets, &[1, 2, 1, 2]) else {
+            panic!("lengths of offsets")
+        };
+        assert_eq!(values, [2.0, 10f32.sqrt()]);
     }
 
     #[test]

@@ -142,6 +142,11 @@ const OPS: &[Entry] = &[
             .aligned(a.flag("aligned", false)?);
         a.x(0)?.roi_align(a.x(1)?, options)
     }),
+    ("roi_pool", |a| {
+        let options = RoiOptions::new(a.pair("output_size", None)?)
+            .spatial_scale(a.number("spatial_scale", 1.0)?);
+        a.x(0)?.roi_pool(a.x(1)?, options)
+    }),
     ("sigmoid", |a| a.x(0)?.sigmoid()),
     ("silu", |a| a.x(0)?.silu()),
     ("softmax", |a| a.x(0)?.softmax(a.dim("dim")?)),

@@ -48,7 +48,7 @@ impl Region {
                     (low * scale - 0.5, high * scale - 0.5, f64::NEG_INFINITY)
                 }
                 RoiSampling::Align { .. } => (low * scale, high * scale, 1.0),
-                RoiSampling::Pixels => (low.round() * scale, (high.round() + 1.0) * scale, 0.1),
+                RoiSampling::Pixels => ((low * scale).round(), (high * scale).round(), 1.0),
                 RoiSampling::Steps(_) => {
                     let end = (high.round_ties_even() + 1.0) * scale - 0.5;
                     (low.round_ties_even() * scale - 0.5, end, 0.1)
@@ -111,8 +111,11 @@ impl Span {
                 }
             }
             RoiSampling::Pixels => {
-                let inside = |place: f64| place.clamp(0.0, size as f64) as usize;
-                for at in inside(start.floor())..inside((start + step).ceil()) {
+                // Exactly, where a bin ends between two pixels.
+                let end = |bin: usize| self.size * bin as f64 / bins as f64;
+                let inside = |place: f64| place.clamp(0.0, size as f64 - 1.0) as usize;
+                let first = inside(self.start + end(bin).floor());
+                for at in first..inside(self.start + end(bin + 1).ceil()) {
                     side.add([Tap {
                         at,
                         weight: 1.0,

@@ -18,7 +18,8 @@ pub enum RoiSampling {
         /// the size of a pixel.
         aligned: bool,
     },
-    /// The average of the pixels that the bin touches, its corners rounded to pixels (Dai et al., "R-FCN", 2016).
+    /// The average of the pixels that the bin touches (Dai et al., "R-FCN", 2016), where the region's corners are rounded to pixels
+    /// and, as torchvision has it, neither the pixels of its far edges nor the last of the image belong to it.
     Pixels,
     /// Bilinear samples at the starts of equal cells, averaged over those inside the image (Dai et al., "Deformable Convolutional
     /// Networks", 2017).

@@ -1,10 +1,12 @@
-//! Pooling of regions of interest: RoIAlign, position-sensitive pooling, and both with bins that are moved by offsets.
+//! Pooling of regions of interest: RoIAlign, position-sensitive pooling, both with bins that are moved by offsets, and the largest
+//! pixels of bins.
 //!
 //! A bin is the average of samples, which have places along each axis: the weights of its pixels are products of one weight by the
 //! row and one by the column. Images and outputs are channels-last; the channels of the input are `[position group, channel]`.
 
 mod bins;
 mod geometry;
+mod largest;
 mod reference;
 mod vector;
 
@@ -12,6 +14,7 @@ mod vector;
 mod tests;
 
 pub use geometry::{RoiGeometry, RoiOffsets, RoiSampling};
+pub use largest::{largest, largest_backward};
 
 use crate::error::{KernelError, check_len};
 use crate::geometry::GeometryError;

@@ -117,6 +117,127 @@ test_each_level! {
     }
 }
 
+/// The value and the gradient by images of the largest pixels, straight from the definition.
+fn largest_by_loops(g: &RoiGeometry, rois: &[f32], x: &[f32], dy: &[f32]) -> [Vec<f32>; 2] {
+    let ([_, channels, h, w], [_, _, bins_h, bins_w]) = (g.input(), g.output());
+    let (mut y, mut dx) = (vec![0.0; dy.len()], vec![0.0; x.len()]);
+    let outputs = dy.len() / channels;
+    for (output, c) in (0..outputs).flat_map(|o| (0..channels).map(move |c| (o, c))) {
+        let roi = &rois[5 * (output / (bins_h * bins_w))..];
+        let bin = [output / bins_w % bins_h, output % bins_w];
+        let touches = |axis: usize, at: usize| {
+            let corner = |i: usize| (roi[i] * g.scale() as f32).round();
+            let (start, end) = (corner(2 - axis), corner(4 - axis));
+            let step = (end - start + 1.0).max(1.0) / [bins_h, bins_w][axis] as f32;
+            let first = (bin[axis] as f32 * step).floor() + start;
+            let last = ((bin[axis] + 1) as f32 * step).ceil() + start;
+            (first..last).contains(&(at as f32))
+        };
+        let mut best: Option<usize> = None;
+        for (i, j) in (0..h).flat_map(|i| (0..w).map(move |j| (i, j))) {
+            let at = ((roi[0] as usize * h + i) * w + j) * channels + c;
+            if touches(0, i) && touches(1, j) && best.is_none_or(|best| x[at] > x[best]) {
+                best = Some(at);
+            }
+        }
+        if let Some(best) = best {
+            y[output * channels + c] = x[best];
+            dx[best] += dy[output * channels + c];
+        }
+    }
+    [y, dx]
+}
+
+/// The value and the gradient of the largest pixels.
+fn run_largest<R: Real>(
+    level: Level,
+    g: &RoiGeometry,
+    rois: &[R],
+    x: &[R],
+    dy: &[R],
+) -> [Vec<R>; 2] {
+    let [mut y, mut dx] = [dy.len(), x.len()].map(|len| vec![R::NAN; len]);
+    largest(level, g, rois, x, &mut y).unwrap();
+    largest_backward(level, g, rois, x, dy, &mut dx).unwrap();
+    [y, dx]
+}
+
+test_each_level! {
+    fn the_largest_pixels_are_those_of_the_definition(level: Level) {
+        let mut random = Random::new(3);
+        for case in 0..60 {
+            let mut pair = |n| [random.below(n) + 1, random.below(n) + 1];
+            let (bins, [h, w]) = (pair(5), pair(12));
+            let input = [2, [1, 5, 16, 41][case % 4], h, w];
+            let g = RoiGeometry::new("roi", input, 4, bins, 0.25, RoiSampling::Pixels).unwrap();
+            // Few different numbers, so that the largest is there more than once.
+            let x: Vec<f32> = random.floats(len(input)).iter().map(|x| (4.0 * x).round()).collect();
+            let (dy, boxes) = (random.floats(len(g.output())), rois(&mut random, 4));
+            assert_eq!(run_largest(level, &g, &boxes, &x, &dy), largest_by_loops(&g, &boxes, &x, &dy), "{g:?}");
+        }
+    }
+
+    fn threads_do_not_change_the_largest(level: Level) {
+        let mut random = Random::new(4);
+        let g = RoiGeometry::new("roi", [2, 70, 20, 21], 40, [5, 5], 0.25, RoiSampling::Pixels).unwrap();
+        let (x, dy, boxes) = (random.floats(len(g.input())), random.floats(len(g.output())), rois(&mut random, 40));
+        assert_same_on_threads(|| run_largest(level, &g, &boxes, &x, &dy).concat());
+    }
+}
+
+#[test]
+fn the_largest_of_odd_regions() {
+    let g = |channels, h, w, bins| {
+        RoiGeometry::new(
+            "roi",
+            [1, channels, h, w],
+            1,
+            bins,
+            1.0,
+            RoiSampling::Pixels,
+        )
+        .unwrap()
+    };
+    let level = Level::available()[0];
+    let x: Vec<f64> = (0..12).map(f64::from).collect();
+    let dy = [1.0, 2.0, 4.0, 8.0];
+    let [y, dx] = run_largest(
+        level,
+        &g(1, 3, 4, [2, 2]),
+        &[0.0, 0.0, 0.0, 3.0, 2.0],
+        &x,
+        &dy,
+    );
+    // The middle row belongs to the bins above and below.
+    assert_eq!(y, [5.0, 7.0, 9.0, 11.0]);
+    assert_eq!(dx[5..], [1.0, 0.0, 2.0, 0.0, 4.0, 0.0, 8.0]);
+    for far in [
+        [0.0, 50.0, 50.0, 60.0, 60.0],
+        [0.0, f64::NAN, 0.0, 1.0, 1.0],
+        [0.0, -90.0, 0.0, -80.0, 2.0],
+    ] {
+        let [y, dx] = run_largest(level, &g(1, 3, 4, [2, 2]), &far, &x, &dy);
+        assert_eq!((y, dx), (vec![0.0; 4], vec![0.0; 12]), "{far:?}");
+    }
+    let huge = [0.0, -1e30, -1e30, 1e30, 1e30];
+    assert_eq!(
+        run_largest(level, &g(1, 3, 4, [1, 1]), &huge, &x, &dy[..1])[0],
+        [11.0]
+    );
+    let mut x = x;
+    x[6] = f64::NAN;
+    let [y, _] = run_largest(level, &g(1, 3, 4, [1, 1]), &huge, &x, &dy[..1]);
+    assert!(y[0].is_nan(), "what is no number is not lost");
+    let wrong = largest(
+        level,
+        &g(1, 3, 4, [1, 1]),
+        &[1.0, 0.0, 0.0, 1.0, 1.0],
+        &x,
+        &mut [0.0],
+    );
+    assert!(wrong.is_err(), "there is no second image");
+}
+
 /// The bins of one region of a map of one channel.
 fn pooled(
     map: [usize; 2],
@@ -145,25 +266,16 @@ fn a_region_of_whole_pixels_is_the_map() {
         pooled([3, 4], &x, [0.0, 0.0, 4.0, 3.0], [3, 4], align(true)),
         x
     );
-    let steps = pooled(
-        [3, 4],
-        &x,
-        [0.0, 0.0, 3.0, 2.0],
-        [3, 4],
-        RoiSampling::Pixels,
-    );
-    assert_eq!(steps, x);
-    // Averages of whole blocks.
+    // Neither the far edges of a region nor the last pixels of the map count.
+    let pixels = |region, bins| pooled([3, 4], &x, region, bins, RoiSampling::Pixels);
     assert_eq!(
-        pooled(
-            [2, 4],
-            &x[..8],
-            [0.0, 0.0, 3.0, 1.0],
-            [1, 2],
-            RoiSampling::Pixels
-        ),
-        [2.5, 4.5]
+        pixels([0.0, 0.0, 3.0, 2.0], [2, 3]),
+        [0.0, 1.0, 2.0, 4.0, 5.0, 6.0]
     );
+    assert_eq!(pixels([0.4, -0.4, 2.3, 2.4], [1, 2]), [2.0, 3.0]);
+    assert_eq!(pixels([0.0, 0.0, 90.0, 90.0], [1, 1]), [3.0]);
+    // Bins of one and a half pixels touch two.
+    assert_eq!(pixels([0.0, 0.0, 3.0, 1.0], [1, 2]), [0.5, 1.5]);
 }
 
 #[test]

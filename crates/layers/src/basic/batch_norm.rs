@@ -232,6 +232,14 @@ impl BatchNorm2d {
         self.0.mode.training()
     }
 
+    /// Training on `x`, with what follows in the same pass.
+    pub(super) fn train(&self, x: &Tensor, after: After<'_>) -> Result<Tensor> {
+        scope(&self.0.path, || {
+            x.dims_array::<4>(self.0.layer)?;
+            self.0.normalize(x, &x.batch_stats()?, 1.0, after)
+        })
+    }
+
     /// Training on `x`, whose statistics are `stats`, times `factor`, with what follows in the same pass.
     pub(super) fn normalize(
         &self,

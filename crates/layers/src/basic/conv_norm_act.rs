@@ -221,3 +221,18 @@ fn scaled(
     }
     act.forward(&y)
 }
+
+/// `act(bn(x))`: in training one pass in each direction normalises and clips.
+///
+/// # Errors
+/// Those of the norm.
+pub fn norm_act(bn: &BatchNorm2d, act: Activation, x: &Tensor) -> Result<Tensor> {
+    if bn.training() && act == Activation::Relu {
+        let after = After {
+            relu: true,
+            ..After::default()
+        };
+        return bn.train(x, after);
+    }
+    act.forward(&bn.forward(x)?)
+}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use striate_tensor::autograd::scope;
-use striate_tensor::{Result, Tensor};
+use striate_tensor::{Error, Result, Tensor};
 
 use crate::util::at_least_one;
 use crate::{Init, Layer, Module, Parameter, VarBuilder, Visitor};
@@ -62,16 +62,37 @@ impl LinearConfig {
     /// # Errors
     /// A size is 0, or `vb` lacks a tensor.
     pub fn build(&self, vb: &VarBuilder) -> Result<Linear> {
+        self.build_with(vb, |shape| {
+            let init = self.bias_init.unwrap_or_else(|| Init::bias_of(shape));
+            let bias = || vb.parameter("bias", &shape[..1], init);
+            self.bias.then(bias).transpose()
+        })
+    }
+
+    /// Builds the layer with a bias that starts as `bias`, `[out]`.
+    ///
+    /// # Errors
+    /// As [`LinearConfig::build`], or `bias` has another shape.
+    pub fn build_from_bias(&self, bias: &Tensor, vb: &VarBuilder) -> Result<Linear> {
+        self.build_with(vb, |shape| {
+            if bias.shape() != &shape[..1] {
+                let detail = format!("a bias {:?} for a weight {shape:?}", bias.shape());
+                return Err(Error::shape("Linear", detail).at(vb.path()));
+            }
+            vb.parameter_from("bias", bias).map(Some)
+        })
+    }
+
+    fn build_with(
+        &self,
+        vb: &VarBuilder,
+        bias: impl FnOnce(&[usize; 2]) -> Result<Option<Parameter>>,
+    ) -> Result<Linear> {
         at_least_one("Linear", "in_features", self.in_features)
             .and_then(|()| at_least_one("Linear", "out_features", self.out_features))
             .map_err(|e| e.at(vb.path()))?;
         let shape = [self.out_features, self.in_features];
-        let bias = if self.bias {
-            let init = self.bias_init.unwrap_or_else(|| Init::bias_of(&shape));
-            Some(vb.parameter("bias", &shape[..1], init)?)
-        } else {
-            None
-        };
+        let bias = bias(&shape)?;
         Ok(Linear {
             path: Arc::clone(vb.path()),
             weight: vb.parameter("weight", &shape, self.init)?,

@@ -2,11 +2,11 @@
 
 use striate_tensor::{Result, Tensor};
 
-use crate::basic::{Activation, conv_norm_act};
+use crate::basic::{Activation, conv_norm_act, norm_act};
 use crate::{Fusible, Layer, Module, Visitor};
 
 /// Applies its layers in order, a convolution, its batch norm and its activation in one pass
-/// ([`conv_norm_act`]). Their names are `0`, `1`, ... or the given ones.
+/// ([`conv_norm_act`], [`norm_act`]). Their names are `0`, `1`, ... or the given ones.
 #[derive(Debug, Default)]
 pub struct Sequential {
     layers: Vec<(String, Box<dyn Module>)>,
@@ -60,25 +60,34 @@ impl Module for Sequential {
         let mut rest = &self.layers[..];
         while let [(_, layer), after @ ..] = rest {
             rest = after;
-            let Fusible::Conv2d(conv) = layer.fusible() else {
-                x = layer.forward(&x)?;
-                continue;
+            x = match (layer.fusible(), first(rest)) {
+                (Fusible::Conv2d(conv), Some(Fusible::BatchNorm2d(bn))) => {
+                    let (act, after) = activation(&rest[1..]);
+                    rest = after;
+                    conv_norm_act(conv, bn, act, &x, None)?
+                }
+                (Fusible::BatchNorm2d(bn), _) => {
+                    let (act, after) = activation(rest);
+                    rest = after;
+                    norm_act(bn, act, &x)?
+                }
+                _ => layer.forward(&x)?,
             };
-            let Some(Fusible::BatchNorm2d(bn)) = first(rest) else {
-                x = conv.forward(&x)?;
-                continue;
-            };
-            rest = &rest[1..];
-            let mut act = Activation::Identity;
-            if let Some(Fusible::Activation(next)) = first(rest) {
-                (act, rest) = (next, &rest[1..]);
-            }
-            x = conv_norm_act(conv, bn, act, &x, None)?;
         }
         Ok(x)
     }
 }
 
-fn first(layers: &[(String, Box<dyn Module>)]) -> Option<Fusible<'_>> {
+type Layers = [(String, Box<dyn Module>)];
+
+/// The activation that comes first, if one does, and what comes after it.
+fn activation(layers: &Layers) -> (Activation, &Layers) {
+    match first(layers) {
+        Some(Fusible::Activation(act)) => (act, &layers[1..]),
+        _ => (Activation::Identity, layers),
+    }
+}
+
+fn first(layers: &Layers) -> Option<Fusible<'_>> {
     layers.first().map(|(_, layer)| layer.fusible())
 }

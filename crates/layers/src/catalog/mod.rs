@@ -118,6 +118,13 @@ impl Example {
         }
     }
 
+    /// Whether that input is regions of interest of the first, `[R, 5]` of `(image, x1, y1, x2, y2)`: they get
+    /// no gradient.
+    #[must_use]
+    pub fn is_regions(&self, input: usize) -> bool {
+        input == 1 && matches!(self.inputs, [[_, _, _, _], [_, 5], ..])
+    }
+
     /// In evaluation, for one value a channel.
     const fn eval(mut self) -> Self {
         self.training = false;

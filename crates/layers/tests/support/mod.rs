@@ -15,12 +15,29 @@ pub(crate) fn build(
     Ok(module)
 }
 
-/// Inputs of an example: normal numbers.
+/// Inputs of an example: normal numbers, or regions of interest.
 pub(crate) fn inputs(example: &Example, dtype: DType) -> Result<Vec<Tensor>> {
     let mut rng = Philox::new(11);
-    example
-        .inputs
-        .iter()
-        .map(|&shape| Tensor::randn(shape, &mut rng)?.to_dtype(dtype))
-        .collect()
+    let mut input = |(i, &shape): (usize, &&[usize])| {
+        if example.is_regions(i) {
+            return regions(example.inputs[0], shape[0], &mut rng)?.to_dtype(dtype);
+        }
+        Tensor::randn(shape, &mut rng)?.to_dtype(dtype)
+    };
+    example.inputs.iter().enumerate().map(&mut input).collect()
+}
+
+/// Regions of images twice as large as their maps, in turn of each image, some across the edges.
+fn regions(map: &[usize], count: usize, rng: &mut Philox) -> Result<Tensor> {
+    let mut rows = Vec::new();
+    for i in 0..count {
+        let mut side = |pixels: usize| {
+            let size = 2.0 * pixels as f64;
+            let start = size * (0.8 * rng.uniform_f64() - 0.1);
+            (start, start + size * (0.2 + 0.3 * rng.uniform_f64()))
+        };
+        let ((y1, y2), (x1, x2)) = (side(map[2]), side(map[3]));
+        rows.extend([(i % map[0]) as f64, x1, y1, x2, y2]);
+    }
+    Tensor::from_vec(rows, [count, 5])
 }

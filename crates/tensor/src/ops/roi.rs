@@ -6,7 +6,9 @@ use striate_simd::Buffer;
 
 use super::spatial::{Pair, channels_last_image};
 use super::{check_float, check_same_dtype};
-use crate::autograd::{Description, VariadicFunction, apply_variadic, gradients, is_grad_enabled};
+use crate::autograd::{
+    Description, Function, VariadicFunction, apply, apply_variadic, gradients, is_grad_enabled,
+};
 use crate::dtype::match_float;
 use crate::{Element, Error, MemoryFormat, Result, Tensor, current_level};
 
@@ -51,6 +53,35 @@ impl RoiOptions {
         self
     }
 
+    /// Checks the options by themselves, for a layer `op` that is made of them.
+    ///
+    /// # Errors
+    /// There are no bins, the scale is no positive number, or there are more than 1024 samples.
+    pub fn check(self, op: &'static str) -> Result<()> {
+        let sampling = self.align(self.aligned);
+        let (bins, scale) = (self.output_size, self.spatial_scale);
+        RoiGeometry::new(op, [0, 0, 1, 1], 0, bins, scale, sampling)?;
+        Ok(())
+    }
+
+    fn geometry(
+        self,
+        op: &'static str,
+        x: &Tensor,
+        rois: usize,
+        sampling: RoiSampling,
+    ) -> Result<RoiGeometry> {
+        let (bins, scale) = (self.output_size, self.spatial_scale);
+        Ok(RoiGeometry::new(
+            op,
+            x.dims_array(op)?,
+            rois,
+            bins,
+            scale,
+            sampling,
+        )?)
+    }
+
     fn align(self, aligned: bool) -> RoiSampling {
         RoiSampling::Align {
             ratio: self.sampling_ratio,
@@ -71,6 +102,24 @@ impl Tensor {
     pub fn roi_align(&self, rois: &Self, options: RoiOptions) -> Result<Self> {
         let sampling = options.align(options.aligned);
         pool("roi_align", self, rois, options, sampling, [1; 2], None)
+    }
+
+    /// The largest pixels of the bins of regions, whose corners are rounded to pixels (Girshick, "Fast R-CNN", 2015). Of equal
+    /// ones, the first in row-major order gets the gradient. Samples and alignment of the options do not matter.
+    ///
+    /// # Shapes
+    /// As [`roi_align`](Self::roi_align).
+    ///
+    /// # Errors
+    /// As [`roi_align`](Self::roi_align).
+    pub fn roi_pool(&self, rois: &Self, options: RoiOptions) -> Result<Self> {
+        const OP: &str = "roi_pool";
+        let count = check_rois(OP, self, rois)?;
+        let geometry = options.geometry(OP, self, count, RoiSampling::Pixels)?;
+        apply(
+            RoiMax { geometry },
+            [&self.channels_last()?, &rois.contiguous()?],
+        )
     }
 
     /// [`roi_align`](Self::roi_align), aligned, with channels of its own for each bin: bin `i, j` of channel `c` reads channel
@@ -176,21 +225,10 @@ impl Tensor {
     }
 }
 
-/// Checks the operands and pools with `groups` position groups and bins that are perhaps moved.
-fn pool(
-    op: &'static str,
-    x: &Tensor,
-    rois: &Tensor,
-    options: RoiOptions,
-    sampling: RoiSampling,
-    groups: [usize; 2],
-    moved: Option<(&Tensor, RoiOffsets)>,
-) -> Result<Tensor> {
-    let offset = moved.map(|(offset, _)| offset);
+/// Checks the regions of `x` and returns their number.
+fn check_rois(op: &'static str, x: &Tensor, rois: &Tensor) -> Result<usize> {
     check_float(op, x)?;
-    for operand in [Some(rois), offset].into_iter().flatten() {
-        check_same_dtype(op, x, operand)?;
-    }
+    check_same_dtype(op, x, rois)?;
     let &[count, 5] = rois.shape() else {
         let detail = format!(
             "regions have the shape [R, 5], not {:?}: image, x1, y1, x2, y2",
@@ -203,9 +241,26 @@ fn pool(
             "{op}: regions get no gradient: detach them"
         )));
     }
-    let (bins, scale) = (options.output_size, options.spatial_scale);
-    let mut geometry = RoiGeometry::new(op, x.dims_array(op)?, count, bins, scale, sampling)?
-        .with_groups(op, groups)?;
+    Ok(count)
+}
+
+/// Checks the operands and pools with `groups` position groups and bins that are perhaps moved.
+fn pool(
+    op: &'static str,
+    x: &Tensor,
+    rois: &Tensor,
+    options: RoiOptions,
+    sampling: RoiSampling,
+    groups: [usize; 2],
+    moved: Option<(&Tensor, RoiOffsets)>,
+) -> Result<Tensor> {
+    let offset = moved.map(|(offset, _)| offset);
+    let count = check_rois(op, x, rois)?;
+    if let Some(offset) = offset {
+        check_same_dtype(op, x, offset)?;
+    }
+    let geometry = options.geometry(op, x, count, sampling)?;
+    let mut geometry = geometry.with_groups(op, groups)?;
     if let Some((offset, offsets)) = moved {
         geometry = geometry.with_offsets(op, offsets)?;
         let expected = [
@@ -312,5 +367,48 @@ impl RoiPool {
         let mut doffset = Buffer::recycled(offset.numel())?;
         roi::backward_offsets(level, g, &places, x, dy.memory()?, &mut doffset)?;
         Tensor::from_buffer(doffset, offset.shape(), MemoryFormat::RowMajor)
+    }
+}
+
+#[derive(Debug)]
+struct RoiMax {
+    geometry: RoiGeometry,
+}
+
+impl Function<2> for RoiMax {
+    /// The image and the regions.
+    type Saved = [Tensor; 2];
+
+    fn describe(&self) -> Description {
+        let [_, _, h, w] = self.geometry.output();
+        Description::new("roi_pool")
+            .with("output_size", [h, w])
+            .with("spatial_scale", self.geometry.scale())
+    }
+
+    fn forward(&self, [x, rois]: [&Tensor; 2]) -> Result<(Tensor, [Tensor; 2])> {
+        let (g, level) = (&self.geometry, current_level()?);
+        let y = match_float!("roi_pool", x.dtype(), T => {
+            channels_last_image::<T>(g.output(), |y| {
+                Ok(roi::largest(level, g, rois.memory()?, x.memory()?, y)?)
+            })?
+        });
+        Ok((y, [x.clone(), rois.clone()]))
+    }
+
+    fn backward(
+        &self,
+        [x, rois]: &[Tensor; 2],
+        dy: &Tensor,
+        _: [bool; 2],
+    ) -> Result<[Option<Tensor>; 2]> {
+        let (g, level, dy) = (&self.geometry, current_level()?, dy.channels_last()?);
+        let dx = match_float!("roi_pool", dy.dtype(), T => {
+            channels_last_image::<T>(g.input(), |dx| {
+                let (rois, x, dy) = (rois.memory()?, x.memory()?, dy.memory()?);
+                Ok(roi::largest_backward(level, g, rois, x, dy, dx)?)
+            })?
+        });
+        Ok([Some(dx), None])
     }
 }

@@ -37,6 +37,8 @@ fn gradients_and_levels() -> Result<()> {
             1e-6,
         )?;
     }
+    let pool = |x: &[Tensor]| x[0].roi_pool(&regions(&x[0])?, options);
+    check("roi_pool", pool, &x, 1e-6)?;
     let moved = [x[0].clone(), offsets(&[3, 2, 2, 3])?];
     let pool = |x: &[Tensor]| x[0].deform_roi_pool(&regions(&x[0])?, &x[1], 0.1, options);
     check("deform_roi_pool", pool, &moved, 1e-5)?;
@@ -69,6 +71,10 @@ fn mistakes_are_named() -> Result<()> {
     fails(
         x.roi_align(&f32s(&[0.; 4], &[1, 4]), options),
         &["roi_align", "[R, 5]", "[1, 4]"],
+    );
+    fails(
+        x.roi_pool(&f32s(&[0.; 5], &[5]), options),
+        &["roi_pool", "[R, 5]"],
     );
     fails(
         x.roi_align(&f32s(&[2., 0., 0., 1., 1.], &[1, 5]), options),
