@@ -132,7 +132,7 @@ pub struct MisShaped {
 pub struct LoadReport {
     /// Tensors of the layer that were set.
     pub loaded: Vec<String>,
-    /// Tensors of the layer that the state dict lacks. Counters are optional and not listed.
+    /// Tensors of the layer that the state dict lacks. Counters and constant filters are optional and not listed.
     pub missing: Vec<Unmatched>,
     /// Tensors of the state dict that the layer lacks.
     pub unexpected: Vec<Unmatched>,
@@ -285,9 +285,10 @@ fn unmatched(names: &[&str], others: &[&str]) -> Vec<Unmatched> {
     names.iter().enumerate().map(describe).collect()
 }
 
-/// Counters that older state dicts lack.
+/// Counters that older state dicts lack, and filters that follow from the configuration.
 fn is_optional(name: &str) -> bool {
-    name == "num_batches_tracked" || name.ends_with(".num_batches_tracked")
+    let last = name.rsplit('.').next().unwrap_or(name);
+    ["num_batches_tracked", "filt"].contains(&last)
 }
 
 /// `tensor` in the shape `expected`, if that is a reshape between linear and 1x1 convolution.

@@ -106,6 +106,26 @@ impl VarBuilder {
         Ok(Buffer::new(&self.tensor_from(name, start)?))
     }
 
+    /// A tensor that follows from the configuration. A state dict may lack it; what it has must be that, within 1e-6.
+    ///
+    /// # Errors
+    /// The state dict has it with another shape or with other values.
+    pub fn constant(&self, name: &str, value: &Tensor) -> Result<Buffer> {
+        let value = value.to_dtype(self.dtype)?;
+        if let Source::StateDict(dict) = &self.source {
+            let full = self.name(name);
+            if let Some(stored) = dict.get(&full) {
+                let stored = fit(&full, value.shape(), stored)?.to_dtype(self.dtype)?;
+                let far = stored.sub(&value)?.to_dtype(DType::F64)?.to_vec::<f64>()?;
+                if !far.iter().all(|d| d.abs() <= 1e-6) {
+                    let rule = "its values are not those that the configuration gives";
+                    return Err(Error::msg(format!("{full}: {rule}")));
+                }
+            }
+        }
+        Ok(Buffer::new(&value))
+    }
+
     fn tensor_from(&self, name: &str, start: &Tensor) -> Result<Tensor> {
         match &self.source {
             Source::Seeded(_) => start.to_dtype(self.dtype).map_err(|e| e.at(&self.path)),

@@ -10,7 +10,11 @@ macro_rules! pages {
 }
 
 pages! {
-    acnet asff aspp bifpn condconv coordconv dbb deeplab doconv drop_block dwsep dynamic_conv fpn
-    frn ghost grn group_norm inception instance_norm2d involution invres layer_norm2d mixconv odconv
-    pconv psp repvgg res2net rfaconv rfb rowcol spp std_conv stochastic_depth switchable_norm
+    acnet asff aspp attention_module bam bifpn blurpool cbam ccnet condconv coord_attention
+    coordconv danet dbb dca deeplab deform_conv deform_psroi_pool deform_roi_pool doconv
+    double_attention drop_block dwsep dynamic_conv eca ese fpn frn gather_excite gc ghost grn
+    group_norm inception instance_norm2d involution invres layer_norm2d mixconv nonlocal odconv
+    pconv polarized_attention preact_bottleneck psp repvgg res2net rfaconv rfb roi_pool rowcol
+    scse se sge shuffle_attention simam sk split_attention spp std_conv stn stochastic_depth
+    switchable_norm tcn tps_stn triplet
 }

@@ -55,13 +55,14 @@ impl Tensor {
         if mode == PadMode::Zeros {
             return apply(PadZeros { sides, shape }, [self]);
         }
-        let rows = self.index_select(2, &sources(mode, h, top, out_h)?)?;
-        rows.index_select(3, &sources(mode, w, left, out_w)?)
+        let rows = self.index_select(2, &sources(mode, self, 2, top, out_h)?)?;
+        rows.index_select(3, &sources(mode, self, 3, left, out_w)?)
     }
 }
 
-/// Which of `size` rows or columns each of the `padded` ones repeats, with `before` of them in front.
-fn sources(mode: PadMode, size: usize, before: usize, padded: usize) -> Result<Tensor> {
+/// Which row or column of the image each of the `padded` ones repeats, with `before` of them in front.
+fn sources(mode: PadMode, x: &Tensor, dim: usize, before: usize, padded: usize) -> Result<Tensor> {
+    let size = x.shape()[dim];
     // Reflection needs that many other pixels, replication one.
     let limit = if mode == PadMode::Reflect {
         size
@@ -70,8 +71,10 @@ fn sources(mode: PadMode, size: usize, before: usize, padded: usize) -> Result<T
     };
     let after = padded - size - before;
     if size == 0 || before.max(after) >= limit {
-        let detail =
-            format!("{mode:?} needs more than {size} rows or columns for [{before}, {after}]");
+        let detail = format!(
+            "{:?} with {before} and {after} more along dimension {dim}: {mode:?} takes fewer than {size}",
+            x.shape()
+        );
         return Err(Error::shape(OP, detail));
     }
     let mut sources = Buffer::<i64>::recycled(padded)?;
