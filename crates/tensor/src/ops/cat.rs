@@ -7,6 +7,7 @@ use crate::autograd::{Description, VariadicFunction, apply_variadic};
 use crate::dtype::match_dtype;
 use crate::layout::Layout;
 use crate::nest::nest;
+use crate::ops::spatial::{format_of, in_format};
 use crate::ops::{check_dim, check_same_dtype};
 use crate::{Error, Result, Tensor};
 
@@ -100,11 +101,15 @@ impl VariadicFunction for Cat {
     }
 
     fn backward(&self, (): &(), grad: &Tensor, needs: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        let parts = grad.split(&self.sizes, self.dim)?;
-        Ok(parts
-            .into_iter()
-            .zip(needs)
-            .map(|(part, &needed)| needed.then_some(part))
-            .collect())
+        // Some channels of an image have gaps between pixels; nearly every op closes them, and sums of gradients are
+        // slow across them.
+        let dense = |part: Tensor| match part.rank() {
+            4 => in_format(&part, format_of(&part)),
+            _ => Ok(part),
+        };
+        let parts = grad.split(&self.sizes, self.dim)?.into_iter().zip(needs);
+        parts
+            .map(|(part, &needed)| needed.then(|| dense(part)).transpose())
+            .collect()
     }
 }
