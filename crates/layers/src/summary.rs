@@ -164,6 +164,19 @@ fn cost(node: &GraphNode) -> (u64, u64) {
             let weight = input(1).iter().skip(2).map(|&d| d as u64);
             (output * weight.product::<u64>(), bias)
         }
+        // Image and offsets come before the weight.
+        "deform_conv2d" => {
+            let weight = input(2).iter().skip(1).map(|&d| d as u64);
+            (output * weight.product::<u64>(), bias)
+        }
+        // Every query meets every key, and every value.
+        "attention" => match (input(0), input(2)) {
+            ([_, _, depth], &[_, values, _]) => {
+                let (queries, values) = (count(input(0)) / *depth.max(&1) as u64, values as u64);
+                (queries * values * *depth as u64 + output * values, 0)
+            }
+            _ => (0, output),
+        },
         // The channels of a group share a kernel.
         "involution" => {
             let [channels, kernels] = [0, 1].map(|i| input(i).get(1).map_or(0, |&c| c as u64));

@@ -50,7 +50,7 @@ struct Argument {
 impl Modules {
     pub(crate) fn run(&self, out: &mut Output) -> Result<(), Failure> {
         match &self.name {
-            Some(name) => show(catalog::find(name).map_err(|e| Failure::usage(e))?, out),
+            Some(name) => show(catalog::find(name).map_err(Failure::usage)?, out),
             None => list(out),
         }
     }
