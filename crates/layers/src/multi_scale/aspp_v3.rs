@@ -185,7 +185,7 @@ pub mod aspp_key_maps {
             .rename("fc1.bn", "project.1")
     }
 
-    /// The released Caffe models, for [`AsppV2`](super::AsppV2): `fc1_voc12_c0` on ResNet is `c0`;
+    /// The released Caffe models, for [`AsppV2`](crate::AsppV2): `fc1_voc12_c0` on ResNet is `c0`;
     /// `fc6_1`, `fc7_1` and `fc8_voc12_1` on VGG-16 are `c0.fc6`, `c0.fc7` and `c0.fc8`.
     #[must_use]
     pub fn caffe() -> KeyMap {
