@@ -47,9 +47,23 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("striate-testkit", &[]),
     (
         "striate-benches",
-        &["striate-simd", "striate-kernels", "striate-tensor"],
+        &[
+            "striate-simd",
+            "striate-kernels",
+            "striate-tensor",
+            "striate-layers",
+        ],
     ),
-    ("xtask", &[]),
+    // The pages of the modules come from the catalogue.
+    (
+        "xtask",
+        &[
+            "striate-simd",
+            "striate-kernels",
+            "striate-tensor",
+            "striate-layers",
+        ],
+    ),
 ];
 
 /// Outside crates of the library and the command, each argued for in `docs/decisions/`.
