@@ -29,7 +29,8 @@
 //! | [`deform_conv2d`] | channels-last | reference |
 //! | [`roi`] | channels-last | reference |
 //! | [`involution`] | channels-last | reference |
-//! | [`mixture`] | rows | reference |
+//! | [`mixture`] | rows; maps | reference |
+//! | [`gate`] | rows | reference |
 //! | [`sample`] | dense channels-last | reference, any strides |
 //! | [`copy`] | any type: contiguous runs; transposed squares | element by element |
 //! | [`optim`] | one pass | reference |
@@ -48,6 +49,7 @@ mod dwconv;
 pub mod elementwise;
 pub mod epilogue;
 pub mod error;
+pub mod gate;
 pub mod gemm;
 pub mod geometry;
 pub mod involution;

@@ -177,6 +177,8 @@ fn cost(node: &GraphNode) -> (u64, u64) {
             }
             _ => (0, output),
         },
+        // Every pixel meets the query, and is gathered.
+        "attention_pool" => (2 * count(input(0)), 0),
         // The channels of a group share a kernel.
         "involution" => {
             let [channels, kernels] = [0, 1].map(|i| input(i).get(1).map_or(0, |&c| c as u64));

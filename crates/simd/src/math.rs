@@ -2,7 +2,7 @@
 //!
 //! Errors are in units in the last place (ULP) of the exact result, over all inputs, on every level:
 //! fused multiply-add changes the last bits, not the bounds. Subnormal results are rounded like any
-//! other, nothing is flushed to zero. NaN gives NaN.
+//! other; only what [`normal_or_zero`] and [`exp_normal`] give is never subnormal. NaN gives NaN.
 //!
 //! | function | ULP |
 //! |---|---|
@@ -55,10 +55,35 @@ fn reduced_exp_m1<S: Simd>(s: S, x: S::F32) -> (S::F32, S::F32) {
 /// `e^x`: 0 at minus infinity and below -103.98, infinity above 88.73, subnormal below -87.34.
 #[inline(always)]
 pub fn exp<S: Simd>(s: S, x: S::F32) -> S::F32 {
-    // Beyond these bounds the result is 0 or infinity all the same. NaN passes as second operand.
-    let x = s.min(s.splat(89.0), s.max(s.splat(-104.0), x));
+    exp_from(s, -104.0, x)
+}
+
+/// `e^x` for `x` from `least` on, and `e^least` below.
+#[inline(always)]
+fn exp_from<S: Simd>(s: S, least: f32, x: S::F32) -> S::F32 {
+    // Above 89 the result is infinity all the same. NaN passes as second operand.
+    let x = s.min(s.splat(89.0), s.max(s.splat(least), x));
     let (n, p) = reduced_exp_m1(s, x);
     s.mul_pow2(s.add(p, s.splat(1.0)), n)
+}
+
+/// `e^x` where that is a normal number, below about -87.34 zero.
+///
+/// For weights: products with subnormal numbers take processors many times as long as others, and no sum that has a
+/// term near 1 notices them.
+#[inline(always)]
+pub fn exp_normal<S: Simd>(s: S, x: S::F32) -> S::F32 {
+    /// The smallest `f32` whose exponential is normal.
+    const LEAST: f32 = -87.336_54;
+    let y = exp_from(s, LEAST, x);
+    s.select(s.lt(x, s.splat(LEAST)), s.splat(0.0), y)
+}
+
+/// `x`, or zero if it is subnormal.
+#[inline(always)]
+pub fn normal_or_zero<S: Simd>(s: S, x: S::F32) -> S::F32 {
+    let tiny = s.lt(s.abs(x), s.splat(f32::MIN_POSITIVE));
+    s.select(tiny, s.splat(0.0), x)
 }
 
 /// `e^x - 1`, exact in relative terms near 0; keeps the sign of zero; -1 at minus infinity.

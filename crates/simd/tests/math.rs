@@ -161,6 +161,21 @@ sweep!(tanh_is_within_its_bound, math::tanh, f64::tanh, TANH);
 sweep!(erf_is_within_its_bound, math::erf, erf, ERF);
 
 test_each_level! {
+    fn weights_are_normal_or_zero(level: Level) {
+        let x = samples();
+        let (all, weights) = (apply!(level, math::exp, &x), apply!(level, math::exp_normal, &x));
+        let kept = apply!(level, math::normal_or_zero, &x);
+        for i in 0..x.len() {
+            let [x, all, weight, kept] = [x[i], all[i], weights[i], kept[i]];
+            let expected = if all.is_normal() || !all.is_finite() { all } else { 0.0 };
+            assert_eq!(weight.to_bits(), expected.to_bits(), "e^{x}");
+            let expected = if x.is_subnormal() { 0.0 } else { x };
+            assert!(kept == expected || x.is_nan() && kept.is_nan(), "{x}: {kept}");
+        }
+    }
+}
+
+test_each_level! {
     fn limits_are_exact(level: Level) {
         let inf = f32::INFINITY;
         let x = [0.0, -0.0, inf, -inf];

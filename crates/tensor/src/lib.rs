@@ -70,6 +70,7 @@ pub use random::{Philox, manual_seed, rng_state, set_rng_state, with_default_rng
 pub use shape::Shape;
 pub use striate_kernels::Accuracy;
 pub use striate_kernels::epilogue::Activation;
+pub use striate_kernels::gate::Joint;
 pub use striate_kernels::geometry::{GeometryError, Interpolation, SampleMode, SamplePadding};
 pub use striate_kernels::pool::Divisor;
 pub use striate_simd::{Buffer, Level, LevelError, memory};

@@ -18,7 +18,7 @@ use crate::geometry::element_count;
 use crate::lanes::{fold, update};
 use crate::parallel;
 use std::ops::Range;
-use striate_simd::math::exp;
+use striate_simd::math::{exp_normal, normal_or_zero};
 use striate_simd::{Buffer, Level, Simd, dispatch};
 
 /// Keys of a run at least.
@@ -199,7 +199,7 @@ impl<'a> Problem<'a> {
 }
 
 #[inline(always)]
-fn dot<S: Simd>(s: S, a: &[f32], b: &[f32]) -> f32 {
+pub(super) fn dot<S: Simd>(s: S, a: &[f32], b: &[f32]) -> f32 {
     let sum = fold(
         s,
         [a, b],
@@ -214,7 +214,7 @@ fn dot<S: Simd>(s: S, a: &[f32], b: &[f32]) -> f32 {
 
 /// Products become weights, and gradients of weights those of products.
 #[inline(always)]
-fn differentiate<S: Simd>(
+pub(super) fn differentiate<S: Simd>(
     s: S,
     scale: f32,
     log_sums: &[f32],
@@ -229,7 +229,7 @@ fn differentiate<S: Simd>(
         [log_sums],
         weights,
         #[inline(always)]
-        |x, [l]| exp(s, s.sub(s.mul(x, scale), l)),
+        |x, [l]| exp_normal(s, s.sub(s.mul(x, scale), l)),
     );
     update(
         s,
@@ -237,6 +237,6 @@ fn differentiate<S: Simd>(
         [weights, means],
         slopes,
         #[inline(always)]
-        |slope, [weight, mean]| s.mul(s.mul(weight, scale), s.sub(slope, mean)),
+        |slope, [weight, mean]| normal_or_zero(s, s.mul(s.mul(weight, scale), s.sub(slope, mean))),
     );
 }

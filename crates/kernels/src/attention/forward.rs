@@ -8,7 +8,7 @@ use crate::gemm::Matrix;
 use crate::geometry::element_count;
 use crate::lanes::{fold, maximum, update};
 use crate::parallel;
-use striate_simd::math::exp;
+use striate_simd::math::exp_normal;
 use striate_simd::{Buffer, Level, Simd, dispatch};
 
 /// Queries of a block at most, so that a block, its products and what it gathers stay in the second-level cache.
@@ -132,7 +132,7 @@ impl Block<'_> {
 /// Turns products into exponentials of their differences to the largest so far, adds these to the sum, and scales the sum and
 /// what has been gathered down where the largest rises.
 #[inline(always)]
-fn weigh<S: Simd>(
+pub(super) fn weigh<S: Simd>(
     s: S,
     factor: f32,
     scores: &mut [f32],
@@ -158,7 +158,11 @@ fn weigh<S: Simd>(
     };
     // Minus infinity has no weight, and no difference to itself.
     let base = if new == f32::NEG_INFINITY { 0.0 } else { new };
-    let lost = (*top - base).exp();
+    let lost = if *top == base {
+        1.0
+    } else {
+        (*top - base).exp()
+    };
     *top = new;
     let base = s.splat(base);
     update(
@@ -167,7 +171,7 @@ fn weigh<S: Simd>(
         [],
         scores,
         #[inline(always)]
-        |x, []| exp(s, s.sub(s.mul(x, factor), base)),
+        |x, []| exp_normal(s, s.sub(s.mul(x, factor), base)),
     );
     let total = fold(
         s,

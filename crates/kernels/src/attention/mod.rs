@@ -7,12 +7,16 @@
 //!
 //! The weights `[queries, keys]` are never stored: a block of queries goes along the keys with a running maximum and
 //! sum, and what it has gathered is scaled down when the maximum rises. The way back computes the weights again, from
-//! `l`. Beside operands and results the memory is linear in queries and keys.
+//! `l`. Beside operands and results the memory is linear in queries and keys. Weights and their gradients that are too
+//! small for a normal `f32` are 0, since products with subnormal numbers are slow.
+//!
+//! [`pool`] is the same for one query that is learned.
 
 mod backward;
 mod forward;
 mod geometry;
 pub mod pairs;
+pub mod pool;
 mod product;
 mod reference;
 

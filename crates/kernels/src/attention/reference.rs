@@ -1,5 +1,6 @@
 //! The formulas as loops, one query after the other.
 
+use super::pool::Map;
 use super::{AttentionGeometry, Operands, Outcome};
 use crate::real::Real;
 
@@ -73,4 +74,57 @@ pub(super) fn backward<R: Real>(
             }
         }
     });
+}
+
+/// Of a map of `[places, channels]` for each sample.
+pub(super) fn pool<R: Real>(
+    &[places, c]: &[usize; 2],
+    map: &Map<'_, R>,
+    y: &mut [R],
+    log_sums: &mut [R],
+) {
+    for (n, log_sum) in log_sums.iter_mut().enumerate() {
+        let row = |i: usize| &map.x[(n * places + i) * c..][..c];
+        let scores: Vec<f64> = (0..places)
+            .map(|i| dot(row(i), map.w) + map.b.to_f64())
+            .collect();
+        let max = scores
+            .iter()
+            .copied()
+            .fold(f64::NEG_INFINITY, Real::maximum);
+        let sum: f64 = scores.iter().map(|s| (s - max).exp()).sum();
+        *log_sum = R::from_f64(max + sum.ln());
+        for (e, y) in y[n * c..][..c].iter_mut().enumerate() {
+            let terms = scores.iter().enumerate();
+            let terms = terms.map(|(i, s)| (s - max).exp() / sum * row(i)[e].to_f64());
+            *y = R::from_f64(terms.sum());
+        }
+    }
+}
+
+pub(super) fn pool_backward<R: Real>(
+    &[places, c]: &[usize; 2],
+    map: &Map<'_, R>,
+    outcome: &Outcome<'_, R>,
+    dy: &[R],
+    [dx, dw, db]: [&mut [R]; 3],
+) {
+    dw.fill(R::ZERO);
+    db.fill(R::ZERO);
+    for (n, log_sum) in outcome.log_sums.iter().enumerate() {
+        let [dy, y] = [dy, outcome.y].map(|x| &x[n * c..][..c]);
+        let mean = dot(dy, y);
+        for i in 0..places {
+            let at = (n * places + i) * c;
+            let x = &map.x[at..][..c];
+            let weight = (dot(x, map.w) + map.b.to_f64() - log_sum.to_f64()).exp();
+            let slope = weight * (dot(x, dy) - mean);
+            let [weight, slope] = [weight, slope].map(R::from_f64);
+            db[0] += slope;
+            for e in 0..c {
+                dx[at + e] = weight * dy[e] + slope * map.w[e];
+                dw[e] += slope * x[e];
+            }
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! Attention on every level against the formulas, and these against finite differences.
 
 use super::*;
-use crate::testing::{Random, on_threads, to_f64, worst_error};
+use crate::testing::{Random, assert_same_on_threads, on_threads, to_f64, worst_error};
 use proptest::prelude::*;
 use striate_simd::{Level, test_each_level};
 
@@ -257,4 +257,96 @@ fn what_does_not_fit_is_refused() {
         )
         .is_ok()
     );
+}
+
+/// Value, logarithms, and the gradients of the map, the query and the number that is added.
+fn run_pool<R: Real>(
+    level: Level,
+    g: &pool::PoolGeometry,
+    map: &pool::Map<'_, R>,
+    dy: &[R],
+) -> [Vec<R>; 5] {
+    let lens = [g.y_len(), g.batch(), g.x_len(), g.channels(), 1];
+    let [mut y, mut log_sums, mut dx, mut dw, mut db] = lens.map(|len| vec![R::NAN; len]);
+    pool::forward(level, g, map, &mut y, &mut log_sums).unwrap();
+    let outcome = Outcome {
+        y: &y,
+        log_sums: &log_sums,
+    };
+    pool::backward(level, g, map, &outcome, dy, [&mut dx, &mut dw, &mut db]).unwrap();
+    [y, log_sums, dx, dw, db]
+}
+
+test_each_level! {
+    fn pools_agree_with_attention_in_double_precision(level: Level) {
+        for (batch, places, c) in [(1, 1, 1), (2, 5, 3), (3, 33, 17), (1, 700, 40), (2, 300, 130), (0, 4, 5)] {
+            let g = pool::PoolGeometry::new(batch, places, c).unwrap();
+            let mut random = Random::new(9);
+            let [x, dy] = [g.x_len(), g.y_len()].map(|len| random.normals(len));
+            let w: Vec<f32> = random.normals(c).iter().map(|w| w / (c as f32).sqrt()).collect();
+            let got = run_pool(level, &g, &pool::Map { x: &x, w: &w, b: 0.5 }, &dy);
+            let [x, w, dy] = [&x, &w, &dy].map(|x| to_f64(x));
+            let exact = run_pool(level, &g, &pool::Map { x: &x, w: &w, b: 0.5 }, &dy);
+
+            let same = AttentionGeometry::new(batch, [1, places], [c, c]).unwrap();
+            let q: Vec<f64> = (0..batch).flat_map(|_| w.clone()).collect();
+            let operands = Operands { q: &q, k: &x, v: &x, scale: 1.0 };
+            let [y, _, dq, dk, dv] = run(level, &same, &operands, &dy);
+            let dx = dk.iter().zip(&dv).map(|(k, v)| k + v).collect();
+            let dw = (0..c).map(|e| dq.iter().skip(e).step_by(c).sum()).collect();
+            for (i, expected) in [(0, y), (2, dx), (3, dw)] {
+                let close = |(a, b): (&f64, &f64)| (a - b).abs() < 1e-12;
+                assert!(exact[i].iter().zip(&expected).all(close), "{g:?}: result {i}");
+            }
+
+            // Gradients of products are differences that may all but vanish.
+            let scales = [1.0, 1.0, (c as f64).sqrt(), (c as f64).sqrt(), (c as f64).sqrt()];
+            for (i, scale) in scales.into_iter().enumerate() {
+                let worst = worst_error(&got[i], &exact[i], |k| exact[i][k].abs().max(scale));
+                assert!(worst <= 32.0, "{g:?}: result {i} is off by {worst} roundings");
+            }
+        }
+    }
+
+    fn pools_of_special_values(level: Level) {
+        let g = pool::PoolGeometry::new(1, 600, 1).unwrap();
+        let pooled = |x: &[f32], b: f32| {
+            let (mut y, mut log_sums) = ([0.0], [0.0]);
+            pool::forward(level, &g, &pool::Map { x, w: &[1.0], b }, &mut y, &mut log_sums).unwrap();
+            y[0]
+        };
+        // The largest comes last; weights of others vanish.
+        let rising: Vec<f32> = (0..600).map(|i| i as f32).collect();
+        let expected = 599.0 - 1.0 / (1.0_f32.exp() - 1.0);
+        assert!((pooled(&rising, -7.0) - expected).abs() < 1e-3);
+        for place in [0, 599] {
+            let mut x = vec![0.5; 600];
+            x[place] = f32::NAN;
+            assert!(pooled(&x, 0.0).is_nan(), "NaN at {place}");
+        }
+        assert!(pooled(&[0.5; 600], f32::NAN).is_nan());
+        assert!(pooled(&[f32::NEG_INFINITY; 600], 0.0).is_nan());
+    }
+
+    fn threads_change_no_pool(level: Level) {
+        let g = pool::PoolGeometry::new(2, 3000, 24).unwrap();
+        let mut random = Random::new(2);
+        let (x, w, dy) = (random.normals(g.x_len()), random.normals(24), random.normals(48));
+        assert_same_on_threads(|| run_pool(level, &g, &pool::Map { x: &x, w: &w, b: 0.0 }, &dy).concat());
+    }
+}
+
+#[test]
+fn weights_that_vanish_are_zero() {
+    // Keys further and further away: their weights pass all subnormal numbers.
+    for level in Level::available() {
+        let keys = 400;
+        let mut problem = Problem::new(1, [1, keys], [1, 1], 1.0, 3);
+        problem.q = vec![1.0];
+        problem.k = (0..keys).map(|j| -(j as f32) / 3.0).collect();
+        // Gradients of values are then weights, and those of keys are those of products.
+        problem.dy = vec![1.0];
+        let [.., dk, dv] = run(level, &problem.g, &problem.operands(), &problem.dy);
+        assert!(dk.iter().chain(&dv).all(|x| x.is_normal() || *x == 0.0));
+    }
 }

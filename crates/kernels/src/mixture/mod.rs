@@ -3,12 +3,17 @@
 //! `y[n] = sum over e of a[n, e] w[e]` for rows of any length. It is a product with few rows on the left and few terms, for
 //! which [`gemm`](crate::gemm) would spend its time packing the right operand. Here every `w` is read once and every `y`
 //! written once.
+//!
+//! [`mix_maps`] weighs the channels of whole maps.
 
+mod maps;
 mod reference;
 mod vector;
 
 #[cfg(test)]
 mod tests;
+
+pub use maps::{Maps, mix_maps, mix_maps_backward};
 
 use crate::error::{KernelError, check_len};
 use crate::real::Real;

@@ -1,6 +1,6 @@
 //! The formulas as loops.
 
-use super::Mixture;
+use super::{Maps, Mixture};
 use crate::real::Real;
 
 /// Row `i` of rows of `len` elements.
@@ -25,4 +25,45 @@ pub(super) fn products<R: Real>(m: &Mixture, y: &[R], w: &[R], a: &mut [R]) {
             a[n * m.rows + e] = R::from_f64(sum);
         }
     }
+}
+
+/// Calls `f` with the number of each element of a map: in the mixture, among the factors, the slice it is in, and there.
+fn for_each_term(g: &Maps, slices: usize, mut f: impl FnMut(usize, usize, usize, usize)) {
+    for n in 0..g.samples {
+        for m in 0..g.maps {
+            let (slice, stride, first) = g.place(m, slices);
+            for row in n * g.places..(n + 1) * g.places {
+                for (c, factor) in g.factors(n, m).enumerate() {
+                    f(
+                        row * g.channels + c,
+                        factor,
+                        slice,
+                        row * stride + first + c,
+                    );
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn mix_maps<R: Real>(g: &Maps, x: &[&[R]], a: &[R], y: &mut [R]) {
+    y.fill(R::ZERO);
+    for_each_term(g, x.len(), |i, factor, slice, at| {
+        y[i] += a[factor] * x[slice][at];
+    });
+}
+
+pub(super) fn mix_maps_backward<R: Real>(
+    g: &Maps,
+    x: &[&[R]],
+    a: &[R],
+    dy: &[R],
+    dx: &mut [&mut [R]],
+    da: &mut [R],
+) {
+    da.fill(R::ZERO);
+    for_each_term(g, x.len(), |i, factor, slice, at| {
+        dx[slice][at] = a[factor] * dy[i];
+        da[factor] += x[slice][at] * dy[i];
+    });
 }

@@ -3,7 +3,7 @@
 use super::AxisGeometry;
 use crate::lanes::maximum;
 use striate_simd::Simd;
-use striate_simd::math::{exp, log};
+use striate_simd::math::{exp, exp_normal, log, normal_or_zero};
 
 /// One block `[len, inner]` of the array.
 #[derive(Clone, Copy, Debug)]
@@ -61,13 +61,13 @@ pub(super) fn softmax<S: Simd>(s: S, block: Block, x: &[f32], y: &mut [f32]) {
         let max = block.max(s, x, at);
         let mut sum = s.splat(0.0);
         for i in 0..block.len {
-            let e = exp(s, s.sub(block.load(s, x, i, at), max));
+            let e = exp_normal(s, s.sub(block.load(s, x, i, at), max));
             block.store(s, e, y, i, at);
             sum = s.add(sum, e);
         }
         let scale = s.div(s.splat(1.0), sum);
         for i in 0..block.len {
-            let value = s.mul(block.load(s, y, i, at), scale);
+            let value = normal_or_zero(s, s.mul(block.load(s, y, i, at), scale));
             block.store(s, value, y, i, at);
         }
     }
@@ -109,7 +109,8 @@ pub(super) fn softmax_backward<S: Simd>(s: S, block: Block, y: &[f32], dy: &[f32
         }
         for i in 0..block.len {
             let apart = s.sub(block.load(s, dy, i, at), dot);
-            block.store(s, s.mul(block.load(s, y, i, at), apart), dx, i, at);
+            let value = normal_or_zero(s, s.mul(block.load(s, y, i, at), apart));
+            block.store(s, value, dx, i, at);
         }
     }
 }

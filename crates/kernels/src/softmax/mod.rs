@@ -18,7 +18,8 @@ use crate::error::{KernelError, check_len};
 use crate::real::Real;
 use striate_simd::Level;
 
-/// `y_i = exp(x_i - m) / sum_j exp(x_j - m)`, with `m` the largest `x`.
+/// `y_i = exp(x_i - m) / sum_j exp(x_j - m)`, with `m` the largest `x`. Of `f32`, a weight too small for a normal number is 0,
+/// as is such a gradient: products with subnormal numbers are slow.
 ///
 /// # Errors
 /// If a slice does not have the geometry's length.

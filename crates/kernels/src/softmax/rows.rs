@@ -2,7 +2,7 @@
 
 use crate::lanes::{fold, map, maximum, update};
 use striate_simd::Simd;
-use striate_simd::math::exp;
+use striate_simd::math::{exp, exp_normal, normal_or_zero};
 
 /// The largest element, and the logarithm of the sum of the exponentials of the differences to it.
 #[inline(always)]
@@ -29,7 +29,7 @@ pub(super) fn softmax<S: Simd>(s: S, x: &[f32], y: &mut [f32]) {
         [x],
         y,
         #[inline(always)]
-        |[x]| exp(s, s.sub(x, top)),
+        |[x]| exp_normal(s, s.sub(x, top)),
     );
     let scale = s.splat(
         1.0 / sum_of(
@@ -45,7 +45,7 @@ pub(super) fn softmax<S: Simd>(s: S, x: &[f32], y: &mut [f32]) {
         [],
         y,
         #[inline(always)]
-        |y, []| s.mul(y, scale),
+        |y, []| normal_or_zero(s, s.mul(y, scale)),
     );
 }
 
@@ -75,7 +75,7 @@ pub(super) fn softmax_backward<S: Simd>(s: S, y: &[f32], dy: &[f32], dx: &mut [f
         [y, dy],
         dx,
         #[inline(always)]
-        |[y, dy]| s.mul(y, s.sub(dy, dot)),
+        |[y, dy]| normal_or_zero(s, s.mul(y, s.sub(dy, dot))),
     );
 }
 

@@ -49,6 +49,21 @@ test_each_level! {
         }
     }
 
+    fn weights_and_gradients_are_normal_or_zero(level: Level) {
+        // Products with subnormal numbers are slow.
+        for inner in [1, 20] {
+            let len = 40;
+            let g = AxisGeometry::new(1, len, inner).unwrap();
+            let x: Vec<f32> = (0..len * inner).map(|i| -((i / inner * 3) as f32)).collect();
+            let dy: Vec<f32> = (0..len * inner).map(|i| 1e-3 * (i % 7) as f32).collect();
+            let (mut y, mut dx) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+            softmax(level, &g, &x, &mut y).unwrap();
+            softmax_backward(level, &g, &y, &dy, &mut dx).unwrap();
+            assert!(y.iter().chain(&dx).all(|v| v.is_normal() || *v == 0.0), "{y:?} {dx:?}");
+            assert!(y[25 * inner] > 0.0 && y[30 * inner] == 0.0, "{y:?}");
+        }
+    }
+
     fn special_values(level: Level) {
         let (inf, nan) = (f32::INFINITY, f32::NAN);
         // Large numbers do not overflow; minus infinity has no weight; NaN and infinity leave nothing.

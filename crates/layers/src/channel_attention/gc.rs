@@ -225,13 +225,17 @@ impl GlobalContext {
         let Some(mask) = &self.mask else {
             return x.mean(&[2, 3], true);
         };
-        let weights = mask.forward(x)?.flatten(2, 3)?.softmax(2)?;
         if probe::is_recording() {
+            let weights = mask.forward(x)?.flatten(2, 3)?.softmax(2)?;
             let map = weights.reshape([n, 1, h, w])?;
             probe::emit(&self.path, ProbeKind::SpatialMap, &map);
         }
-        let sum = x.flatten(2, 3)?.matmul(&weights.transpose(1, 2)?)?;
-        sum.reshape([n, c, 1, 1])
+        let query = mask.weight().tensor().reshape(mask.weight().numel())?;
+        let bias = match mask.bias() {
+            Some(bias) => bias.tensor(),
+            None => Tensor::zeros(1, x.dtype())?,
+        };
+        x.attention_pool(&query, &bias)?.reshape([n, c, 1, 1])
     }
 }
 

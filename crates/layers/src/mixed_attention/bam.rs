@@ -14,7 +14,7 @@
 use std::sync::Arc;
 
 use striate_tensor::autograd::scope;
-use striate_tensor::{Result, Tensor};
+use striate_tensor::{Joint, Result, Tensor};
 
 use crate::probe::{self, ProbeKind};
 use crate::util::{at_least_one, reduced_channels};
@@ -196,13 +196,15 @@ impl Module for Bam {
             let [n, c, _, _] = x.dims_array(LAYER)?;
             let channel = self.channel.forward(x)?.reshape([n, c, 1, 1])?;
             let spatial = self.spatial.forward(x)?;
-            let logits = match self.combine {
-                BamCombine::Product => channel.mul(&spatial)?,
-                BamCombine::Sum => channel.add(&spatial)?,
+            let (joint, join): (_, fn(&Tensor, &Tensor) -> Result<Tensor>) = match self.combine {
+                BamCombine::Product => (Joint::Product, Tensor::mul),
+                BamCombine::Sum => (Joint::Sum, Tensor::add),
             };
-            let gate = logits.sigmoid()?;
-            probe::emit(&self.path, ProbeKind::FullGate, &gate);
-            x.mul(&gate.add_scalar(1.0)?)
+            if probe::is_recording() {
+                let gate = join(&channel, &spatial)?.sigmoid()?;
+                probe::emit(&self.path, ProbeKind::FullGate, &gate);
+            }
+            x.joint_gate(&channel, &spatial, joint)
         })
     }
 }

@@ -41,17 +41,17 @@ pub fn fuse(branches: &[Tensor]) -> Result<Tensor> {
 /// # Errors
 /// There is no branch, or the shapes do not fit.
 pub fn select(path: &Arc<str>, branches: &[Tensor], logits: &Tensor) -> Result<Tensor> {
-    let (first, rest) = branches
-        .split_first()
+    let first = branches
+        .first()
         .ok_or_else(|| Error::msg("select: no branch"))?;
     let [n, c, _, _] = first.dims_array("select")?;
-    let weights = logits.reshape([n, branches.len(), c])?.softmax(1)?;
+    let branches: Vec<&Tensor> = branches.iter().collect();
+    choose(path, &branches, &logits.reshape([n, branches.len(), c])?)
+}
+
+/// [`select`] for logits `[N, M, C]`, and branches that may also be the channels of one map `[N, M * C, H, W]`.
+pub(super) fn choose(path: &Arc<str>, branches: &[&Tensor], logits: &Tensor) -> Result<Tensor> {
+    let weights = logits.softmax(1)?;
     probe::emit(path, ProbeKind::BranchWeights, &weights);
-    let weighed =
-        |m: usize, branch: &Tensor| branch.mul(&weights.select(1, m)?.reshape([n, c, 1, 1])?);
-    let rest = rest.iter().enumerate();
-    rest.into_iter()
-        .try_fold(weighed(0, first)?, |sum, (m, branch)| {
-            sum.add(&weighed(m + 1, branch)?)
-        })
+    Tensor::mix_maps(branches, &weights)
 }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use striate_tensor::autograd::scope;
 use striate_tensor::{Result, Tensor};
 
-use super::select::select;
+use super::select::choose;
 use crate::util::{at_least_one, invalid, make_divisible};
 use crate::{
     Conv2d, Conv2dConfig, ConvNormAct, ConvNormActConfig, Layer, Module, Pair, VarBuilder, Visitor,
@@ -196,7 +196,7 @@ impl Module for SplitAttention {
             // The logits lie group by group, the versions of the map version by version.
             let logits = logits.reshape([n, self.groups, radix, out / self.groups])?;
             let logits = logits.transpose(1, 2)?.reshape([n, radix, out])?;
-            select(&self.path, &u.chunk(radix, 1)?, &logits)
+            choose(&self.path, &[&u], &logits)
         })
     }
 }

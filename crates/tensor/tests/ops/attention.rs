@@ -1,6 +1,6 @@
 //! Attention against its definition, softmax and two products.
 
-use striate_tensor::{DType, Result, Tensor};
+use striate_tensor::{DType, Result, Tensor, gradcheck};
 
 use crate::common::randn;
 use crate::harness::{check, fails};
@@ -33,6 +33,48 @@ fn gradients_and_levels() -> Result<()> {
     // Queries, keys and values may be one tensor.
     let own = |x: &[Tensor]| x[0].attention(&x[0], &x[0], 1.0);
     check("attention", own, &[randn(&[2, 6, 3], 4)?], 1e-5)
+}
+
+#[test]
+fn pools_are_means_weighted_by_a_softmax() -> Result<()> {
+    for shape in [
+        &[2, 5, 3, 4][..],
+        &[1, 17, 2, 3],
+        &[2, 9, 7],
+        &[2, 8, 2, 2, 2],
+    ] {
+        let c = shape[1];
+        // Products that leave several pixels a weight: one alone has no gradient.
+        let query = randn(&[c], 2)?.mul_scalar(0.3)?;
+        let x = [randn(shape, 1)?, query, randn(&[1], 3)?];
+        let weigh = |x: &[Tensor]| {
+            let places = x[0].flatten(2, x[0].rank() - 1)?;
+            let products = x[1].unsqueeze(0)?.matmul(&places)?.add(&x[2])?;
+            let weights = products.softmax(2)?.transpose(1, 2)?;
+            places.matmul(&weights)?.squeeze(2)
+        };
+        let pool = |x: &[Tensor]| x[0].attention_pool(&x[1], &x[2]);
+        let (y, expected) = (pool(&x)?.to_vec::<f64>()?, weigh(&x)?.to_vec::<f64>()?);
+        assert!(
+            y.iter().zip(&expected).all(|(y, e)| (y - e).abs() < 1e-13),
+            "{shape:?}"
+        );
+        // The gradient of what is added to all products is a difference of equal sums.
+        let of_two = |y: &[Tensor]| y[0].attention_pool(&y[1], &x[2].to_dtype(y[0].dtype())?);
+        check("attention_pool", of_two, &x[..2], 1e-5)?;
+        gradcheck(pool, &x)?;
+    }
+    let x = randn(&[2, 6, 3, 3], 1)?;
+    let (weight, bias) = (randn(&[5], 2)?, randn(&[1], 3)?);
+    fails(
+        x.attention_pool(&weight, &bias),
+        &["attention_pool", "[6]", "[5]"],
+    );
+    fails(
+        x.narrow(3, 0, 0)?.attention_pool(&randn(&[6], 2)?, &bias),
+        &["places", "at least 1"],
+    );
+    Ok(())
 }
 
 #[test]
