@@ -32,7 +32,7 @@ OPERATIONS = {
 
 
 def laid_out(numbers) -> torch.Tensor:
-    x = torch.from_numpy(numbers)
+    x = torch.as_tensor(numbers)
     return x.contiguous(memory_format=FORMAT) if x.dim() == 4 else x
 
 
@@ -87,7 +87,10 @@ def plugin(case: Plugin, training: bool) -> Loaded:
     import modules
 
     make = {each.name: each.make for each in modules.build(0)}[case.module]
-    module = make(**case.config).to(memory_format=FORMAT).train(training)
+    module = make(**case.config).train(training)
+    # As Module.to does, which fails on five dimensions: the weights of experts.
+    for tensor in (*module.parameters(), *module.buffers()):
+        tensor.data = laid_out(tensor.data)
     parameters = sorted(module.named_parameters())
     with torch.no_grad():
         for place, (name, parameter) in enumerate(parameters):
