@@ -275,6 +275,21 @@ fn arrangements_of_cbam_agree_with_their_gates() -> Result<()> {
 }
 
 #[test]
+fn a_spatial_gate_that_starts_at_zero_halves() -> Result<()> {
+    let mut config = CbamConfig::new(6)
+        .reduction(3)
+        .arrangement(Arrangement::SpatialOnly);
+    config.spatial = config.spatial.zero_bn(true);
+    let (x, gate) = (randn(&[2, 6, 5, 4])?, config.build(&vb())?);
+    for training in [true, false] {
+        set_training(&gate, training);
+        let half = x.mul_scalar(0.5)?.to_vec::<f32>()?;
+        assert_eq!(gate.forward(&x)?.to_vec::<f32>()?, half);
+    }
+    Ok(())
+}
+
+#[test]
 fn cbam_translates_between_its_dialects() -> Result<()> {
     let official = CbamConfig::new(8).reduction(4).build(&vb())?;
     let timm = CbamTimmConfig::new(8)

@@ -71,6 +71,40 @@ fn about_the_given_part_is_dropped_and_the_mean_stays() -> Result<()> {
 }
 
 #[test]
+fn noise_fills_the_squares_and_leaves_the_rest() -> Result<()> {
+    for couple in [true, false] {
+        let config = DropBlockConfig::new(0.3, 5).couple_channels(couple);
+        let draw = |config: &DropBlockConfig| {
+            manual_seed(7);
+            config.build(&vb())?.forward(&ones([16, 3, 28, 28])?)
+        };
+        let (zeros, noisy) = (
+            draw(&config.clone().scale(false))?,
+            draw(&config.noise(true))?,
+        );
+        let pairs = zeros
+            .to_vec::<f32>()?
+            .into_iter()
+            .zip(noisy.to_vec::<f32>()?);
+        let (kept, filled): (Vec<_>, Vec<_>) = pairs.partition(|(z, _)| *z == 1.0);
+        assert!(kept.iter().all(|(_, y)| *y == 1.0));
+        let count = filled.len() as f64;
+        let moment = |k| {
+            filled
+                .iter()
+                .map(|(_, y)| f64::from(*y).powi(k))
+                .sum::<f64>()
+                / count
+        };
+        assert!(count > 3000.0 && moment(1).abs() < 0.05, "{}", moment(1));
+        assert!((moment(2) - 1.0).abs() < 0.08, "{}", moment(2));
+        let channel = |c| noisy.narrow(1, c, 1)?.to_vec::<f32>();
+        assert_eq!(channel(0)? == channel(2)?, couple);
+    }
+    Ok(())
+}
+
+#[test]
 fn channels_lose_the_same_squares_or_their_own() -> Result<()> {
     manual_seed(2);
     for (couple, same) in [(true, true), (false, false)] {

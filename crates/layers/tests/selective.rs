@@ -65,3 +65,27 @@ fn weights_of_versions_sum_to_one() -> Result<()> {
     );
     Ok(())
 }
+
+#[test]
+fn selective_kernels_start_as_the_authors_do() -> Result<()> {
+    let config = SkConvConfig::new(128, 128).fc_bias(true).conv_bias(true);
+    let sk = config.init(SkInit::Prototxt).build(&vb())?;
+    let mut seen = 0;
+    for (name, tensor) in state_dict(&sk).iter() {
+        let deviation = match name.rsplit_once('.') {
+            // Four channels of a group, nine taps.
+            Some((place, "weight")) if place.ends_with("conv") => (2f64 / 36.0).sqrt(),
+            Some((place, "weight")) if place.contains(".fc_") => 0.01,
+            Some((place, "bias")) if !place.ends_with("bn") => 0.0,
+            _ => continue,
+        };
+        let got = f64::from(tensor.square()?.mean_all()?.item::<f32>()?).sqrt();
+        assert!(
+            (got - deviation).abs() <= 0.05 * deviation,
+            "{name}: {got}, not {deviation}"
+        );
+        seen += 1;
+    }
+    assert_eq!(seen, 8, "two maps and two branches, each with a bias");
+    Ok(())
+}

@@ -63,8 +63,8 @@ pub use error::{Error, Result};
 pub use level::{current_level, with_accuracy, with_level};
 pub use ops::{
     After, BatchStats, Conv1dOptions, Conv2dEpilogue, Conv2dOptions, Conv3dOptions,
-    ConvTranspose2dOptions, PadMode, Padding, Pair, Pool1dOptions, Pool3dOptions, PoolOptions,
-    RoiOptions, Triple,
+    ConvTranspose2dOptions, CrossEntropyOptions, PadMode, Padding, Pair, Pool1dOptions,
+    Pool3dOptions, PoolOptions, RoiOptions, Triple,
 };
 pub use random::{Philox, manual_seed, rng_state, set_rng_state, with_default_rng};
 pub use shape::Shape;

@@ -51,6 +51,7 @@ pub mod augment;
 pub mod checkpoint;
 pub mod clip;
 pub mod config;
+pub mod consistency;
 pub mod data;
 mod error;
 pub mod evaluate;
@@ -69,6 +70,7 @@ pub mod trainer;
 
 pub use clip::clip_norm;
 pub use config::TrainConfig;
+pub use consistency::{Shift, shift_consistency};
 pub use error::{Error, Malformed, Result};
 pub use evaluate::{Evaluation, evaluate};
 pub use loader::{Batch, Loader};

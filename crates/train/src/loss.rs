@@ -1,6 +1,6 @@
 //! What a network is trained to make small: each loss is one number, the mean over all elements, with a gradient.
 
-use striate_tensor::{Error, Result, Tensor};
+use striate_tensor::{CrossEntropyOptions, Error, Result, Tensor};
 
 /// Classification: mean over the samples of `-sum_c q_c ln(softmax(logits)_c)`.
 ///
@@ -14,6 +14,22 @@ use striate_tensor::{Error, Result, Tensor};
 /// When the shapes do not fit, a label is not below `C`, or `smoothing` is not in 0 to 1.
 pub fn cross_entropy(logits: &Tensor, labels: &Tensor, smoothing: f64) -> Result<Tensor> {
     logits.cross_entropy(labels, smoothing)
+}
+
+/// [`cross_entropy`] with weights of the classes and labels that do not count, as
+/// [`Tensor::cross_entropy_with`] defines it.
+///
+/// # Shapes
+/// `logits: [N, C, ...]`, `labels: [N, ...]` (i64), result `[]`.
+///
+/// # Errors
+/// Those of [`Tensor::cross_entropy_with`].
+pub fn cross_entropy_with(
+    logits: &Tensor,
+    labels: &Tensor,
+    options: &CrossEntropyOptions,
+) -> Result<Tensor> {
+    logits.cross_entropy_with(labels, options)
 }
 
 /// Regression: mean of `(prediction - target)^2`.

@@ -4,7 +4,7 @@ use striate_tensor::autograd::is_grad_enabled;
 use striate_tensor::{After, Conv2dEpilogue, Result, Tensor, no_grad};
 
 use crate::basic::{Activation, BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig};
-use crate::{Layer, Module, Parameter, VarBuilder, Visitor};
+use crate::{Init, Layer, Module, Parameter, VarBuilder, Visitor};
 
 /// How to build a [`ConvNormAct`].
 #[derive(Clone, Debug)]
@@ -15,6 +15,8 @@ pub struct ConvNormActConfig {
     pub momentum: f64,
     /// What the batch norm adds to the variance.
     pub eps: f64,
+    /// How the scale of the batch norm starts.
+    pub norm_init: Init,
     /// The activation; [`Activation::Identity`] for none.
     pub act: Activation,
     /// Names of the convolution and the batch norm.
@@ -29,6 +31,7 @@ impl ConvNormActConfig {
             conv: conv.bias(false),
             momentum: 0.1,
             eps: 1e-5,
+            norm_init: Init::ONES,
             act: Activation::Relu,
             names: ["conv".into(), "bn".into()],
         }
@@ -55,6 +58,13 @@ impl ConvNormActConfig {
         self
     }
 
+    /// Sets how the scale of the batch norm starts.
+    #[must_use]
+    pub fn norm_init(mut self, init: Init) -> Self {
+        self.norm_init = init;
+        self
+    }
+
     /// Gives the convolution a bias, which the batch norm makes redundant, for weights that have it.
     #[must_use]
     pub fn conv_bias(mut self, bias: bool) -> Self {
@@ -77,7 +87,8 @@ impl ConvNormActConfig {
     pub fn build(&self, vb: &VarBuilder) -> Result<ConvNormAct> {
         let norm = BatchNormConfig::new(self.conv.out_channels)
             .momentum(self.momentum)
-            .eps(self.eps);
+            .eps(self.eps)
+            .weight_init(self.norm_init);
         let [conv_name, norm_name] = &self.names;
         Ok(ConvNormAct {
             conv: self.conv.build(&(vb / conv_name))?,

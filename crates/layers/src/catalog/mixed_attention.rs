@@ -32,7 +32,8 @@ fn spatial(o: &Options<'_>) -> Result<SpatialGateConfig> {
     Ok(SpatialGateConfig::new()
         .kernel(o.count_or("kernel_size", 7)?)
         .order(o.choice("order", &orders)?)
-        .momentum(o.number_or("bn_momentum", 0.01)?))
+        .momentum(o.number_or("bn_momentum", 0.01)?)
+        .zero_bn(o.flag_or("zero_bn", false)?))
 }
 
 fn cbam(o: &Options<'_>, vb: &VarBuilder) -> Result<Box<dyn Catalogued>> {

@@ -10,7 +10,8 @@ const DROP_BLOCK: &str = "Ghiasi et al., DropBlock: A Regularization Method for 
 fn drop_block(o: &Options<'_>, vb: &VarBuilder) -> Result<Box<dyn Catalogued>> {
     let config = DropBlockConfig::new(o.number_or("drop_prob", 0.1)?, o.count_or("block_size", 7)?)
         .couple_channels(o.flag_or("couple_channels", true)?)
-        .scale(o.flag_or("scale_by_keep", true)?);
+        .scale(o.flag_or("scale_by_keep", true)?)
+        .noise(o.flag_or("with_noise", false)?);
     Ok(Box::new(config.build(vb)?))
 }
 

@@ -3,11 +3,12 @@
 use striate_tensor::Result;
 
 use super::{Catalogued, Entry, Example, Options, Typical};
-use crate::{Kernels, SkConvConfig, SkUnitConfig, SplitAttentionConfig, VarBuilder};
+use crate::{Kernels, SkConvConfig, SkInit, SkUnitConfig, SplitAttentionConfig, VarBuilder};
 
 const PAPER: &str = "Li et al., Selective Kernel Networks, CVPR 2019, arXiv:1903.06586";
 
 fn sk(o: &Options<'_>, vb: &VarBuilder) -> Result<Box<dyn Catalogued>> {
+    let starts = [("pytorch", SkInit::PyTorch), ("prototxt", SkInit::Prototxt)];
     let kernels = [("dilated", Kernels::Dilated), ("plain", Kernels::Plain)];
     let config = SkConvConfig::new(o.count("in_channels")?, o.count("out_channels")?)
         .branches(o.count_or("branches", 2)?)
@@ -19,7 +20,8 @@ fn sk(o: &Options<'_>, vb: &VarBuilder) -> Result<Box<dyn Catalogued>> {
         .fc_bn_act(o.flag_or("fc_bn", true)?, o.flag_or("fc_act", true)?)
         .fc_bias(o.flag_or("fc_bias", false)?)
         .conv_bias(o.flag_or("conv_bias", false)?)
-        .split_input(o.flag_or("split_input", false)?);
+        .split_input(o.flag_or("split_input", false)?)
+        .init(o.choice("init", &starts)?);
     Ok(Box::new(config.build(vb)?))
 }
 

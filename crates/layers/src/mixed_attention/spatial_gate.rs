@@ -14,7 +14,8 @@ use striate_tensor::{Result, Tensor};
 use crate::probe::{self, ProbeKind};
 use crate::util::odd;
 use crate::{
-    Activation, Conv2dConfig, ConvNormAct, ConvNormActConfig, Layer, Module, VarBuilder, Visitor,
+    Activation, Conv2dConfig, ConvNormAct, ConvNormActConfig, Init, Layer, Module, VarBuilder,
+    Visitor,
 };
 
 /// The order of the two pooled maps, which is that of the convolution's input channels.
@@ -46,6 +47,8 @@ pub struct SpatialGateConfig {
     pub order: MapOrder,
     /// Momentum of the batch norm.
     pub momentum: f64,
+    /// Whether the scale of the batch norm starts at 0, and every factor at one half.
+    pub zero_bn: bool,
 }
 
 impl Default for SpatialGateConfig {
@@ -62,6 +65,7 @@ impl SpatialGateConfig {
             kernel: 7,
             order: MapOrder::MaxMean,
             momentum: 0.01,
+            zero_bn: false,
         }
     }
 
@@ -86,6 +90,13 @@ impl SpatialGateConfig {
         self
     }
 
+    /// Starts the scale of the batch norm at 0, as the authors' networks do, or at 1.
+    #[must_use]
+    pub fn zero_bn(mut self, zero: bool) -> Self {
+        self.zero_bn = zero;
+        self
+    }
+
     /// Builds the module: `spatial.conv` and `spatial.bn`, as in the released code.
     ///
     /// # Errors
@@ -102,9 +113,15 @@ impl SpatialGateConfig {
     pub(super) fn conv(&self, layer: &'static str, vb: &VarBuilder) -> Result<ConvNormAct> {
         odd(layer, "kernel", self.kernel).map_err(|e| e.at(vb.path()))?;
         let conv = Conv2dConfig::new(2, 1, self.kernel).same_padding();
+        let start = if self.zero_bn {
+            Init::ZEROS
+        } else {
+            Init::ONES
+        };
         let conv = ConvNormActConfig::new(conv)
             .act(Activation::Identity)
-            .momentum(self.momentum);
+            .momentum(self.momentum)
+            .norm_init(start);
         conv.build(vb)
     }
 }

@@ -5,11 +5,12 @@
 //! gamma = p * H * W / (b*b * (H - b + 1) * (W - b + 1))
 //! M     = 0 in the b x b square around each place that a coin with chance gamma picks, else 1
 //! y     = x * M * numel(M) / sum(M)
+//! y     = x * M + Z * (1 - M), Z normal               with noise instead of zeros
 //! ```
 //!
 //! Paper: Ghiasi, Lin, Le, *DropBlock: A Regularization Method for Convolutional Networks*, NeurIPS
 //! 2018, arXiv:1810.12890. Departures: none of timm's ([`Seeds::Anywhere`]) or of torchvision's
-//! ([`Seeds::Inside`]); timm's option of noise instead of zeros is left out.
+//! ([`Seeds::Inside`]).
 //! Parameters: none.
 
 use std::sync::Arc;
@@ -42,8 +43,10 @@ pub struct DropBlockConfig {
     pub seeds: Seeds,
     /// Whether all channels of an image lose the same squares.
     pub couple_channels: bool,
-    /// Whether what is kept is scaled up.
+    /// Whether what is kept is scaled up; not with noise.
     pub scale: bool,
+    /// Whether squares are filled with standard normal numbers instead of zeros; coupled channels share them.
+    pub noise: bool,
 }
 
 impl DropBlockConfig {
@@ -56,6 +59,7 @@ impl DropBlockConfig {
             seeds: Seeds::Anywhere,
             couple_channels: true,
             scale: true,
+            noise: false,
         }
     }
 
@@ -80,6 +84,13 @@ impl DropBlockConfig {
     #[must_use]
     pub fn scale(mut self, scale: bool) -> Self {
         self.scale = scale;
+        self
+    }
+
+    /// Fills squares with standard normal numbers, or with zeros.
+    #[must_use]
+    pub fn noise(mut self, noise: bool) -> Self {
+        self.noise = noise;
         self
     }
 
@@ -138,8 +149,8 @@ pub struct DropBlock {
 }
 
 impl DropBlock {
-    /// The factors of a map of that shape.
-    fn mask(&self, x: &Tensor) -> Result<Tensor> {
+    /// Where a map of that shape loses its elements: 1 there, else 0.
+    fn dropped(&self, x: &Tensor, rng: &mut Philox) -> Result<Tensor> {
         let [n, c, h, w] = x.dims4()?;
         let config = &self.config;
         let [kh, kw] = config.sides([h, w]);
@@ -151,9 +162,7 @@ impl DropBlock {
         } else {
             [h, w]
         };
-        // One number of the generator is the key of a sequence of its own.
-        let mut rng = Philox::new(with_default_rng(Philox::next_u64));
-        let chance = Tensor::rand([n, channels, drawn[0], drawn[1]], &mut rng)?;
+        let chance = Tensor::rand([n, channels, drawn[0], drawn[1]], rng)?;
         let gamma = Tensor::full([1], config.gamma([h, w]), chance.dtype())?;
         let mut seeds = chance.lt(&gamma)?.to_dtype(x.dtype())?;
         let around = [kh / 2, kw / 2];
@@ -163,17 +172,19 @@ impl DropBlock {
         let window = PoolOptions::new([kh, kw]).stride(1).padding(around);
         let dropped = seeds.max_pool2d(window)?;
         // An even window gives a row or a column too many.
-        let dropped = dropped
+        dropped
             .narrow(2, (kh + 1) % 2, h)?
-            .narrow(3, (kw + 1) % 2, w)?;
-        let kept = dropped.affine(-1.0, 1.0)?;
-        if !config.scale {
-            return Ok(kept);
-        }
-        let sum = kept
-            .sum_all()?
-            .add_scalar(if inside { 1e-6 } else { 1e-7 })?;
-        kept.mul(&sum.recip()?.mul_scalar(kept.numel() as f64)?)
+            .narrow(3, (kw + 1) % 2, w)
+    }
+
+    /// The factor of what is kept, so that the mean stays.
+    fn scale(&self, kept: &Tensor) -> Result<Tensor> {
+        let tiny = match self.config.seeds {
+            Seeds::Inside => 1e-6,
+            Seeds::Anywhere => 1e-7,
+        };
+        let sum = kept.sum_all()?.add_scalar(tiny)?;
+        sum.recip()?.mul_scalar(kept.numel() as f64)
     }
 }
 
@@ -192,7 +203,18 @@ impl Module for DropBlock {
             if !self.mode.training() || self.config.p == 0.0 || x.numel() == 0 {
                 return Ok(x.clone());
             }
-            x.mul(&self.mask(x)?)
+            // One number of the generator is the key of a sequence of its own.
+            let mut rng = Philox::new(with_default_rng(Philox::next_u64));
+            let dropped = self.dropped(x, &mut rng)?;
+            let kept = dropped.affine(-1.0, 1.0)?;
+            if self.config.noise {
+                let noise = Tensor::randn(dropped.shape(), &mut rng)?.to_dtype(x.dtype())?;
+                return x.mul(&kept)?.add(&noise.mul(&dropped)?);
+            }
+            if self.config.scale {
+                return x.mul(&kept.mul(&self.scale(&kept)?)?);
+            }
+            x.mul(&kept)
         })
     }
 }

@@ -22,7 +22,7 @@ use super::select::{fuse, select};
 use crate::util::{at_least_one, invalid};
 use crate::{
     Activation, BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig, ConvNormAct, ConvNormActConfig,
-    Layer, Module, Pair, VarBuilder, Visitor, conv_norm_act,
+    Init, Layer, Module, Pair, VarBuilder, Visitor, conv_norm_act,
 };
 
 /// The kernels of the branches.
@@ -34,6 +34,16 @@ pub enum Kernels {
     Plain,
     /// Of each branch the kernel size, which must be odd, and the dilation.
     Custom(Vec<(usize, usize)>),
+}
+
+/// How the weights of an [`SkConv`] start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SkInit {
+    /// As PyTorch starts its layers.
+    PyTorch,
+    /// As the authors' networks in Caffe: normal, with standard deviation `sqrt(2 / fan_in)` in the branches and 0.01 in
+    /// both maps; biases 0.
+    Prototxt,
 }
 
 /// How to build an [`SkConv`].
@@ -65,6 +75,8 @@ pub struct SkConvConfig {
     pub conv_bias: bool,
     /// Whether the input channels are divided among the branches (timm's variant).
     pub split_input: bool,
+    /// How the weights start.
+    pub init: SkInit,
 }
 
 impl SkConvConfig {
@@ -85,6 +97,7 @@ impl SkConvConfig {
             fc_bias: false,
             conv_bias: false,
             split_input: false,
+            init: SkInit::PyTorch,
         }
     }
 
@@ -161,6 +174,21 @@ impl SkConvConfig {
         self
     }
 
+    /// Sets how the weights start.
+    #[must_use]
+    pub fn init(mut self, init: SkInit) -> Self {
+        self.init = init;
+        self
+    }
+
+    /// A convolution whose weights start as `init` says, with that deviation for the authors' start.
+    fn start(&self, conv: Conv2dConfig, std: f64) -> Conv2dConfig {
+        match self.init {
+            SkInit::PyTorch => conv,
+            SkInit::Prototxt => conv.init(Init::Normal { std }).bias_init(Init::ZEROS),
+        }
+    }
+
     /// Kernel size and dilation of each branch.
     fn shapes(&self) -> Result<Vec<(usize, usize)>> {
         const LAYER: &str = "SkConv";
@@ -222,6 +250,8 @@ impl SkConvConfig {
                 .dilation(dilation)
                 .same_padding()
                 .groups(self.groups);
+            let fan_in = (into / self.groups.max(1) * kernel * kernel).max(1);
+            let conv = self.start(conv, (2.0 / fan_in as f64).sqrt());
             let path = ConvNormActConfig::new(conv).conv_bias(self.conv_bias);
             path.build(&(vb / "paths" / m))
         };
@@ -232,9 +262,8 @@ impl SkConvConfig {
         let selected =
             selected.ok_or_else(|| invalid("SkConv", "out_channels", out, "it must fit"))?;
         let fc = |i, o, name| {
-            Conv2dConfig::new(i, o, 1)
-                .bias(self.fc_bias)
-                .build(&(&attn / name))
+            let fc = Conv2dConfig::new(i, o, 1).bias(self.fc_bias);
+            self.start(fc, 0.01).build(&(&attn / name))
         };
         let bn = self
             .fc_bn

@@ -1,5 +1,6 @@
 //! The loss of classification.
 
+use striate_kernels::real::Real;
 use striate_kernels::softmax::{self, AxisGeometry};
 use striate_simd::Buffer;
 
@@ -8,9 +9,66 @@ use super::dense::axis_in_memory;
 use crate::autograd::{Description, Function, apply, reject};
 use crate::dtype::match_float;
 use crate::layout::Layout;
-use crate::{DType, Element, Error, Result, Tensor, current_level};
+use crate::{DType, Error, Result, Tensor, current_level};
 
 const OP: &str = "cross_entropy";
+
+/// What a [cross-entropy](Tensor::cross_entropy_with) smooths, leaves out and weighs.
+#[derive(Clone, Debug, Default)]
+pub struct CrossEntropyOptions {
+    /// Share of a label that is spread over all classes, from 0 to 1.
+    pub smoothing: f64,
+    /// The label of places that do not count; it need not be a class.
+    pub ignore_index: Option<i64>,
+    /// A weight for each class, `[C]`; 1 for each without.
+    pub weight: Option<Tensor>,
+}
+
+impl CrossEntropyOptions {
+    /// Sets the share that is spread over all classes.
+    #[must_use]
+    pub fn smoothing(mut self, smoothing: f64) -> Self {
+        self.smoothing = smoothing;
+        self
+    }
+
+    /// Sets the label of places that do not count.
+    #[must_use]
+    pub fn ignore_index(mut self, label: i64) -> Self {
+        self.ignore_index = Some(label);
+        self
+    }
+
+    /// Sets the weights of the classes.
+    #[must_use]
+    pub fn weight(mut self, weight: Tensor) -> Self {
+        self.weight = Some(weight);
+        self
+    }
+
+    /// A weight for each class.
+    fn weights(&self, classes: usize) -> Result<Vec<f64>> {
+        let Some(weight) = &self.weight else {
+            return Ok(vec![1.0; classes]);
+        };
+        check_float(OP, weight)?;
+        reject(OP, &[weight])?;
+        if weight.shape() != [classes] {
+            let detail = format!(
+                "{classes} classes need weights [{classes}], got {:?}",
+                weight.shape()
+            );
+            return Err(Error::shape(OP, detail));
+        }
+        let weights = weight.to_dtype(DType::F64)?.to_vec::<f64>()?;
+        if weights.iter().all(|w| w.is_finite() && *w >= 0.0) {
+            return Ok(weights);
+        }
+        Err(Error::msg(format!(
+            "{OP}: the weights are {weights:?}, but must be finite and not negative"
+        )))
+    }
+}
 
 impl Tensor {
     /// Mean over all labels of `-sum_c q_c ln(softmax(x)_c)`, where `q` is 1 at the label and 0 elsewhere,
@@ -21,14 +79,30 @@ impl Tensor {
     /// Labels are I64 in `0..C`.
     ///
     /// # Errors
-    /// The shapes do not fit each other, there are no labels, a label is outside `0..C`, `smoothing` is
-    /// outside [0, 1], or the types are not float and I64.
+    /// Those of [`Self::cross_entropy_with`].
     pub fn cross_entropy(&self, target: &Self, smoothing: f64) -> Result<Self> {
+        let options = CrossEntropyOptions::default().smoothing(smoothing);
+        self.cross_entropy_with(target, &options)
+    }
+
+    /// The [cross-entropy](Self::cross_entropy) with weights `w` of the classes and labels that do not count:
+    /// `sum -w_c q_c ln(softmax(x)_c)` over the classes and the labels that count, divided by the sum of the weights
+    /// of these labels, as PyTorch defines it.
+    ///
+    /// # Shapes
+    /// Logits `[N, C]` with labels `[N]`, or `[N, C, d1, ...]` with `[N, d1, ...]`; weights `[C]`; the loss has rank 0.
+    /// Labels are I64 in `0..C`, or the label that is ignored.
+    ///
+    /// # Errors
+    /// The shapes do not fit each other, no label counts, another label is outside `0..C`, the smoothing is
+    /// outside [0, 1], a weight is negative or not finite, or the types are not float and I64.
+    pub fn cross_entropy_with(&self, target: &Self, options: &CrossEntropyOptions) -> Result<Self> {
         check_float(OP, self)?;
         reject(OP, &[target])?;
         if target.dtype() != DType::I64 {
             return Err(Error::dtype(OP, target.dtype(), "i64 labels"));
         }
+        let smoothing = options.smoothing;
         if !(0.0..=1.0).contains(&smoothing) {
             return Err(Error::msg(format!(
                 "{OP}: smoothing is {smoothing}, but must be in 0 to 1"
@@ -47,23 +121,40 @@ impl Tensor {
             return Err(Error::shape(OP, detail));
         }
         let classes = self.shape()[1];
-        let labels = target
-            .to_vec::<i64>()?
-            .into_iter()
-            .map(|label| {
-                usize::try_from(label)
-                    .ok()
-                    .filter(|&l| l < classes)
-                    .ok_or_else(|| Error::index(OP, format!("label {label} for {classes} classes")))
-            })
-            .collect::<Result<_>>()?;
-        apply(CrossEntropy { labels, smoothing }, [self])
+        let weights = options.weights(classes)?;
+        let class = |label: i64| {
+            if Some(label) == options.ignore_index {
+                return Ok(None);
+            }
+            let class = usize::try_from(label).ok().filter(|&l| l < classes);
+            let wrong = || Error::index(OP, format!("label {label} for {classes} classes"));
+            class.map(Some).ok_or_else(wrong)
+        };
+        let labels = target.to_vec::<i64>()?.into_iter().map(class);
+        let labels: Vec<Option<usize>> = labels.collect::<Result<_>>()?;
+        let total = labels.iter().flatten().map(|&label| weights[label]).sum();
+        if total <= 0.0 {
+            let detail = "no label counts: all are ignored or have a weight of 0";
+            return Err(Error::msg(format!("{OP}: {detail}")));
+        }
+        let loss = CrossEntropy {
+            labels,
+            weights,
+            total,
+            smoothing,
+        };
+        apply(loss, [self])
     }
 }
 
 #[derive(Debug)]
 struct CrossEntropy {
-    labels: Vec<usize>,
+    /// Classes; none where the label does not count.
+    labels: Vec<Option<usize>>,
+    /// Of the classes.
+    weights: Vec<f64>,
+    /// Sum of the weights of all labels that count.
+    total: f64,
     smoothing: f64,
 }
 
@@ -97,7 +188,7 @@ impl Function<1> for CrossEntropy {
         })
     }
 
-    /// `dx = (softmax(x) - q) * dy / labels`
+    /// `dx_c = (softmax(x)_c * sum_k w_k q_k - w_c q_c) * dy / total`, and 0 where the label does not count.
     fn backward(
         &self,
         Saved { log_p, axis }: &Saved,
@@ -106,34 +197,53 @@ impl Function<1> for CrossEntropy {
     ) -> Result<[Option<Tensor>; 1]> {
         let mut dx = log_p.exp()?;
         match_float!(OP, dx.dtype(), T => {
-            let scale = grad.item::<T>()?.to_f64() / self.labels.len() as f64;
-            let smooth = self.smoothing / axis.len() as f64;
+            let scale = grad.item::<T>()?.to_f64() / self.total;
             let Some(dx) = dx.sole_memory_mut::<T>() else {
                 return Err(Error::msg("cross_entropy: a fresh tensor is shared"));
             };
-            let (factor, shift) = (T::from_f64(scale), T::from_f64(-smooth * scale));
-            dx.iter_mut().for_each(|p| *p = *p * factor + shift);
-            let hit = T::from_f64((1.0 - self.smoothing) * scale);
-            self.labels.iter().enumerate().for_each(|(i, &label)| dx[place(axis, i, label)] -= hit);
+            self.gradient(axis, scale, dx);
         });
         Ok([Some(dx)])
     }
 }
 
 impl CrossEntropy {
-    fn loss<T: Element>(&self, axis: &AxisGeometry, log_p: &[T]) -> f64 {
-        let count = self.labels.len() as f64;
-        let at_labels = self.labels.iter().enumerate();
-        let hits: f64 = at_labels
-            .map(|(i, &label)| log_p[place(axis, i, label)].to_f64())
-            .sum();
-        let mut loss = -(1.0 - self.smoothing) * hits / count;
-        // Not multiplied by a smoothing of 0: the logarithm may be minus infinity.
-        if self.smoothing > 0.0 {
-            let all: f64 = log_p.iter().map(|p| p.to_f64()).sum();
-            loss -= self.smoothing * all / (count * axis.len() as f64);
+    fn loss<T: Real>(&self, axis: &AxisGeometry, log_p: &[T]) -> f64 {
+        let (mut hits, mut all) = (0.0, 0.0);
+        for (i, label) in self.labels.iter().enumerate() {
+            let Some(label) = *label else { continue };
+            let term = |c: usize| self.weights[c] * log_p[place(axis, i, c)].to_f64();
+            hits += term(label);
+            // Not multiplied by a smoothing of 0: the logarithm may be minus infinity.
+            if self.smoothing > 0.0 {
+                all += (0..axis.len()).map(term).sum::<f64>();
+            }
         }
-        loss
+        -((1.0 - self.smoothing) * hits + self.smoothing * all / axis.len() as f64) / self.total
+    }
+
+    /// From the probabilities in `dx`; `scale` is `dy / total`.
+    fn gradient<T: Real>(&self, axis: &AxisGeometry, scale: f64, dx: &mut [T]) {
+        let spread = scale * self.smoothing / axis.len() as f64;
+        let shifts: Vec<T> = self
+            .weights
+            .iter()
+            .map(|w| T::from_f64(spread * w))
+            .collect();
+        let everywhere = spread * self.weights.iter().sum::<f64>();
+        for (i, label) in self.labels.iter().enumerate() {
+            let Some(label) = *label else {
+                (0..axis.len()).for_each(|c| dx[place(axis, i, c)] = T::from_f64(0.0));
+                continue;
+            };
+            let hit = scale * (1.0 - self.smoothing) * self.weights[label];
+            let factor = T::from_f64(hit + everywhere);
+            for (c, &shift) in shifts.iter().enumerate() {
+                let p = &mut dx[place(axis, i, c)];
+                *p = *p * factor - shift;
+            }
+            dx[place(axis, i, label)] -= T::from_f64(hit);
+        }
     }
 }
 

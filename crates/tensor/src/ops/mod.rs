@@ -54,6 +54,7 @@ pub use batch_norm::{After, BatchStats};
 pub use conv_transpose2d::ConvTranspose2dOptions;
 pub use conv2d::Conv2dOptions;
 pub use conv2d_fused::Conv2dEpilogue;
+pub use cross_entropy::CrossEntropyOptions;
 pub use pad2d::PadMode;
 pub use pool2d::PoolOptions;
 pub use roi::RoiOptions;

@@ -1,7 +1,7 @@
 //! Softmax, its logarithm and the cross-entropy.
 
 use striate_simd::test_each_level;
-use striate_tensor::{DType, Level, Result, Tensor, with_level};
+use striate_tensor::{CrossEntropyOptions, DType, Level, Result, Tensor, with_level};
 
 use crate::common::randn;
 use crate::harness::{check, f32s, fails};
@@ -33,9 +33,23 @@ fn gradients_and_levels() -> Result<()> {
         let x = [randn(&shape, 2)?];
         let target = [&shape[..1], &shape[2..]].concat();
         let target = Tensor::from_vec(labels, target)?;
+        let classes = shape[1];
+        let weight = (0..classes).map(|c| 0.5 + c as f64).collect();
+        let weight = Tensor::from_vec::<f64>(weight, [classes])?;
         for smoothing in [0.0, 0.1, 1.0] {
-            let name = format!("cross_entropy {shape:?} {smoothing}");
-            check(&name, |x| x[0].cross_entropy(&target, smoothing), &x, 2e-6)?;
+            let plain = CrossEntropyOptions::default().smoothing(smoothing);
+            let ignoring = plain.clone().ignore_index(2);
+            let weighted = plain.clone().weight(weight.clone());
+            let both = ignoring.clone().weight(weight.clone());
+            for options in [plain, ignoring, weighted, both] {
+                let name = format!("cross_entropy {shape:?} {options:?}");
+                check(
+                    &name,
+                    |x| x[0].cross_entropy_with(&target, &options),
+                    &x,
+                    2e-6,
+                )?;
+            }
         }
     }
     Ok(())
@@ -101,6 +115,22 @@ fn errors_name_the_rule() {
         &["cross_entropy", "smoothing"],
     );
     fails(x.cross_entropy(&x, 0.0), &["cross_entropy", "f32"]);
+    let options = CrossEntropyOptions::default().ignore_index(-100);
+    let with = |labels: &[i64], options| x.cross_entropy_with(&target(labels), &options);
+    fails(
+        with(&[-100, -1], options.clone()),
+        &["label -1 for 3 classes"],
+    );
+    fails(with(&[-100, -100], options.clone()), &["no label counts"]);
+    for (weight, words) in [
+        (&[1.0, 2.0][..], "[3]"),
+        (&[1.0, -1.0, 0.0], "not negative"),
+        (&[1.0, f32::NAN, 0.0], "not negative"),
+        (&[0.0, 1.0, 1.0], "no label counts"),
+    ] {
+        let options = options.clone().weight(f32s(weight, &[weight.len()]));
+        fails(with(&[-100, 0], options), &["cross_entropy", words]);
+    }
     let none = Tensor::zeros([0, 3], DType::F32).unwrap();
     fails(
         none.cross_entropy(&target(&[]), 0.0),
@@ -120,6 +150,40 @@ fn smoothed_labels_by_hand() -> Result<()> {
         let uniform = -p.iter().sum::<f64>() / 4.0;
         let exact = -(1.0 - smoothing) * p[1] + smoothing * uniform;
         assert!((loss - exact).abs() < 1e-12, "{smoothing}: {loss}");
+    }
+    Ok(())
+}
+
+/// Values and gradients of PyTorch's `cross_entropy`.
+#[test]
+fn weights_and_ignored_labels_are_pytorchs() -> Result<()> {
+    let logits = [
+        [2f64, 1.0, 0.0, -1.0],
+        [0.5, -0.25, 1.5, 0.0],
+        [1.0, 1.0, -2.0, 3.0],
+        [0.0, 0.25, 0.5, -0.75],
+    ];
+    let x = Tensor::from_slice(logits.as_flattened(), [4, 4])?.requires_grad(true)?;
+    let target = Tensor::from_slice(&[1i64, 3, -100, 0], 4)?;
+    let weight = Tensor::from_slice(&[1f64, 2.0, 0.5, 3.0], 4)?;
+    let ignoring = CrossEntropyOptions::default().ignore_index(-100);
+    let weighted = ignoring.clone().weight(weight);
+    for (options, smoothing, loss, slope) in [
+        (&ignoring, 0.0, 1.663_661_236_713, 0.214_638_086_629_324),
+        (&ignoring, 0.1, 1.665_744_570_047, 0.206_304_753_295_991),
+        (&ignoring, 1.0, 1.684_494_570_047, 0.131_304_753_295_991),
+        (&weighted, 0.0, 1.761_204_916_564, 0.214_638_086_629_324),
+        (&weighted, 0.1, 1.746_298_567_057, 0.206_446_955_838_358),
+        (&weighted, 1.0, 1.612_141_421_496, 0.132_726_778_719_659),
+    ] {
+        let options = options.clone().smoothing(smoothing);
+        let got = x.cross_entropy_with(&target, &options)?;
+        let grads = got.backward()?;
+        let dx = grads.get(&x).expect("a leaf").to_vec::<f64>()?;
+        let got = got.item::<f64>()?;
+        assert!((got - loss).abs() < 1e-11, "{options:?}: {got}");
+        assert!((dx[0] - slope).abs() < 1e-14, "{options:?}: {}", dx[0]);
+        assert_eq!(dx[8..12], [0.0; 4], "{options:?}");
     }
     Ok(())
 }
