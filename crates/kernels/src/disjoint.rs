@@ -209,6 +209,33 @@ impl<T> TileMut<'_, T> {
         unsafe { std::slice::from_raw_parts_mut(start, self.place.columns.len()) }
     }
 
+    /// Calls `f` with the number of each of the rows `rows` among them, and its elements.
+    ///
+    /// # Panics
+    /// If the tile does not have them.
+    #[inline(always)]
+    pub(crate) fn each_row<const N: usize>(
+        &mut self,
+        rows: [usize; N],
+        mut f: impl FnMut(usize, &mut [T]),
+    ) {
+        let count = self.row_count();
+        let mut inside = true;
+        for i in 0..N {
+            inside &= rows[i] < count;
+        }
+        assert!(inside, "the tile does not have the rows");
+        let (start, row_len) = (self.as_mut_ptr(), self.row_len());
+        if row_len == 0 {
+            return;
+        }
+        for i in 0..N {
+            let start = start.wrapping_add(rows[i] * self.owner.row_len);
+            // SAFETY: as in `row`, one row at a time.
+            f(i, unsafe { std::slice::from_raw_parts_mut(start, row_len) });
+        }
+    }
+
     /// Calls `f(i, row)` for `N` rows, `step` apart, from number `first` on. A tile of no columns has no rows.
     ///
     /// # Panics
@@ -424,6 +451,25 @@ mod tests {
         drop(tile);
         drop(rows);
         assert_eq!(data, [0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn any_rows_are_borrowed_one_after_the_other() {
+        let mut data = [0; 12];
+        let rows = DisjointMut::rows(&mut data, 3);
+        let mut tile = rows.tile(1..4, 1..3);
+        tile.each_row([2, 0, 2], |i, row| row.iter_mut().for_each(|x| *x += i + 1));
+        drop(tile);
+        drop(rows);
+        assert_eq!(data, [0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 4, 4]);
+    }
+
+    #[test]
+    #[should_panic(expected = "the tile does not have the rows")]
+    fn any_rows_beyond_the_tile_are_caught() {
+        let mut data = [0; 12];
+        let rows = DisjointMut::rows(&mut data, 3);
+        rows.tile(1..4, 1..3).each_row([0, 3, 1], |_, _| ());
     }
 
     #[test]

@@ -209,6 +209,14 @@ impl Area {
     pub(super) fn pixels<const MR: usize>(&self, first: usize) -> [(Line, usize); MR] {
         let width = self.columns.len();
         let (mut line, mut x) = (first / width, first % width);
+        if x + MR <= width {
+            // Mostly: nothing is asked of each pixel.
+            let (line, x) = (self.lines[line], self.columns.start + x);
+            return array(
+                #[inline(always)]
+                |i| (line, x + i),
+            );
+        }
         array(
             #[inline(always)]
             |_| {

@@ -49,7 +49,8 @@ impl Run {
         let offset = (first * self.source_step * channels) as isize;
         for link in links {
             let count = width + link.len - 1;
-            link.pixels = Pixels::new(link.line, line_len, link.start + offset, step, count);
+            let start = link.start + offset;
+            link.pixels.aim(link.line, line_len, start, step, count);
         }
     }
 }

@@ -111,6 +111,18 @@ pub(super) struct Pixels {
     ends: [usize; 2],
 }
 
+/// Which of `count` places, `step` apart from `start` on, lie in `0..line_len`: from the first to before the second.
+#[inline(never)]
+fn inside(line_len: usize, start: isize, step: Step, count: usize) -> [usize; 2] {
+    let len = step.0.unsigned_abs();
+    let before = |end: isize| {
+        let pixels = |distance: usize| distance.div_ceil(len).min(count);
+        usize::try_from(end - start).map_or(0, pixels)
+    };
+    let [first, last] = [0, line_len as isize].map(before);
+    if first < last { [first, last] } else { [0, 0] }
+}
+
 impl Pixels {
     /// None at all.
     pub(super) const NONE: Self = Self {
@@ -120,41 +132,38 @@ impl Pixels {
         ends: [0; 2],
     };
 
-    /// `count` neighbours, `step` apart, from `start` on, counted from where the line begins.
+    /// Aims at `count` neighbours, `step` apart, from `start` on, counted from where the line begins. Written field by field:
+    /// who reads a whole copy of fields just written waits until they have left for the cache.
     ///
     /// # Panics
     /// If they are more than sixteen.
-    pub(super) fn new(
+    #[inline(always)]
+    pub(super) fn aim(
+        &mut self,
         line: usize,
         line_len: usize,
         start: isize,
         step: Step,
         count: usize,
-    ) -> Self {
+    ) {
         assert!(count <= MOST, "too many neighbours");
-        let len = step.0.unsigned_abs();
-        let before = |end: isize| {
-            let pixels = |distance: usize| distance.div_ceil(len).min(count);
-            usize::try_from(end - start).map_or(0, pixels)
-        };
         let end = start + step.0 * count as isize;
         // Few tiles reach over an edge: only they pay for divisions.
-        let first = if start < 0 { before(0) } else { 0 };
-        let last = if end > line_len as isize {
-            before(line_len as isize)
+        let [first, last] = if start < 0 || end > line_len as isize {
+            inside(line_len, start, step, count)
         } else {
-            count
+            [0, count]
         };
-        if first >= last {
-            return Self::NONE;
-        }
-        let at = line.wrapping_add_signed(start);
-        Self {
-            at,
-            step,
-            inside: (1 << last) - (1 << first),
-            ends: [first, last - 1].map(|j| at.wrapping_add(j * len)),
-        }
+        let len = step.0.unsigned_abs();
+        self.at = if last > 0 {
+            line.wrapping_add_signed(start)
+        } else {
+            0
+        };
+        self.step = step;
+        self.inside = (1 << last) - (1 << first);
+        self.ends[0] = self.at.wrapping_add(first * len);
+        self.ends[1] = self.at.wrapping_add((last.max(1) - 1) * len);
     }
 
     /// Calls `f` with the number of each of `count` pixels inside and a vector of its channels.
@@ -175,14 +184,14 @@ impl Pixels {
             self.ends[0] <= last && self.ends[1] <= last
         };
         assert!(inside, "a pixel lies outside");
-        let first = source.as_ptr().wrapping_add(self.at.wrapping_add(channel));
+        let mut place = source.as_ptr().wrapping_add(self.at.wrapping_add(channel));
         for j in 0..count {
             if self.inside & 1 << j != 0 {
-                let place = first.wrapping_offset(self.step.0 * j as isize);
                 // SAFETY: the pixel is none below the first end or above the last, which lie inside, as just checked.
                 let x = unsafe { s.load_ptr(place) };
                 f(j, x);
             }
+            place = place.wrapping_offset(self.step.0);
         }
     }
 

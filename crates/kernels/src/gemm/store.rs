@@ -69,9 +69,11 @@ impl<'a> Store<'a> {
             return self.run_any(s, copy.as_flattened(), out, &rows);
         }
         let steps = Steps::<S, NV>::new(s, self);
-        for i in 0..MR {
-            steps.run(s, &acc[i], out.row(rows[i]));
-        }
+        out.each_row(
+            rows,
+            #[inline(always)]
+            |i, row| steps.run(s, &acc[i], row),
+        );
     }
 
     /// As [`run`](Self::run), for every `step`-th row from `first` on.
