@@ -3,8 +3,10 @@
 //! All of it is separable, a weighted sum of rows of weighted sums of columns, and so is its gradient, with the same
 //! weights the other way around: both directions gather and write every element once.
 
+mod elements;
 mod plan;
 mod reference;
+mod squares;
 mod vector;
 
 #[cfg(test)]

@@ -2,9 +2,11 @@
 //!
 //! A line that is written comes from a line that is the sum of those that are read: first along the rows, where all elements of a
 //! line have the same weights, then along the columns, where all channels of a pixel have the same. The first sum runs just ahead
-//! of the second, which so finds it in the first-level cache.
+//! of the second, which so finds it in the first-level cache. Where it suits, [`squares`] and [`Elements`] are faster.
 
+use super::elements::Elements;
 use super::plan::Plan;
+use super::squares::{self, Squares};
 use crate::disjoint::DisjointMut;
 use crate::error::KernelError;
 use crate::lanes::weighted;
@@ -20,20 +22,45 @@ pub(super) fn sum(level: Level, plan: &Plan, x: &[f32], y: &mut [f32]) -> Result
     if y.is_empty() {
         return Ok(());
     }
+    let few = c < level.lanes();
+    if !few && let Some(squares) = Squares::of(plan) {
+        squares::sum(level, plan, &squares, x, y);
+        return Ok(());
+    }
+    let elements = few.then(|| Elements::of(plan, level.lanes())).flatten();
     let cost = columns * c * plan.rows.density() + w * c * plan.columns.density();
     let cut = Cut::new(y.len() / (w * c), cost / 2);
     let (image, line_len) = (rows * columns * c, w * c);
     let y = DisjointMut::new(y);
     try_for_each(cut.tasks(), |task| {
         let lines = cut.range(task);
-        let mut line = Buffer::<f32>::recycled(columns * c)?;
+        let mut line = Buffer::<f32>::recycled(columns * c + level.lanes())?;
         let mut y = y.range(lines.start * line_len..lines.end * line_len);
         for (at, y) in lines.zip(y.chunks_exact_mut(line_len)) {
             let x = &x[at / h * image..][..image];
-            dispatch!(level, s => write_line(s, plan, at % h, x, &mut line, y));
+            dispatch!(level, s => match &elements {
+                Some(elements) => {
+                    sum_lines(s, plan, at % h, x, &mut line[..columns * c]);
+                    elements.write(s, &line, y);
+                }
+                None => write_line(s, plan, at % h, x, &mut line, y),
+            });
         }
         Ok(())
     })
+}
+
+/// Sums what row `row` of an image is made of.
+#[inline(always)]
+fn sum_lines<S: Simd>(s: S, plan: &Plan, row: usize, x: &[f32], line: &mut [f32]) {
+    let len = line.len();
+    weighted(
+        s,
+        plan.rows.of(row),
+        #[inline(always)]
+        |row| &x[row * len..][..len],
+        line,
+    );
 }
 
 /// Writes row `row` of an image.
