@@ -89,6 +89,12 @@ impl Layout {
         order
     }
 
+    /// Elements with a place of their own in memory.
+    fn stored(&self) -> usize {
+        let dims = (0..self.rank()).filter(|&dim| self.has_place(dim));
+        dims.map(|dim| self.shape[dim]).product()
+    }
+
     fn has_place(&self, dim: usize) -> bool {
         self.shape[dim] > 1 && self.strides[dim] > 0
     }
@@ -287,11 +293,11 @@ pub(crate) fn broadcast(op: &'static str, a: &[usize], b: &[usize]) -> Result<Di
 }
 
 /// Both operands expanded to their common shape, and a compact layout for the result: that of the
-/// larger operand, the first if they are equally large.
+/// operand with more elements, not counting repeated ones, the first if both have equally many.
 pub(crate) fn broadcast_layouts(op: &'static str, a: &Layout, b: &Layout) -> Result<[Layout; 3]> {
     let shape = broadcast(op, &a.shape, &b.shape)?;
     let (wide_a, wide_b) = (a.expand(op, &shape)?, b.expand(op, &shape)?);
-    let like = if b.numel() > a.numel() {
+    let like = if b.stored() > a.stored() {
         &wide_b
     } else {
         &wide_a

@@ -25,6 +25,25 @@ pub struct PhiloxState {
     pub position: u64,
 }
 
+impl PhiloxState {
+    /// The four words of which the one at the position is one.
+    pub(crate) fn block(&self) -> [u32; 4] {
+        let (index, stream, seed) = (self.position / 4, self.stream, self.seed);
+        let counter = [
+            index as u32,
+            (index >> 32) as u32,
+            stream as u32,
+            (stream >> 32) as u32,
+        ];
+        philox4x32_10(counter, [seed as u32, (seed >> 32) as u32])
+    }
+}
+
+/// What [`Philox::uniform`] makes of a word.
+pub(crate) fn uniform(word: u32) -> f32 {
+    (word >> 8) as f32 * (1.0 / 16_777_216.0)
+}
+
 /// The words of one counter, `[u32; 4]` with the least significant first.
 fn philox4x32_10(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     for round in 0..10 {
@@ -87,19 +106,7 @@ impl Philox {
     }
 
     fn refill(&mut self) {
-        let PhiloxState {
-            seed,
-            stream,
-            position,
-        } = self.state;
-        let index = position / 4;
-        let counter = [
-            index as u32,
-            (index >> 32) as u32,
-            stream as u32,
-            (stream >> 32) as u32,
-        ];
-        self.block = philox4x32_10(counter, [seed as u32, (seed >> 32) as u32]);
+        self.block = self.state.block();
     }
 
     /// 32 random bits.
@@ -119,7 +126,7 @@ impl Philox {
 
     /// Uniform in [0, 1), a multiple of 2^-24.
     pub fn uniform(&mut self) -> f32 {
-        (self.next_u32() >> 8) as f32 * (1.0 / 16_777_216.0)
+        uniform(self.next_u32())
     }
 
     /// Uniform in [0, 1), a multiple of 2^-53.

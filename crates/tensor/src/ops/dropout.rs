@@ -7,7 +7,7 @@ use striate_simd::Buffer;
 use super::check_float;
 use crate::autograd::{Description, Function, apply};
 use crate::dtype::match_float;
-use crate::random::{PhiloxState, with_default_rng};
+use crate::random::{PhiloxState, uniform, with_default_rng};
 use crate::{Error, MemoryFormat, Philox, Result, Tensor};
 
 impl Tensor {
@@ -102,21 +102,58 @@ impl Function<1> for Dropout {
 }
 
 impl Dropout {
-    /// 0 or `1 / (1 - p)` for each element in row-major order, whatever the memory order of `like`.
+    /// 0 or `1 / (1 - p)` for each element, drawn in row-major order whatever the memory order of `like`, which the mask has.
     fn mask(&self, like: &Tensor) -> Result<Tensor> {
         /// Elements that one task draws for.
         const CHUNK: usize = 1 << 12;
-        match_float!("dropout", like.dtype(), T => {
+        let mask = match_float!("dropout", like.dtype(), T => {
             let mut mask = Buffer::<T>::recycled(like.numel())?;
             let keep = T::from_f64(1.0 / (1.0 - self.p));
             for_each_chunk(&mut mask, CHUNK, |i, mask| {
-                let position = (i * CHUNK) as u64;
-                let mut rng = Philox::from_state(PhiloxState { seed: self.key, stream: 0, position });
-                for factor in mask {
-                    *factor = if f64::from(rng.uniform()) < self.p { T::ZERO } else { keep };
+                for (block, factors) in mask.chunks_mut(4).enumerate() {
+                    let position = (i * CHUNK + 4 * block) as u64;
+                    let words = PhiloxState { seed: self.key, stream: 0, position }.block();
+                    for (factor, word) in factors.iter_mut().zip(words) {
+                        *factor = if f64::from(uniform(word)) < self.p { T::ZERO } else { keep };
+                    }
                 }
             });
-            Tensor::from_buffer(mask, like.shape(), MemoryFormat::RowMajor)
-        })
+            Tensor::from_buffer(mask, like.shape(), MemoryFormat::RowMajor)?
+        });
+        if like.is_channels_last() {
+            mask.channels_last()
+        } else {
+            Ok(mask)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::DType;
+
+    #[test]
+    fn memory_orders_drop_the_same_elements() -> Result<()> {
+        let x = Tensor::ones([2, 9, 5, 7], DType::F32)?;
+        let dropout = Dropout { p: 0.3, key: 5 };
+        let masks = [&x, &x.channels_last()?].map(|x| dropout.mask(x));
+        let [rows, channels] = masks;
+        let (rows, channels) = (rows?, channels?);
+        assert!(rows.is_contiguous() && channels.is_channels_last());
+        assert_eq!(rows.to_vec::<f32>()?, channels.to_vec::<f32>()?);
+        // The numbers of a generator, one after the other.
+        let state = PhiloxState {
+            seed: 5,
+            stream: 0,
+            position: 0,
+        };
+        let mut rng = Philox::from_state(state);
+        let keep = 1.0 / 0.7;
+        for factor in rows.to_vec::<f32>()? {
+            let drops = f64::from(rng.uniform()) < 0.3;
+            assert_eq!(factor, if drops { 0.0 } else { keep as f32 });
+        }
+        Ok(())
     }
 }

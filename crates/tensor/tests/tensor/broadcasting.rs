@@ -96,6 +96,14 @@ fn check(a_shape: &[usize], b_shape: &[usize], shape: &[usize], seed: u64) -> Re
 }
 
 #[test]
+fn repeated_elements_have_no_say_in_the_memory_order() -> Result<()> {
+    let x = Tensor::ones([2, 9, 3, 5], DType::F32)?.channels_last()?;
+    let repeated = Tensor::ones([2, 9, 1, 1], DType::F32)?.expand([2, 9, 3, 5])?;
+    assert!(repeated.add(&x)?.is_channels_last() && x.add(&repeated)?.is_channels_last());
+    Ok(())
+}
+
+#[test]
 fn comparisons_work_on_every_type() -> Result<()> {
     let a = Tensor::from_slice(&[1i64, 2, 3], 3)?;
     let b = Tensor::from_slice(&[2i64], 1)?;
