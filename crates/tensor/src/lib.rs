@@ -69,6 +69,7 @@ pub use ops::{
 pub use random::{Philox, manual_seed, rng_state, set_rng_state, with_default_rng};
 pub use shape::Shape;
 pub use striate_kernels::Accuracy;
+pub use striate_kernels::deform_conv2d::DeformBorder;
 pub use striate_kernels::epilogue::Activation;
 pub use striate_kernels::gate::Joint;
 pub use striate_kernels::geometry::{GeometryError, Interpolation, SampleMode, SamplePadding};

@@ -4,6 +4,7 @@
 //! A task has some channels of one image, so that no two add to the same element and each adds in the order of the pixels. What
 //! it finds for offsets and mask is the part of its channels; the parts are summed in their order.
 
+use super::packed::runs;
 use super::pieces::{Piece, pieces};
 use super::strip::{self, Origin, Sampler};
 use super::{DeformConv2dGeometry, Inputs};
@@ -16,8 +17,11 @@ use crate::parallel::{Cut, for_each_chunk2, try_for_each};
 use std::ops::Range;
 use striate_simd::{Buffer, Level, Simd, dispatch};
 
-/// The most channels of a task.
-const CHANNELS: usize = 32;
+/// The most channels of a task: a pixel's place is found again for each of them.
+const CHANNELS: usize = 64;
+
+/// The most shares of a pixel that are computed at a time, about.
+const SHARES: usize = 256;
 
 /// What is found for a tap of a pixel: the gradients by how far down, how far right, and the factor.
 const PARTS: usize = 3;
@@ -44,40 +48,37 @@ pub(super) fn run(
     {
         let dx = DisjointMut::rows(dx, conv.in_channels());
         let parts = DisjointMut::new(&mut parts);
-        let strips = Cut::every(image, strip::len(taps * CHANNELS));
         try_for_each(conv.batch() * pieces.len(), |task| {
             let (n, index) = (task / pieces.len(), task % pieces.len());
             let piece = &pieces[index];
+            let len = piece.channels.len();
             let mut dx = dx.tile(n * h * w..(n + 1) * h * w, piece.channels.clone());
             (0..h * w).for_each(|pixel| dx.row(pixel).fill(0.0));
             let weights = weights_of(level, g, piece, weight)?;
-            let mut shares = Buffer::<f32>::recycled(strips.per_task() * taps * CHANNELS)?;
+            let longest = weights.iter().map(|run| run.taps.len()).max().unwrap_or(0);
+            let strips = strip::cut(image, longest * len);
+            let mut shares = Buffer::<f32>::recycled(strips.per_task() * longest * len)?;
             let first = (index * conv.batch() + n) * image;
             let mut parts = parts.range(first * pixel_parts..(first + image) * pixel_parts);
             for strip in 0..strips.tasks() {
                 let pixels = strips.range(strip);
-                let shares = multiply(
-                    g,
-                    piece,
-                    &weights,
-                    dy,
-                    n * image,
-                    pixels.clone(),
-                    &mut shares,
-                )?;
-                let places = shares.chunks_exact(taps * piece.channels.len());
                 let parts = &mut parts[pixels.start * pixel_parts..pixels.end * pixel_parts];
                 let first = n * image + pixels.start;
-                dispatch!(level, s => {
-                    for ((pixel, shares), parts) in (first..).zip(places).zip(parts.chunks_exact_mut(pixel_parts)) {
-                        let origin = sampler.origin(pixel);
-                        let shares = shares.chunks_exact(piece.channels.len());
-                        for ((tap, share), part) in shares.enumerate().zip(parts.chunks_exact_mut(PARTS)) {
-                            let part: &mut [f32] = part;
-                            part.copy_from_slice(&spread(s, (&sampler, piece), (&origin, tap), share, n * h * w, &mut dx));
+                for Run { taps, weights } in &weights {
+                    let columns = taps.len() * len;
+                    let shares = &mut shares[..pixels.len() * columns];
+                    multiply(g, piece, weights, dy, first, shares)?;
+                    dispatch!(level, s => {
+                        let pixels = shares.chunks_exact(columns).zip(parts.chunks_exact_mut(pixel_parts));
+                        for (pixel, (shares, parts)) in (first..).zip(pixels) {
+                            let origin = sampler.origin(pixel);
+                            for (share, tap) in shares.chunks_exact(len).zip(taps.clone()) {
+                                let part = spread(s, (&sampler, piece), (&origin, tap), share, n * h * w, &mut dx);
+                                parts[tap * PARTS..(tap + 1) * PARTS].copy_from_slice(&part);
+                            }
                         }
-                    }
-                });
+                    });
+                }
             }
             Ok::<(), KernelError>(())
         })?;
@@ -86,13 +87,19 @@ pub(super) fn run(
     Ok(())
 }
 
-/// The weights of the channels of a piece, `[outputs, taps * channels]`.
+/// Taps that follow each other, with their weights `[outputs, taps * channels]`.
+struct Run {
+    taps: Range<usize>,
+    weights: PackedB,
+}
+
+/// The weights of the channels of a piece.
 fn weights_of(
     level: Level,
     g: &DeformConv2dGeometry,
     piece: &Piece,
     weight: &[f32],
-) -> Result<PackedB, KernelError> {
+) -> Result<Vec<Run>, KernelError> {
     let conv = g.conv();
     let (taps, channels, len) = (conv.taps(), conv.group_in_channels(), piece.channels.len());
     let outputs = conv.group_out_channels();
@@ -101,26 +108,32 @@ fn weights_of(
     for (near, row) in near.chunks_exact_mut(len).zip(rows) {
         near.copy_from_slice(&row[piece.start..piece.start + len]);
     }
-    PackedB::new(level, Matrix::new(&near, outputs, taps * len)?)
+    let run = |of: Range<usize>| {
+        let near = near.get(of.start * len..).unwrap_or_default();
+        let weights = Matrix::strided(near, [outputs, of.len() * len], [taps * len, 1])?;
+        Ok(Run {
+            taps: of,
+            weights: PackedB::new(level, weights)?,
+        })
+    };
+    runs(taps, SHARES / len).map(run).collect()
 }
 
-/// The gradients of the samples of a strip: `[pixels, taps, channels]`.
-fn multiply<'a>(
+/// The gradients of the samples of the pixels from number `first` on: `[pixels, taps, channels]`.
+fn multiply(
     g: &DeformConv2dGeometry,
     piece: &Piece,
     weights: &PackedB,
     dy: &[f32],
-    image: usize,
-    pixels: Range<usize>,
-    shares: &'a mut [f32],
-) -> Result<&'a [f32], KernelError> {
+    first: usize,
+    shares: &mut [f32],
+) -> Result<(), KernelError> {
     let (out, outputs) = (g.conv().out_channels(), g.conv().group_out_channels());
-    let (rows, columns) = (pixels.len(), g.conv().taps() * piece.channels.len());
-    let dy = &dy[(image + pixels.start) * out + piece.group * outputs..];
+    let columns = weights.columns();
+    let rows = shares.len() / columns;
+    let dy = &dy[first * out + piece.group * outputs..];
     let a = Matrix::strided(dy, [rows, outputs], [out, 1])?;
-    let shares = &mut shares[..rows * columns];
-    weights.multiply(a, &Epilogue::NONE, MatrixMut::new(shares, rows, columns)?)?;
-    Ok(shares)
+    weights.multiply(a, &Epilogue::NONE, MatrixMut::new(shares, rows, columns)?)
 }
 
 /// Adds the gradient of a sample to the pixels that it was made of, and returns its products with what they hold. `first` is
@@ -137,22 +150,11 @@ fn spread<S: Simd>(
     let (place, mask) = sampler.place(origin, piece.offset_group, tap);
     if let Some(square) = sampler.square(origin, place) {
         let shares = square.list(mask);
-        // Two neighbours at a time.
-        let pairs = array(
+        let products = array(
             #[inline(always)]
-            |i| {
-                add_product(
-                    s,
-                    share,
-                    (sampler, piece),
-                    [shares[2 * i], shares[2 * i + 1]],
-                    first,
-                    dx,
-                )
-            },
+            |i| add_product(s, share, (sampler, piece), shares[i], first, dx),
         );
-        let [[a, b], [c, d]] = pairs;
-        let [value, down, right] = square.gradient(s, [a, b, c, d]);
+        let [value, down, right] = square.gradient(s, products);
         let mask = mask as f32;
         return [mask * s.sum(down), mask * s.sum(right), s.sum(value)];
     }
@@ -164,14 +166,8 @@ fn spread<S: Simd>(
                 sampler.pixel(origin, [row.at, column.at]),
                 row.weight * column.weight,
             );
-            let [product] = add_product(
-                s,
-                share,
-                (sampler, piece),
-                [(pixel, weight * mask)],
-                first,
-                dx,
-            );
+            let share_of = (pixel, weight * mask);
+            let product = add_product(s, share, (sampler, piece), share_of, first, dx);
             let product = f64::from(s.sum(product));
             value += weight * product;
             down += row.slope * column.weight * product;
@@ -181,46 +177,42 @@ fn spread<S: Simd>(
     [(down * mask) as f32, (right * mask) as f32, value as f32]
 }
 
-/// `dx += weight * share` for pixels that follow each other, and the sums of `share * x`, lane by lane.
+/// `dx += weight * share` for a pixel, and the sum of `share * x`, lane by lane.
 #[inline(always)]
-fn add_product<S: Simd, const K: usize>(
+fn add_product<S: Simd>(
     s: S,
     share: &[f32],
     (sampler, piece): (&Sampler<'_>, &Piece),
-    pixels: [(usize, f64); K],
+    (pixel, weight): (usize, f64),
     first: usize,
     dx: &mut TileMut<'_, f32>,
-) -> [S::F32; K] {
-    let n = share.len();
-    let x: [_; K] = array(
-        #[inline(always)]
-        |k| sampler.x(pixels[k].0, piece.channels.clone()),
+) -> S::F32 {
+    let (x, weight) = (
+        sampler.x(pixel, piece.channels.clone()),
+        s.splat(weight as f32),
     );
-    let weights: [_; K] = array(
+    let mut sum = s.splat(0.0);
+    dx.each_row_apart::<1>(
+        pixel - first,
+        1,
         #[inline(always)]
-        |k| s.splat(pixels[k].1 as f32),
+        |_, dx| {
+            let whole = share.len() - share.len() % S::LANES;
+            let vectors = share.chunks_exact(S::LANES).zip(x.chunks_exact(S::LANES));
+            for ((share, x), dx) in vectors.zip(dx.chunks_exact_mut(S::LANES)) {
+                let share = s.load(share);
+                sum = s.mul_add(share, s.load(x), sum);
+                s.store(s.mul_add(share, weight, s.load(dx)), dx);
+            }
+            if whole < share.len() {
+                let (x, dx) = (&x[whole..], &mut dx[whole..]);
+                let share = s.load_partial(&share[whole..]);
+                sum = s.mul_add(share, s.load_partial(x), sum);
+                s.store_partial(s.mul_add(share, weight, s.load_partial(dx)), dx);
+            }
+        },
     );
-    let mut dx = dx.row_array::<K>(pixels[0].0 - first, 0..n);
-    let mut sums = [s.splat(0.0); K];
-    let mut at = 0;
-    while at <= n && n - at >= S::LANES {
-        let share = s.load(&share[at..]);
-        for k in 0..K {
-            sums[k] = s.mul_add(share, s.load(&x[k][at..]), sums[k]);
-            let dx = &mut dx.get(k)[at..];
-            s.store(s.mul_add(share, weights[k], s.load(dx)), dx);
-        }
-        at += S::LANES;
-    }
-    if at < n {
-        let share = s.load_partial(&share[at..]);
-        for k in 0..K {
-            sums[k] = s.mul_add(share, s.load_partial(&x[k][at..n]), sums[k]);
-            let dx = &mut dx.get(k)[at..n];
-            s.store_partial(s.mul_add(share, weights[k], s.load_partial(dx)), dx);
-        }
-    }
-    sums
+    sum
 }
 
 /// Sums the parts of the pieces of each group of offsets.

@@ -12,10 +12,10 @@ use crate::nest::LoopNest;
 use crate::parallel::{Cut, try_for_each};
 use striate_simd::{Buffer, Level, dispatch};
 
-/// The most channels of a task.
-const CHANNELS: usize = 64;
+/// The most channels of a task: a pixel's place is found again for each of them.
+const CHANNELS: usize = 128;
 
-/// The pixels of a strip: as many terms of each sum are added before it goes to memory.
+/// The most pixels of a strip: as many terms of each sum are added before it goes to memory.
 const PIXELS: usize = 256;
 
 pub(super) fn run(

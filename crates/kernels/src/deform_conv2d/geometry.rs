@@ -10,6 +10,17 @@ const OP: &str = "deform_conv2d";
 pub struct DeformConv2dGeometry {
     conv: Conv2dGeometry,
     offset_groups: usize,
+    border: DeformBorder,
+}
+
+/// What a place reads that lies beyond the outermost pixels of an image of `size` pixels along an axis.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum DeformBorder {
+    /// Pixels outside are zero: a place fades out from 0 to -1 and from `size - 1` to `size` (the operator of 2018).
+    #[default]
+    Zeros,
+    /// A place below 0 or from `size` on reads zero, and one above `size - 1` the last pixel (the operator of 2017).
+    Legacy,
 }
 
 impl DeformConv2dGeometry {
@@ -30,7 +41,19 @@ impl DeformConv2dGeometry {
         Ok(Self {
             conv,
             offset_groups,
+            border: DeformBorder::default(),
         })
+    }
+
+    /// The same with another rule for the border.
+    #[must_use]
+    pub fn with_border(self, border: DeformBorder) -> Self {
+        Self { border, ..self }
+    }
+
+    /// The rule for the border.
+    pub fn border(&self) -> DeformBorder {
+        self.border
     }
 
     /// The convolution without offsets.

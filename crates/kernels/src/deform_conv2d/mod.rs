@@ -7,14 +7,15 @@
 //! All images are channels-last: offsets `[N, OH, OW, offset_groups * taps * 2]` with how far down before how far right, masks
 //! `[N, OH, OW, offset_groups * taps]`. Weights are `[out, taps, channels of a group]`.
 //!
-//! The values at the places of a strip of pixels are gathered once for all channels, as rows of the left operand of a product
-//! with the weights, and used while they are in the cache. The way back multiplies a strip of gradients with the weights of some
-//! channels and spreads what comes out at once; what was sampled is sampled again.
+//! The values at the places of some taps of a strip of pixels are gathered once for all channels, as rows of the left operand of
+//! a product with the weights of these taps, and used while both are in the cache. The way back multiplies a strip of gradients
+//! with the weights of some taps and channels and spreads what comes out at once; what was sampled is sampled again.
 
 mod backward_input;
 mod backward_weight;
 mod forward;
 mod geometry;
+mod packed;
 mod pieces;
 mod places;
 pub mod reference;
@@ -23,10 +24,10 @@ mod strip;
 #[cfg(test)]
 mod tests;
 
-pub use geometry::DeformConv2dGeometry;
+pub use geometry::{DeformBorder, DeformConv2dGeometry};
+pub use packed::PackedWeights;
 
 use crate::error::{KernelError, check_len};
-use crate::gemm::{Matrix, PackedB};
 use crate::real::Real;
 use striate_simd::Level;
 
@@ -65,53 +66,10 @@ impl<'a, R: Real> Inputs<'a, R> {
     }
 }
 
-/// Weights in the order in which the forward pass reads them.
-#[derive(Debug)]
-pub struct PackedWeights {
-    level: Level,
-    groups: Vec<PackedB>,
-}
-
-impl PackedWeights {
-    /// Packs weights `[out, taps, channels of a group]`.
-    ///
-    /// # Errors
-    /// If the length is another, or memory is out.
-    pub fn new(
-        level: Level,
-        g: &DeformConv2dGeometry,
-        weight: &[f32],
-    ) -> Result<Self, KernelError> {
-        let conv = g.conv();
-        check_len("deform_conv2d", "weight", weight.len(), conv.weight_len())?;
-        let (rows, terms) = (
-            conv.group_out_channels(),
-            conv.taps() * conv.group_in_channels(),
-        );
-        let pack =
-            |group: &[f32]| PackedB::new(level, Matrix::new(group, rows, terms)?.transposed());
-        let groups = weight.chunks_exact(rows * terms).map(pack);
-        Ok(Self {
-            level,
-            groups: groups.collect::<Result<_, _>>()?,
-        })
-    }
-
-    /// The level the weights were packed for.
-    pub fn level(&self) -> Level {
-        self.level
-    }
-
-    /// The number of groups that the outputs were cut into.
-    pub fn groups(&self) -> usize {
-        self.groups.len()
-    }
-}
-
 /// Computes the output from the weights as packed for `level`.
 ///
 /// # Errors
-/// If a length or the number of groups does not fit the geometry, or memory is out.
+/// If a length or the shape of the weights does not fit the geometry, or memory is out.
 pub fn forward(
     level: Level,
     g: &DeformConv2dGeometry,
@@ -122,7 +80,7 @@ pub fn forward(
 ) -> Result<(), KernelError> {
     let op = "deform_conv2d";
     inputs.check(op, g)?;
-    check_len(op, "groups of weights", weights.groups(), g.conv().groups())?;
+    weights.check(op, g)?;
     if let Some(bias) = bias {
         check_len(op, "bias", bias.len(), g.conv().out_channels())?;
     }

@@ -1,6 +1,6 @@
 //! Where the taps of an output pixel lie.
 
-use super::{DeformConv2dGeometry, Inputs};
+use super::{DeformBorder, DeformConv2dGeometry, Inputs};
 use crate::array::array;
 use crate::real::Real;
 use crate::sample::taps::Taps;
@@ -18,6 +18,7 @@ pub(super) struct Places {
     dilation: [usize; 2],
     /// Taps of all groups of offsets.
     per_pixel: usize,
+    border: DeformBorder,
 }
 
 impl Places {
@@ -32,6 +33,7 @@ impl Places {
             before: [top, left],
             dilation: conv.dilation(),
             per_pixel: g.offset_groups() * conv.taps(),
+            border: g.border(),
         }
     }
 
@@ -71,7 +73,14 @@ impl Places {
 
     /// The pixels around a place, by rows and by columns.
     pub(super) fn taps(&self, place: [f64; 2]) -> [Taps; 2] {
-        array(|axis: usize| Taps::linear(place[axis], self.input[axis] as f64, 1.0))
+        array(|axis: usize| {
+            let (place, size) = (place[axis], self.input[axis] as f64);
+            match self.border {
+                DeformBorder::Legacy if !(0.0..size).contains(&place) => Taps::default(),
+                DeformBorder::Legacy if place > size - 1.0 => Taps::linear(size - 1.0, size, 0.0),
+                _ => Taps::linear(place, size, 1.0),
+            }
+        })
     }
 
     /// The input pixels, by rows and by columns, that tap `tap` (counted through all groups of offsets) of output pixel `pixel`

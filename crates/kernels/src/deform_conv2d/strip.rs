@@ -3,16 +3,26 @@
 use super::places::Places;
 use super::{DeformConv2dGeometry, Inputs};
 use crate::array::array;
+use crate::parallel::Cut;
 use crate::sample::taps::{Square, Taps, between};
 use std::ops::Range;
 
-/// The most floats of samples of a strip: a megabyte of the second-level cache.
-const FLOATS: usize = 1 << 18;
+/// The most floats that are sampled for a strip: half of a second-level cache of a megabyte.
+const FLOATS: usize = 1 << 17;
 
-/// The pixels of each strip where `per_pixel` floats are sampled for each: at least a few, so that what is multiplied with them is
-/// read often enough, and not so many that there are no tasks.
-pub(super) fn len(per_pixel: usize) -> usize {
-    (FLOATS / per_pixel.max(1)).clamp(24, 96)
+/// The most pixels of a strip: what is multiplied with them is read often enough.
+const PIXELS: usize = 192;
+
+/// What the heights of most tiles divide.
+const TILES: usize = 12;
+
+/// Strips of `pixels` pixels where `per_pixel` floats are sampled for each: equal but for some rows of a tile, and even in number,
+/// so that two threads end together.
+pub(super) fn cut(pixels: usize, per_pixel: usize) -> Cut {
+    let most = (FLOATS / per_pixel.max(1)).clamp(2 * TILES, PIXELS);
+    let strips = pixels.div_ceil(most).next_multiple_of(2);
+    let each = pixels.div_ceil(strips.max(1));
+    Cut::every(pixels, each.next_multiple_of(TILES))
 }
 
 /// Where samples come from.

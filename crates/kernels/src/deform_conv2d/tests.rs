@@ -20,7 +20,9 @@ fn geometry(random: &mut Random) -> DeformConv2dGeometry {
             batch, channels, input, out, kernel, stride, padding, dilation, groups,
         );
         if let Ok(conv) = conv {
-            return DeformConv2dGeometry::new(conv, offset_groups).unwrap();
+            let border = [DeformBorder::Zeros, DeformBorder::Legacy][random.below(2)];
+            let g = DeformConv2dGeometry::new(conv, offset_groups).unwrap();
+            return g.with_border(border);
         }
     }
 }
@@ -184,6 +186,38 @@ fn lengths_and_groups_are_checked() {
     let mut y = vec![0.0; problem.dy.len()];
     let error = forward(level, &g, &inputs, &packed, None, &mut y).unwrap_err();
     assert!(error.to_string().contains("offset"), "{error}");
+}
+
+#[test]
+fn beyond_the_border_by_hand() {
+    let conv = Conv2dGeometry::new(1, 1, [1, 4], 1, [1, 1], [1, 1], [0; 4], [1, 1], 1).unwrap();
+    let g = DeformConv2dGeometry::new(conv, 1).unwrap();
+    let mut problem = Problem::new(g, &mut Random::new(6));
+    problem.x = vec![2.0, 4.0, 6.0, 8.0];
+    (problem.mask, problem.weight, problem.bias) = (None, vec![1.0], vec![0.0]);
+    problem.dy = vec![1.0; 4];
+    // To -1/2, 1/2, 3 1/4 and 4.
+    problem.offset = vec![0.0, -0.5, 0.0, -0.5, 0.0, 1.25, 0.0, 1.0];
+    for (border, y, slopes) in [
+        (
+            DeformBorder::Zeros,
+            [1.0, 3.0, 6.0, 0.0],
+            [2.0, 2.0, -8.0, 0.0],
+        ),
+        (
+            DeformBorder::Legacy,
+            [0.0, 3.0, 8.0, 0.0],
+            [0.0, 2.0, 0.0, 0.0],
+        ),
+    ] {
+        problem.g = g.with_border(border);
+        for level in Level::available() {
+            let [got, _, doffset, ..] = problem.run(level);
+            assert_eq!(got, y, "{border:?} {level}");
+            let right: Vec<f32> = doffset.chunks(2).map(|d| d[1]).collect();
+            assert_eq!(right, slopes, "{border:?} {level}");
+        }
+    }
 }
 
 #[test]

@@ -97,9 +97,23 @@ impl PackedB {
         epilogue: &Epilogue<'_>,
         c: MatrixMut<'_>,
     ) -> Result<(), KernelError> {
+        self.multiply_onto(a, Write::Replace, epilogue, c)
+    }
+
+    /// Computes `c = epilogue(a * b)` or `c = epilogue(c + a * b)`, as [`multiply`](Self::multiply) does.
+    ///
+    /// # Errors
+    /// As of [`multiply`](Self::multiply).
+    pub(crate) fn multiply_onto(
+        &self,
+        a: Matrix<'_>,
+        write: Write,
+        epilogue: &Epilogue<'_>,
+        c: MatrixMut<'_>,
+    ) -> Result<(), KernelError> {
         check_product(a.shape(), [self.k_len, self.panels.columns()], c.shape())?;
         epilogue.check("gemm", c.rows, c.cols, c.row_stride)?;
-        self.run(a, epilogue, Write::Replace, c)
+        self.run(a, epilogue, write, c)
     }
 
     fn run(
@@ -131,6 +145,11 @@ impl PackedB {
         };
         product.run(self.level, epilogue, write, c.data, c.row_stride);
         Ok(())
+    }
+
+    /// The number of columns.
+    pub(crate) fn columns(&self) -> usize {
+        self.panels.columns()
     }
 
     /// The level the matrix was packed for.

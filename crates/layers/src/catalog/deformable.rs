@@ -1,6 +1,6 @@
 //! Entries of the modules that sample at learned offsets or pool regions.
 
-use striate_tensor::{Error, Result, RoiOptions, Tensor};
+use striate_tensor::{DeformBorder, Error, Result, RoiOptions, Tensor};
 
 use super::{Catalogued, Entry, Example, Options, Typical};
 use crate::{
@@ -56,7 +56,12 @@ fn conv(
     o: &Options<'_>,
     vb: &VarBuilder,
 ) -> Result<Box<dyn Catalogued>> {
+    let border = match o.flag_or("legacy_border", false)? {
+        true => DeformBorder::Legacy,
+        false => DeformBorder::Zeros,
+    };
     let config = config
+        .border(border)
         .stride(Pair(o.pair_or("stride", [1, 1])?))
         .padding(Pair(o.pair_or("padding", [1, 1])?))
         .dilation(Pair(o.pair_or("dilation", [1, 1])?))
@@ -159,6 +164,11 @@ pub(super) const ENTRIES: &[Entry] = &[
                 r#"{"in_channels": 2, "out_channels": 3, "kernel_size": [1, 3], "padding": [0, 1], "stride": [2, 1]}"#,
                 &[&[1, 2, 5, 4]],
                 &[&[1, 3, 3, 4]],
+            ),
+            Example::new(
+                r#"{"in_channels": 3, "out_channels": 2, "legacy_border": true}"#,
+                &[&[1, 3, 5, 4]],
+                &[&[1, 2, 5, 4]],
             ),
         ],
         counts: &[

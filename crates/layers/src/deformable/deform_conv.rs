@@ -5,13 +5,14 @@
 //!
 //! Papers: Dai et al., *Deformable Convolutional Networks*, ICCV 2017, arXiv:1703.06211 (no mask); Zhu et al., *Deformable
 //! ConvNets v2*, CVPR 2019, arXiv:1811.11168 (mask).
-//! Departures: pixels are zero outside as in the authors' second operator, which they recommend also for the first form.
+//! Departures: pixels are zero outside as in the authors' second operator, which they recommend also for the first form; the
+//! rule of the first can be chosen.
 //! Parameters: `O*I/g*k*k`, a bias `O`, and `I*k*k*M + M` with `M = 2*G*k*k`, or `3*G*k*k` with a mask.
 
 use std::sync::Arc;
 
 use striate_tensor::autograd::scope;
-use striate_tensor::{Conv2dOptions, Result, Tensor};
+use striate_tensor::{Conv2dOptions, DeformBorder, Result, Tensor};
 
 use crate::probe::{self, ProbeKind};
 use crate::util::{at_least_one, invalid};
@@ -42,6 +43,8 @@ pub struct DeformConv2dConfig {
     pub modulated: bool,
     /// Whether a bias is added.
     pub bias: bool,
+    /// What samples outside of the image are.
+    pub border: DeformBorder,
 }
 
 impl DeformConv2dConfig {
@@ -60,6 +63,7 @@ impl DeformConv2dConfig {
             deform_groups: 1,
             modulated: false,
             bias: false,
+            border: DeformBorder::Zeros,
         }
     }
 
@@ -115,6 +119,13 @@ impl DeformConv2dConfig {
         self
     }
 
+    /// Sets what samples outside of the image are.
+    #[must_use]
+    pub fn border(mut self, border: DeformBorder) -> Self {
+        self.border = border;
+        self
+    }
+
     /// The convolution without offsets.
     fn plain(&self, out_channels: usize, groups: usize) -> Conv2dConfig {
         Conv2dConfig::new(self.in_channels, out_channels, self.kernel)
@@ -165,6 +176,7 @@ impl DeformConv2dConfig {
             conv_offset: offsets.build(&(vb / "conv_offset"))?,
             points,
             modulated: self.modulated,
+            border: self.border,
             options: Conv2dOptions::default()
                 .stride(self.stride)
                 .padding(self.padding.0)
@@ -187,6 +199,7 @@ pub struct DeformConv2d {
     /// Taps of all groups with offsets of their own.
     points: usize,
     modulated: bool,
+    border: DeformBorder,
     options: Conv2dOptions,
 }
 
@@ -237,7 +250,8 @@ impl Module for DeformConv2d {
             }
             let (weight, bias) = (self.weight.tensor(), self.bias.as_ref());
             let bias = bias.map(Parameter::tensor);
-            x.deform_conv2d(&offset, &weight, mask.as_ref(), bias.as_ref(), self.options)
+            let (mask, bias, options) = (mask.as_ref(), bias.as_ref(), self.options);
+            x.deform_conv2d_with(self.border, &offset, &weight, mask, bias, options)
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use striate_kernels::conv2d::Conv2dGeometry;
 use striate_kernels::deform_conv2d::{
-    self, DeformConv2dGeometry, Inputs, PackedWeights, reference,
+    self, DeformBorder, DeformConv2dGeometry, Inputs, PackedWeights, reference,
 };
 use striate_kernels::geometry::GeometryError;
 use striate_kernels::real::Real;
@@ -36,11 +36,27 @@ impl Tensor {
         bias: Option<&Self>,
         options: Conv2dOptions,
     ) -> Result<Self> {
+        self.deform_conv2d_with(DeformBorder::Zeros, offset, weight, mask, bias, options)
+    }
+
+    /// [`Tensor::deform_conv2d`] with another rule for what lies outside.
+    ///
+    /// # Errors
+    /// As of [`Tensor::deform_conv2d`].
+    pub fn deform_conv2d_with(
+        &self,
+        border: DeformBorder,
+        offset: &Self,
+        weight: &Self,
+        mask: Option<&Self>,
+        bias: Option<&Self>,
+        options: Conv2dOptions,
+    ) -> Result<Self> {
         check_float(OP, self)?;
         for operand in [Some(offset), mask].into_iter().flatten() {
             check_same_dtype(OP, self, operand)?;
         }
-        let geometry = geometry(self, offset, weight, mask, options)?;
+        let geometry = geometry(self, offset, weight, mask, options)?.with_border(border);
         check_filters(OP, self, weight, bias, geometry.conv().out_channels())?;
         let function = DeformConv2d {
             geometry,
@@ -168,6 +184,7 @@ impl VariadicFunction for DeformConv2d {
             .with("dilation", conv.dilation())
             .with("groups", conv.groups())
             .with("offset_groups", self.geometry.offset_groups())
+            .with("border", self.geometry.border())
     }
 
     fn forward(&self, inputs: &[Tensor]) -> Result<(Tensor, Vec<Tensor>)> {
