@@ -36,7 +36,12 @@ fn transformers_start_as_the_identity() -> Result<()> {
     let x = randn(&[2, 3, 32, 16])?;
     let config = SpatialTransformerConfig::new(3, [32, 16]).localization([4, 6], [3, 3], 10);
     for padding in [SamplePadding::Zeros, SamplePadding::Border] {
-        for transform in [Transform::Affine, Transform::Attention] {
+        for transform in [
+            Transform::Affine,
+            Transform::Attention,
+            Transform::Crop,
+            Transform::Projective,
+        ] {
             let stn = config
                 .clone()
                 .transform(transform)
@@ -129,6 +134,27 @@ fn shifts_and_turns_by_hand() -> Result<()> {
         &[1., 1.5, 2., 4., 4.5, 5., 7., 7.5, 8.],
         2e-6,
         "the right half",
+    )?;
+    // The lower right quarter, in its proportions.
+    let crop = config(true, SamplePadding::Zeros).transform(Transform::Crop);
+    let quarter = run(crop, &[0.5, 0.5, 0.5])?;
+    close(
+        &quarter,
+        &[4., 4.5, 5., 5.5, 6., 6.5, 7., 7.5, 8.],
+        2e-6,
+        "the lower right quarter",
+    )?;
+    // Divided by (3 + u) / 2: u at -1, 0, 1 comes from -1, 0, 1/2 and v from v, 2/3 v, 1/2 v.
+    let projective = config(true, SamplePadding::Zeros).transform(Transform::Projective);
+    let tilted = run(
+        projective,
+        &[2.0 / 3.0, 0.0, 0.0, 0.0, 2.0 / 3.0, 0.0, 1.0 / 3.0, 0.0],
+    )?;
+    close(
+        &tilted,
+        &[0., 2., 3., 3., 4., 4.5, 6., 6., 6.],
+        5e-6,
+        "a tilted plane",
     )
 }
 

@@ -52,6 +52,8 @@ fn stn(o: &Options<'_>, vb: &VarBuilder) -> Result<Box<dyn Catalogued>> {
     let transforms = [
         ("affine", Transform::Affine),
         ("attention", Transform::Attention),
+        ("crop", Transform::Crop),
+        ("projective", Transform::Projective),
     ];
     let channels = o.pair_or("loc_channels", [8, 10])?;
     let kernels = o.pair_or("loc_kernels", [7, 5])?;
@@ -182,8 +184,22 @@ pub(super) const ENTRIES: &[Entry] = &[
                 &[&[2, 2, 10, 11]],
                 &[&[2, 2, 10, 11]],
             ),
+            Example::new(
+                r#"{"in_channels": 2, "in_size": [10, 11], "loc_channels": [2, 3], "loc_kernels": [3, 3], "hidden": 4, "transform": "crop"}"#,
+                &[&[1, 2, 10, 11]],
+                &[&[1, 2, 10, 11]],
+            ),
+            Example::new(
+                r#"{"in_channels": 2, "in_size": [10, 11], "loc_channels": [2, 3], "loc_kernels": [3, 3], "hidden": 4, "out_size": [6, 5], "transform": "projective"}"#,
+                &[&[2, 2, 10, 11]],
+                &[&[2, 2, 6, 5]],
+            ),
         ],
-        counts: &[("{}", 5_520)],
+        counts: &[
+            ("{}", 5_520),
+            (r#"{"transform": "crop"}"#, 5_421),
+            (r#"{"transform": "projective"}"#, 5_586),
+        ],
         invalid: &[
             r#"{"in_size": [8, 28]}"#,
             r#"{"in_channels": 0}"#,
@@ -192,7 +208,7 @@ pub(super) const ENTRIES: &[Entry] = &[
             r#"{"loc_kernels": 0}"#,
             r#"{"out_size": [0, 4]}"#,
             r#"{"out_size": [4]}"#,
-            r#"{"transform": "projective"}"#,
+            r#"{"transform": "rigid"}"#,
             r#"{"padding": "wrap"}"#,
             r#"{"mode": "linear"}"#,
         ],

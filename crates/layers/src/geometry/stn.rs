@@ -1,10 +1,11 @@
-//! Spatial transformer: the input, sampled where an affine map says that a network reads off the input.
+//! Spatial transformer: the input, sampled where a map says that a network reads off the input.
 //!
-//! `y[i, j] = x at theta (u, v, 1)`, `theta = fc_loc(localization(x))`, where `(u, v)` runs over the output from -1 to 1.
+//! `y[i, j] = x at theta (u, v, 1)`, `theta = fc_loc(localization(x))`, where `(u, v)` runs over the output from -1 to 1; of a
+//! projective map divided by the third coordinate.
 //!
 //! Paper: Jaderberg et al., *Spatial Transformer Networks*, NIPS 2015, arXiv:1506.02025.
 //! Departures: none; the localisation network is that of PyTorch's tutorial, or any other.
-//! Parameters: those of the localisation network, whose last layer has 6 outputs, or 4 for attention.
+//! Parameters: those of the localisation network, whose last layer has as many outputs as the [`Transform`] has numbers.
 
 use std::sync::Arc;
 
@@ -25,6 +26,11 @@ pub enum Transform {
     Affine,
     /// A part of the image, scaled and shifted: `[[sx, 0, tx], [0, sy, ty]]` from `sx, sy, tx, ty`.
     Attention,
+    /// A part of the image in its own proportions, the paper's attention: `[[s, 0, tx], [0, s, ty]]` from `s, tx, ty`.
+    Crop,
+    /// All maps that keep lines straight: `[[a, b, c], [d, e, f], [g, h, 1]]` from eight numbers in this order. Places whose third
+    /// coordinate is zero lie outside of the image, by its sign.
+    Projective,
 }
 
 impl Transform {
@@ -33,10 +39,12 @@ impl Transform {
         match self {
             Self::Affine => &[1.0, 0.0, 0.0, 0.0, 1.0, 0.0],
             Self::Attention => &[1.0, 1.0, 0.0, 0.0],
+            Self::Crop => &[1.0, 0.0, 0.0],
+            Self::Projective => &[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0],
         }
     }
 
-    /// `[N, numbers]` to maps `[N, 2, 3]`.
+    /// `[N, numbers]` to maps `[N, 2, 3]`, projective ones `[N, 3, 3]`.
     fn maps(self, numbers: &Tensor) -> Result<Tensor> {
         let &[n, count] = numbers.shape() else {
             let detail = format!("expected [N, numbers], got shape {:?}", numbers.shape());
@@ -49,15 +57,32 @@ impl Transform {
             );
             return Err(Error::shape(LAYER, detail));
         }
+        let of = |i| numbers.narrow(1, i, 1);
+        let scaled = |[sx, sy, tx, ty]: [usize; 4]| {
+            let zero = Tensor::zeros([n, 1], numbers.dtype())?;
+            let row = [&of(sx)?, &zero, &of(tx)?, &zero, &of(sy)?, &of(ty)?];
+            Tensor::cat(&row, 1)?.reshape([n, 2, 3])
+        };
         match self {
             Self::Affine => numbers.reshape([n, 2, 3]),
-            Self::Attention => {
-                let of = |i| numbers.narrow(1, i, 1);
-                let zero = Tensor::zeros([n, 1], numbers.dtype())?;
-                let row = [&of(0)?, &zero, &of(2)?, &zero, &of(1)?, &of(3)?];
-                Tensor::cat(&row, 1)?.reshape([n, 2, 3])
+            Self::Attention => scaled([0, 1, 2, 3]),
+            Self::Crop => scaled([0, 0, 1, 2]),
+            Self::Projective => {
+                let one = Tensor::ones([n, 1], numbers.dtype())?;
+                Tensor::cat(&[numbers, &one], 1)?.reshape([n, 3, 3])
             }
         }
+    }
+
+    /// The places of an output's pixels under maps.
+    fn grid(self, theta: &Tensor, size: [usize; 2], align_corners: bool) -> Result<Tensor> {
+        if self != Self::Projective {
+            return theta.affine_grid(size, align_corners);
+        }
+        let places = theta.narrow(1, 0, 2)?.affine_grid(size, align_corners)?;
+        let third = theta.narrow(1, 2, 1)?;
+        let third = Tensor::cat(&[&third, &third], 1)?;
+        places.div(&third.affine_grid(size, align_corners)?)
     }
 }
 
@@ -221,7 +246,7 @@ pub struct SpatialTransformer {
 }
 
 impl SpatialTransformer {
-    /// The affine maps for the images of `x`, `[N, 2, 3]`.
+    /// The maps for the images of `x`, `[N, 2, 3]`, or `[N, 3, 3]` if they are projective.
     ///
     /// # Errors
     /// `x` is no `[N, C, H, W]` that fits the localisation network.
@@ -251,7 +276,7 @@ impl Module for SpatialTransformer {
         scope(&self.path, || {
             let [_, _, h, w] = x.dims4()?;
             let size = self.out_size.unwrap_or([h, w]);
-            let grid = theta.affine_grid(size, self.sampler.align_corners)?;
+            let grid = (self.transform).grid(&theta, size, self.sampler.align_corners)?;
             self.sampler.sample(&self.path, x, &grid)
         })
     }
