@@ -63,6 +63,7 @@ pub mod optim;
 pub mod parallel;
 pub mod peak;
 pub mod pool;
+pub mod random;
 pub mod real;
 pub mod reduce;
 pub mod resample;

@@ -1,14 +1,15 @@
 //! Dropping elements, channels or samples at random in training.
 
 use striate_kernels::parallel::for_each_chunk;
+use striate_kernels::random::{self, Sequence};
 use striate_kernels::real::Real;
 use striate_simd::Buffer;
 
 use super::check_float;
 use crate::autograd::{Description, Function, apply};
 use crate::dtype::match_float;
-use crate::random::{PhiloxState, uniform, with_default_rng};
-use crate::{Error, MemoryFormat, Philox, Result, Tensor};
+use crate::random::with_default_rng;
+use crate::{Error, MemoryFormat, Philox, Result, Tensor, current_level};
 
 impl Tensor {
     /// Sets each element to 0 with probability `p` and divides the others by `1 - p`.
@@ -104,17 +105,28 @@ impl Function<1> for Dropout {
 impl Dropout {
     /// 0 or `1 / (1 - p)` for each element, drawn in row-major order whatever the memory order of `like`, which the mask has.
     fn mask(&self, like: &Tensor) -> Result<Tensor> {
-        /// Elements that one task draws for.
+        /// Elements that one task draws for, and those that it draws for at a time.
         const CHUNK: usize = 1 << 12;
+        const PART: usize = 1 << 8;
+        let (level, sequence) = (
+            current_level()?,
+            Sequence {
+                seed: self.key,
+                stream: 0,
+            },
+        );
+        // What is below `p` as a multiple of 2^-24, as a uniform number is one.
+        let dropped = (self.p * f64::from(1 << 24)).ceil() as u32;
         let mask = match_float!("dropout", like.dtype(), T => {
             let mut mask = Buffer::<T>::recycled(like.numel())?;
             let keep = T::from_f64(1.0 / (1.0 - self.p));
             for_each_chunk(&mut mask, CHUNK, |i, mask| {
-                for (block, factors) in mask.chunks_mut(4).enumerate() {
-                    let position = (i * CHUNK + 4 * block) as u64;
-                    let words = PhiloxState { seed: self.key, stream: 0, position }.block();
+                let mut words = [0; PART];
+                for (part, factors) in mask.chunks_mut(PART).enumerate() {
+                    let first = (i * CHUNK + part * PART) as u64 / 4;
+                    random::words(level, sequence, first, &mut words[..factors.len()]);
                     for (factor, word) in factors.iter_mut().zip(words) {
-                        *factor = if f64::from(uniform(word)) < self.p { T::ZERO } else { keep };
+                        *factor = if word >> 8 < dropped { T::ZERO } else { keep };
                     }
                 }
             });
@@ -143,12 +155,7 @@ mod tests {
         assert!(rows.is_contiguous() && channels.is_channels_last());
         assert_eq!(rows.to_vec::<f32>()?, channels.to_vec::<f32>()?);
         // The numbers of a generator, one after the other.
-        let state = PhiloxState {
-            seed: 5,
-            stream: 0,
-            position: 0,
-        };
-        let mut rng = Philox::from_state(state);
+        let mut rng = Philox::new(5);
         let keep = 1.0 / 0.7;
         for factor in rows.to_vec::<f32>()? {
             let drops = f64::from(rng.uniform()) < 0.3;
