@@ -172,6 +172,15 @@ impl Layout {
             && (0..self.rank()).all(|d| self.shape[d] == 1 || self.strides[d] == other.strides[d])
     }
 
+    /// Whether the dimensions are nested in memory as those of `other`, a layout of the same rank, in whatever steps.
+    pub(crate) fn nests_like(&self, other: &Self) -> bool {
+        let order = other.memory_order();
+        let placed = order.iter().filter(|&&dim| self.has_place(dim));
+        placed
+            .map(|&dim| self.strides[dim])
+            .is_sorted_by(|outer, inner| outer >= inner)
+    }
+
     /// The same elements under another shape, if strides can express it.
     ///
     /// Dimensions that tile memory are merged into runs; the new dimensions must cut each run exactly.

@@ -3,7 +3,9 @@
 //! Dimensions are matched from the right; sizes must be equal or one of them 1. The result has the
 //! memory order of the larger operand.
 
-use striate_kernels::elementwise::{Binary, BinaryGeometry, accumulate, binary};
+use striate_kernels::elementwise::{
+    Binary, BinaryGeometry, Unary, accumulate, binary, unary_backward,
+};
 use striate_kernels::reduce::{ReduceGeometry, sum_of_products};
 use striate_simd::Buffer;
 
@@ -13,6 +15,7 @@ use crate::layout::{Layout, broadcast_layouts};
 use crate::level::current_level;
 use crate::nest::{nest, zip};
 use crate::ops::check_same_dtype;
+use crate::ops::dense::{in_order_of, renested};
 use crate::{Element, Error, Result, Tensor};
 
 macro_rules! binary_methods {
@@ -131,8 +134,13 @@ impl Function<2> for Pairwise {
                 ])
             }
             (Binary::AddRelu, _, _, Some(y)) => {
+                let layout = Layout::dense_like(self.name, y.shape(), y.layout())?;
+                let [y, grad] = [in_order_of(y, &layout)?, in_order_of(grad, &layout)?];
                 let passed = match_float!(self.name, grad.dtype(), T => {
-                    zip::<T, T>(self.name, y, grad, |y, g| if y <= 0.0 { 0.0 } else { g })?
+                    let mut passed = Buffer::<T>::recycled(grad.numel())?;
+                    let (level, op) = (current_level()?, Unary::Relu);
+                    unary_backward(level, op, y.memory()?, grad.memory()?, &mut passed)?;
+                    Tensor::from_parts(passed, layout)
                 });
                 Ok([
                     wanted(0, &|| passed.sum_to(a_shape))?,
@@ -166,7 +174,16 @@ fn compute<T: Element + striate_kernels::real::Real>(
     a: &Tensor,
     b: &Tensor,
 ) -> Result<Tensor> {
-    let [la, lb, out] = broadcast_layouts(name, a.layout(), b.layout())?;
+    let [_, _, out] = broadcast_layouts(name, a.layout(), b.layout())?;
+    let copies = [renested(a, &out)?, renested(b, &out)?];
+    let [a, b] = [
+        copies[0].as_ref().unwrap_or(a),
+        copies[1].as_ref().unwrap_or(b),
+    ];
+    let [la, lb] = [
+        a.layout().expand(name, out.shape())?,
+        b.layout().expand(name, out.shape())?,
+    ];
     let geometry = BinaryGeometry::new(out.shape(), la.strides(), lb.strides(), out.strides())?;
     let mut y = Buffer::<T>::recycled(out.numel())?;
     // Expanding keeps the first element, so each operand's memory serves its wider layout.
@@ -184,10 +201,19 @@ fn compute<T: Element + striate_kernels::real::Real>(
 /// `(x * y).sum_to(shape)`, in one pass if something is summed.
 fn product_summed_to(x: &Tensor, y: &Tensor, shape: &[usize]) -> Result<Tensor> {
     const OP: &str = "mul";
-    let [lx, ly, full] = broadcast_layouts(OP, x.layout(), y.layout())?;
+    let [_, _, full] = broadcast_layouts(OP, x.layout(), y.layout())?;
     if full.shape() == shape {
         return x.mul(y);
     }
+    let copies = [renested(x, &full)?, renested(y, &full)?];
+    let [x, y] = [
+        copies[0].as_ref().unwrap_or(x),
+        copies[1].as_ref().unwrap_or(y),
+    ];
+    let [lx, ly] = [
+        x.layout().expand(OP, full.shape())?,
+        y.layout().expand(OP, full.shape())?,
+    ];
     let lead = full.rank() - shape.len();
     let axes: Vec<usize> = (0..full.rank())
         .filter(|&d| d < lead || (shape[d - lead] == 1 && full.shape()[d] != 1))
@@ -215,6 +241,8 @@ impl Tensor {
         if part.shape() != other.shape() || !self.layout().is_dense() {
             return Ok(false);
         }
+        let copy = renested(other, part)?;
+        let other = copy.as_ref().unwrap_or(other);
         // Memory is counted from the first element of the whole.
         let start = part.offset() - self.layout().offset();
         let nest = nest(OP, [part, other.layout()])?;

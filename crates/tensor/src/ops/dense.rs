@@ -24,6 +24,16 @@ pub(crate) fn in_order_of(x: &Tensor, layout: &Layout) -> Result<Tensor> {
     match_dtype!(x.dtype(), T => Ok(Tensor::from_parts(x.copy_into_layout::<T>(&layout)?, layout)))
 }
 
+/// A copy whose dimensions are nested in memory as those of `like`, unless they are so already or the ranks differ: rows
+/// of several operands are read side by side only where all are in one order. Not recorded.
+pub(crate) fn renested(x: &Tensor, like: &Layout) -> Result<Option<Tensor>> {
+    if x.rank() != like.rank() || x.layout().nests_like(like) {
+        return Ok(None);
+    }
+    let layout = Layout::dense_like("renested", x.shape(), like)?;
+    in_order_of(x, &layout).map(Some)
+}
+
 /// A dense tensor's memory as `[outer, dim, inner]`.
 pub(crate) fn axis_in_memory(x: &Tensor, dim: usize) -> Result<AxisGeometry> {
     let order = x.layout().memory_order();

@@ -2,13 +2,15 @@
 //!
 //! What reaches over depth is a second step that sees frames as pixels. A convolution reads its taps over depth as
 //! so many times the channels of one 2-D convolution, which sums them in registers; one with groups is a sum of 2-D
-//! convolutions, one for each tap. With a kernel of depth 1 nothing is copied.
+//! convolutions, one for each tap, which without gradients add to what there is as they write. With a kernel of depth 1
+//! nothing is copied.
 
 use striate_kernels::conv2d::Conv2dGeometry;
 use striate_kernels::pool::Divisor;
 
 use super::check_float;
-use crate::{Conv2dOptions, PadMode, PoolOptions, Result, Tensor};
+use crate::autograd::is_grad_enabled;
+use crate::{Conv2dEpilogue, Conv2dOptions, PadMode, PoolOptions, Result, Tensor};
 
 /// A number for the depth, one for the height and one for the width. Made from one number for all or from `[t, h, w]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -227,7 +229,16 @@ impl Tensor {
         }
         let mut y = image(&tap(0)?)?.conv2d(&weight.select(2, 0)?, bias, plane)?;
         for k in 1..taps {
-            y = y.add(&image(&tap(k)?)?.conv2d(&weight.select(2, k)?, None, plane)?)?;
+            let (x, weight) = (image(&tap(k)?)?, weight.select(2, k)?);
+            y = if is_grad_enabled() {
+                y.add(&x.conv2d(&weight, None, plane)?)?
+            } else {
+                let onto = Conv2dEpilogue {
+                    residual: Some(&y),
+                    ..Conv2dEpilogue::default()
+                };
+                x.conv2d_fused(&weight, plane, &onto)?
+            };
         }
         y.volume(n, frames)
     }

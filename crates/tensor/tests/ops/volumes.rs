@@ -2,7 +2,7 @@
 
 use striate_tensor::{
     Conv1dOptions, Conv3dOptions, DType, Divisor, Pool1dOptions, Pool3dOptions, Result, Tensor,
-    Triple,
+    Triple, no_grad,
 };
 
 use crate::common::{coordinates, randn};
@@ -101,7 +101,16 @@ fn convolution_equals_its_formula() -> Result<()> {
             sum
         };
         let expected: Vec<f64> = coordinates(y.shape()).into_iter().map(sum).collect();
-        equal(&format!("{:?} {o:?}", x.shape()), &y, &expected)?;
+        let name = format!("{:?} {o:?}", x.shape());
+        equal(&name, &y, &expected)?;
+        let single = |x: &Tensor| x.to_dtype(DType::F32);
+        let (x, w, b) = (single(&x)?, single(&w)?, single(&b)?);
+        let y = no_grad(|| x.conv3d(&w, Some(&b), o))?.to_vec::<f32>()?;
+        let largest = expected.iter().fold(0f64, |m, e| m.max(e.abs()));
+        for (got, expected) in y.iter().zip(&expected) {
+            let error = (f64::from(*got) - expected).abs();
+            assert!(error <= 1e-5 * largest, "{name} without gradients: {error}");
+        }
     }
     Ok(())
 }
