@@ -41,4 +41,13 @@ impl<T: Copy> Axis<T> {
     pub(crate) fn density(&self) -> usize {
         self.meetings.len().div_ceil(self.ends.len().max(1))
     }
+
+    /// From the first to the last that a position meets, at most, with all between them.
+    pub(crate) fn span(&self) -> usize {
+        let span = |position| match self.of(position) {
+            [(first, _), .., (last, _)] => last + 1 - first,
+            few => few.len(),
+        };
+        (0..self.ends.len()).map(span).max().unwrap_or(0)
+    }
 }

@@ -3,12 +3,16 @@
 //! A geometry is built by a constructor that checks every rule and every product, so that the kernels that take it
 //! can multiply its fields without overflow and index without surprises.
 
+mod blur;
 mod error;
+mod pad;
 mod pool;
 mod resize;
 mod sample;
 
+pub use blur::BlurGeometry;
 pub use error::GeometryError;
+pub use pad::PadMode;
 pub use pool::{AdaptivePoolGeometry, PoolGeometry, PoolWindow};
 pub use resize::{Interpolation, ResizeGeometry};
 pub use sample::{SampleGeometry, SampleMode, SamplePadding};

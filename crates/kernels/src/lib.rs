@@ -25,6 +25,7 @@
 //! | [`norm`]: batch, group | channels-last blocks; channels-first runs | reference |
 //! | [`norm`]: layer | rows | reference |
 //! | [`pool`] | dense channels-last | reference, any strides |
+//! | [`max_blur`] | dense channels-last | [`pool`], then [`resample`] |
 //! | [`resample`] | dense channels-last or channels-first | reference, any strides |
 //! | [`deform_conv2d`] | channels-last | reference |
 //! | [`roi`] | channels-last | reference |
@@ -49,12 +50,14 @@ mod dwconv;
 pub mod elementwise;
 pub mod epilogue;
 pub mod error;
+mod far;
 pub mod gate;
 pub mod gemm;
 pub mod geometry;
 pub mod involution;
 mod lanes;
 mod layout;
+pub mod max_blur;
 pub mod mixture;
 mod moments;
 pub mod nest;

@@ -186,6 +186,13 @@ fn cost(node: &GraphNode) -> (u64, u64) {
             (output / channels.max(1) * kernels * group_channels, 0)
         }
         "matmul" | "mixture" => (output * input(0).last().map_or(0, |&k| k as u64), 0),
+        // Depthwise, with a fixed filter.
+        "blur2d" => (output * attribute(node, "terms").unwrap_or(0), 0),
+        // The maxima before it are elementwise.
+        "max_blur_pool2d" => (
+            output * attribute(node, "terms").unwrap_or(0),
+            count(input(0)),
+        ),
         _ if moves_data(node) => (0, 0),
         _ => (
             0,

@@ -62,9 +62,9 @@ pub use dtype::{DType, Element};
 pub use error::{Error, Result};
 pub use level::{current_level, with_accuracy, with_level};
 pub use ops::{
-    After, BatchStats, Conv1dOptions, Conv2dEpilogue, Conv2dOptions, Conv3dOptions,
-    ConvTranspose2dOptions, CrossEntropyOptions, PadMode, Padding, Pair, Pool1dOptions,
-    Pool3dOptions, PoolOptions, RoiOptions, Triple,
+    After, BatchStats, BlurOptions, Conv1dOptions, Conv2dEpilogue, Conv2dOptions, Conv3dOptions,
+    ConvTranspose2dOptions, CrossEntropyOptions, Padding, Pair, Pool1dOptions, Pool3dOptions,
+    PoolOptions, RoiOptions, Triple,
 };
 pub use random::{Philox, manual_seed, rng_state, set_rng_state, with_default_rng};
 pub use shape::Shape;
@@ -72,7 +72,9 @@ pub use striate_kernels::Accuracy;
 pub use striate_kernels::deform_conv2d::DeformBorder;
 pub use striate_kernels::epilogue::Activation;
 pub use striate_kernels::gate::Joint;
-pub use striate_kernels::geometry::{GeometryError, Interpolation, SampleMode, SamplePadding};
+pub use striate_kernels::geometry::{
+    GeometryError, Interpolation, PadMode, SampleMode, SamplePadding,
+};
 pub use striate_kernels::pool::Divisor;
 pub use striate_simd::{Buffer, Level, LevelError, memory};
 pub use tensor::{MemoryFormat, Tensor};

@@ -4,6 +4,7 @@
 
 use super::axis::{Axis, Pitch, Run};
 use super::links::Link;
+use crate::far::FAR;
 use crate::parallel::Cut;
 use std::ops::Range;
 use striate_simd::Simd;
@@ -13,9 +14,6 @@ const FIRST_LEVEL: usize = 1 << 15;
 
 /// Elements of a line of memory.
 const MEMORY_LINE: usize = 16;
-
-/// Elements of source and output that are more than what one core can count on in a cache that cores share.
-const FAR: usize = if cfg!(test) { 1 << 13 } else { 10 << 20 };
 
 /// Pixels of a line that are worth a run of their own.
 pub(super) const WORTH: usize = 7;

@@ -4,8 +4,10 @@
 //! gates of attention modules end up there in either layout. Other strides take the scalar loop of the reference.
 
 use super::{Binary, BinaryGeometry};
+use crate::far::{self, FAR};
 use crate::lanes::{map, maximum, minimum, update};
-use crate::nest::{LoopNest, Tile};
+use crate::nest::{Loop, LoopNest, Tile};
+use std::ops::Range;
 use striate_simd::{Level, Simd, dispatch};
 
 /// Whether every row is contiguous in the output and contiguous or constant in the operands.
@@ -22,11 +24,31 @@ pub(super) fn binary(
     b: &[f32],
     out: &mut [f32],
 ) {
-    g.nest.for_each_part(out, 1, |out, origin, positions| {
+    let write = |out: &mut [f32], origin: usize, positions: Range<usize>| {
         g.nest.for_each_tile(positions, |tile| {
             let operands = (a, b, &mut out[tile.offsets[0] - origin..]);
             dispatch!(level, s => choose(s, op, &g.nest, tile, operands));
         });
+    };
+    let far = g.nest.is_dense(0) && g.len() >= FAR;
+    g.nest.for_each_part(out, 1, |out, origin, positions| {
+        if far {
+            // Positions are offsets.
+            far::fill(level, out, &mut |at, out| {
+                let at = origin + at;
+                let &[Loop { strides, .. }] = g.nest.loops() else {
+                    return write(out, at, at..at + out.len());
+                };
+                let tile = Tile {
+                    offsets: strides.map(|stride| at * stride),
+                    rows: 1,
+                    columns: out.len(),
+                };
+                dispatch!(level, s => choose(s, op, &g.nest, tile, (a, b, out)));
+            });
+        } else {
+            write(out, origin, positions);
+        }
     });
 }
 

@@ -22,6 +22,7 @@ pub use unary::{Saved, Unary};
 pub(crate) use unary_f32::assign;
 
 use crate::error::{KernelError, check_len};
+use crate::far::{self, BLOCK, FAR};
 use crate::nest::LoopNest;
 use crate::parallel::{Cut, for_each_chunk};
 use crate::real::Real;
@@ -30,17 +31,39 @@ use striate_simd::Level;
 /// Cost of an elementary function, in units of [`Cut::new`].
 const COST: usize = 3;
 
+/// Elements of a task: whole blocks, whose vectors are aligned if those of the array are.
+fn step(len: usize) -> usize {
+    Cut::new(len, COST).per_task().next_multiple_of(BLOCK)
+}
+
+/// Runs `write(at, part)` on `y` or, if that is `far` from any cache, on blocks of it; false if it cannot.
+fn in_blocks(
+    level: Level,
+    far: bool,
+    y: &mut [f32],
+    write: impl Fn(usize, &mut [f32]) -> bool,
+) -> bool {
+    if !far {
+        return write(0, y);
+    }
+    let mut done = true;
+    far::fill(level, y, &mut |at, y| done &= write(at, y));
+    done
+}
+
 /// `y = op(x)`, element by element.
 ///
 /// # Errors
 /// If the slices differ in length.
 pub fn unary<R: Real>(level: Level, op: Unary, x: &[R], y: &mut [R]) -> Result<(), KernelError> {
     check_len("unary", "y", y.len(), x.len())?;
-    let step = Cut::new(y.len(), COST).per_task();
+    let (step, far) = (step(y.len()), op.is_cheap() && y.len() >= FAR);
     for_each_chunk(y, step, |i, y| {
         let x = &x[i * step..][..y.len()];
         let done = match (R::as_f32(x), R::as_f32_mut(y)) {
-            (Some(x), Some(y)) => unary_f32::unary(level, op, Some(x), y),
+            (Some(x), Some(y)) => in_blocks(level, far, y, |at, y| {
+                unary_f32::unary(level, op, Some(&x[at..][..y.len()]), y)
+            }),
             _ => false,
         };
         if !done {
@@ -52,7 +75,7 @@ pub fn unary<R: Real>(level: Level, op: Unary, x: &[R], y: &mut [R]) -> Result<(
 
 /// `x = op(x)`, element by element.
 pub fn unary_assign<R: Real>(level: Level, op: Unary, x: &mut [R]) {
-    let step = Cut::new(x.len(), COST).per_task();
+    let step = step(x.len());
     for_each_chunk(x, step, |_, x| {
         let done = R::as_f32_mut(x).is_some_and(|x| unary_f32::unary(level, op, None, x));
         if !done {
@@ -76,14 +99,15 @@ pub fn unary_backward<R: Real>(
 ) -> Result<(), KernelError> {
     check_len("unary backward", "dx", dx.len(), dy.len())?;
     check_saved(op, saved.len(), dy.len())?;
-    let step = Cut::new(dx.len(), COST).per_task();
+    let (step, far) = (step(dx.len()), op.is_cheap() && dx.len() >= FAR);
     for_each_chunk(dx, step, |i, dx| {
         let dy = &dy[i * step..][..dx.len()];
         let saved = part(saved, i * step, dx.len());
         let done = match (R::as_f32(saved), R::as_f32(dy), R::as_f32_mut(dx)) {
-            (Some(saved), Some(dy), Some(dx)) => {
+            (Some(saved), Some(dy), Some(dx)) => in_blocks(level, far, dx, |at, dx| {
+                let (saved, dy) = (part(saved, at, dx.len()), &dy[at..][..dx.len()]);
                 unary_f32::unary_backward(level, op, saved, Some(dy), dx)
-            }
+            }),
             _ => false,
         };
         if !done {
@@ -104,7 +128,7 @@ pub fn unary_backward_assign<R: Real>(
     dy: &mut [R],
 ) -> Result<(), KernelError> {
     check_saved(op, saved.len(), dy.len())?;
-    let step = Cut::new(dy.len(), COST).per_task();
+    let step = step(dy.len());
     for_each_chunk(dy, step, |i, dy| {
         let saved = part(saved, i * step, dy.len());
         let done = match (R::as_f32(saved), R::as_f32_mut(dy)) {

@@ -75,6 +75,15 @@ test_each_level! {
         }
     }
 
+    fn gelu_is_within_its_bound(level: Level) {
+        let x: Vec<f32> = (-40_000..=40_000).map(|i| i as f32 / 5000.0).collect();
+        let mut y = vec![0.0; x.len()];
+        unary(level, Unary::Gelu, &x, &mut y).unwrap();
+        let expected: Vec<f64> = to_f64(&x).into_iter().map(|x| Unary::Gelu.value(x)).collect();
+        let worst = worst_error(&y, &expected, |i| f64::from(x[i].abs()));
+        assert!(worst <= 4.0, "{worst} roundings");
+    }
+
     fn gradients_agree_with_the_formulas(level: Level) {
         let mut numbers = Random::new(2);
         for (op, low, high) in functions() {
@@ -101,6 +110,41 @@ test_each_level! {
             });
             assert!(worst <= 12.0, "{op:?}: {worst} roundings");
         }
+    }
+
+    fn results_beyond_the_caches_are_the_same(level: Level) {
+        let mut numbers = Random::new(9);
+        let n = 3 * FAR + 77;
+        let (x, dy) = (numbers.floats(n), numbers.floats(n));
+        let near = |f: &dyn Fn(&[f32], &[f32], &mut [f32])| {
+            let mut y = vec![0.0; n];
+            let parts = x.chunks(1000).zip(dy.chunks(1000));
+            parts.zip(y.chunks_mut(1000)).for_each(|((x, dy), y)| f(x, dy, y));
+            y
+        };
+        for op in [Unary::Relu, Unary::HardSwish, Unary::Gelu, Unary::Sin] {
+            let (mut y, mut dx) = (vec![0.0; n], vec![0.0; n]);
+            unary(level, op, &x, &mut y).unwrap();
+            assert_eq!(y, near(&|x, _, y| unary(level, op, x, y).unwrap()), "{op:?}");
+            unary_backward(level, op, &x, &dy, &mut dx).unwrap();
+            let gradient = near(&|x, dy, dx| unary_backward(level, op, x, dy, dx).unwrap());
+            assert_eq!(dx, gradient, "gradient of {op:?}");
+        }
+        let flat = BinaryGeometry::new(&[n], &[1], &[0], &[1]).unwrap();
+        let mut y = vec![0.0; n];
+        binary(level, Binary::Sub, &flat, &x, &dy, &mut y).unwrap();
+        assert!(y.iter().zip(&x).all(|(y, x)| *y == x - dy[0]));
+        let (rows, columns) = (FAR / 20, 37);
+        let g = BinaryGeometry::new(&[rows, columns], &[columns, 1], &[0, 1], &[columns, 1]).unwrap();
+        let mut y = vec![0.0; rows * columns];
+        binary(level, Binary::Mul, &g, &x, &dy, &mut y).unwrap();
+        let product = |(i, y): (usize, &f32)| *y == x[i] * dy[i % columns];
+        assert!(y.iter().enumerate().all(product));
+        assert_same_on_threads(|| {
+            let mut y = vec![0.0; rows * columns];
+            binary(level, Binary::Mul, &g, &x, &dy, &mut y).unwrap();
+            y
+        });
     }
 
     fn in_place_is_the_same(level: Level) {

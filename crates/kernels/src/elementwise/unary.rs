@@ -120,6 +120,23 @@ impl Unary {
         }
     }
 
+    /// Whether value and gradient are computed in the time that reading and writing take.
+    pub(super) fn is_cheap(self) -> bool {
+        matches!(
+            self,
+            Self::Neg
+                | Self::Abs
+                | Self::Square
+                | Self::Affine { .. }
+                | Self::Clamp { .. }
+                | Self::Relu
+                | Self::Relu6
+                | Self::LeakyRelu { .. }
+                | Self::HardSwish
+                | Self::HardSigmoid
+        )
+    }
+
     /// The value at `x`.
     pub fn value<R: Real>(self, x: R) -> R {
         let (zero, one, c) = (R::ZERO, R::ONE, R::from_f64);

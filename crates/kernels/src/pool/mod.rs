@@ -17,10 +17,13 @@ mod tests;
 use crate::error::KernelError;
 use crate::geometry::{AdaptivePoolGeometry, GeometryError, Layout, PoolGeometry, check_shape};
 use crate::real::Real;
-use crate::view::{View, ViewMut, source, target};
-use plan::{Plan, cell_factors, window_factors};
+use crate::reduce::{ReduceGeometry, Reduction, reduce};
+use crate::view::{View, ViewMut, dense_strides, source, target};
+pub(crate) use plan::Plan;
+use plan::{cell_factors, window_factors};
 use striate_simd::Level;
 use vector::Factors;
+pub(crate) use vector::{max_line, max_line_with_ids, win_line};
 
 /// Marks an output of [`max`] whose window has no tap inside the input.
 pub const NO_TAP: u8 = u8::MAX;
@@ -198,6 +201,9 @@ pub fn adaptive_average<R: Real>(
     let op = "adaptive_avg_pool2d";
     check_shape(op, "x", x.shape(), g.input())?;
     check_shape(op, "y", y.shape(), g.output())?;
+    if global(level, Reduction::Mean, x, y)? {
+        return Ok(());
+    }
     if let (Some(x), Some(y)) = (source(x), target(y)) {
         let factors = cell_factors(g);
         vector::sum(level, &Plan::of_cells(g), x, Factors::Written(&factors), y);
@@ -252,6 +258,9 @@ pub fn adaptive_max<R: Real>(
             return Err(GeometryError::new(op, "input", format!("{:?}", g.input()), rule).into());
         }
     }
+    if places.is_none() && global(level, Reduction::Max, x, y)? {
+        return Ok(());
+    }
     let dense_places = places.as_deref_mut().map(|p| p.as_dense_mut(Layout::Nhwc));
     if let (Some(x), Some(y)) = (source(x), target(y))
         && let None | Some(Some(_)) = dense_places
@@ -288,7 +297,28 @@ pub fn adaptive_max_backward<R: Real>(
     Ok(())
 }
 
-fn check_taps(op: &'static str, g: &PoolGeometry) -> Result<(), KernelError> {
+/// Reduces each image of each channel to the one pixel of `y`; false, and nothing done, if there are more, or gaps.
+fn global<R: Real>(
+    level: Level,
+    op: Reduction,
+    x: &View<'_, R>,
+    y: &mut ViewMut<'_, R>,
+) -> Result<bool, KernelError> {
+    let ([_, _, h, w], shape) = (y.shape(), x.shape());
+    for layout in [Layout::Nhwc, Layout::Nchw] {
+        if [h, w] == [1, 1]
+            && let Some(x) = x.as_dense(layout)
+            && let Some(y) = y.as_dense_mut(Layout::Nchw)
+        {
+            let g = ReduceGeometry::new(&shape, &dense_strides(shape, layout), &[2, 3])?;
+            reduce(level, op, &g, x, y)?;
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+pub(crate) fn check_taps(op: &'static str, g: &PoolGeometry) -> Result<(), KernelError> {
     if taps_fit(g) {
         return Ok(());
     }

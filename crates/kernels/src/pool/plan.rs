@@ -7,9 +7,9 @@ use crate::parallel::Cut;
 
 /// How the pixels of the side that is written meet those of the side that is read.
 #[derive(Clone, Debug)]
-pub(super) struct Plan {
+pub(crate) struct Plan {
     /// For each row that is written, those that are read.
-    pub(super) rows: Axis<usize>,
+    pub(crate) rows: Axis<usize>,
     /// For each column that is written, those that are read.
     pub(super) columns: Axis<usize>,
     /// `[n, c, h, w]` of what is written.
@@ -22,7 +22,7 @@ pub(super) struct Plan {
 
 impl Plan {
     /// From inputs to outputs.
-    pub(super) fn of_windows(g: &PoolGeometry) -> Self {
+    pub(crate) fn of_windows(g: &PoolGeometry) -> Self {
         let [_, _, h, w] = g.input();
         Self {
             rows: under_windows(g, 0),
@@ -46,7 +46,7 @@ impl Plan {
     }
 
     /// The other way: from outputs to inputs.
-    pub(super) fn reversed(&self) -> Self {
+    pub(crate) fn reversed(&self) -> Self {
         let ([n, c, oh, ow], [h, w]) = (self.written, self.read);
         Self {
             rows: self.rows.reversed(h),
@@ -73,7 +73,7 @@ impl Plan {
     }
 
     /// The image that a written line reads, and the rows of it.
-    pub(super) fn source<'a, T>(&self, x: &'a [T], line: usize) -> (&'a [T], &[(usize, usize)]) {
+    pub(crate) fn source<'a, T>(&self, x: &'a [T], line: usize) -> (&'a [T], &[(usize, usize)]) {
         let image = self.read[0] * self.read[1] * self.written[1];
         let n = line / self.written[2];
         (

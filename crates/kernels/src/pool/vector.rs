@@ -13,7 +13,7 @@ use striate_simd::{Level, Simd, dispatch};
 const VECTORS: usize = 4;
 
 /// The number of a tap or place, as it is kept.
-pub(super) trait Id: Pod + Send + Sync {
+pub(crate) trait Id: Pod + Send + Sync {
     /// What stands for no tap.
     const NONE: i32;
     /// The low bits.
@@ -109,7 +109,7 @@ pub(super) fn max<I: Id>(
 }
 
 /// What a line is gathered from: the image, and the rows of it.
-type Source<'a, 'p> = (&'a [f32], &'p [(usize, usize)]);
+type Source<'a, 'p, T = f32> = (&'a [T], &'p [(usize, usize)]);
 
 /// Runs `block::<VECTORS>` or `block::<1>` for each block of channels: of how many vectors, where it starts, and how many
 /// channels it has.
@@ -153,7 +153,7 @@ fn store<S: Simd, const V: usize>(s: S, v: [S::F32; V], pixel: &mut [f32]) {
 }
 
 #[inline(always)]
-fn max_line<S: Simd>(s: S, plan: &Plan, source: Source<'_, '_>, y: &mut [f32]) {
+pub(crate) fn max_line<S: Simd>(s: S, plan: &Plan, source: Source<'_, '_>, y: &mut [f32]) {
     let channels = plan.written[1];
     for (column, y) in y.chunks_exact_mut(channels).enumerate() {
         let columns = plan.columns.of(column);
@@ -184,7 +184,7 @@ fn max_block<S: Simd, const V: usize>(
 }
 
 #[inline(always)]
-fn max_line_with_ids<S: Simd, I: Id>(
+pub(crate) fn max_line_with_ids<S: Simd, I: Id>(
     s: S,
     plan: &Plan,
     source: Source<'_, '_>,
@@ -360,19 +360,24 @@ pub(super) fn max_backward<I: Id>(
     for_each_chunk(dx, step * len, |task, dx| {
         for (i, dx) in dx.chunks_exact_mut(len).enumerate() {
             let line = task * step + i;
-            let (ids, _) = plan.source(ids, line);
-            let source = plan.source(dy, line);
-            dispatch!(level, s => win_line(s, plan, source, ids, dx));
+            let sources = (plan.source(dy, line), plan.source(ids, line));
+            dispatch!(level, s => win_line(s, plan, sources.0, sources.1, dx));
         }
     });
 }
 
 #[inline(always)]
-fn win_line<S: Simd>(s: S, plan: &Plan, source: Source<'_, '_>, ids: &[impl Id], dx: &mut [f32]) {
+pub(crate) fn win_line<S: Simd>(
+    s: S,
+    plan: &Plan,
+    dy: Source<'_, '_>,
+    ids: Source<'_, '_, impl Id>,
+    dx: &mut [f32],
+) {
     let channels = plan.written[1];
     for (column, dx) in dx.chunks_exact_mut(channels).enumerate() {
         let columns = plan.columns.of(column);
-        for_each_block!(s: S, channels, win_block(plan, source, columns, ids, dx));
+        for_each_block!(s: S, channels, win_block(plan, dy, columns, ids, dx));
     }
 }
 
@@ -383,17 +388,17 @@ fn win_block<S: Simd, const V: usize>(
     at: usize,
     len: usize,
     plan: &Plan,
-    (dy, rows): Source<'_, '_>,
+    (dy, dy_rows): Source<'_, '_>,
     columns: &[(usize, usize)],
-    ids: &[impl Id],
+    (ids, rows): Source<'_, '_, impl Id>,
     dx: &mut [f32],
 ) {
     let zero = s.splat(0.0);
     let mut sum = [zero; V];
-    for &(row, row_tap) in rows {
+    for (&(dy_row, _), &(row, row_tap)) in dy_rows.iter().zip(rows) {
         for &(column, column_tap) in columns {
             let tap = s.splat_i32((row_tap * plan.pitch + column_tap) as i32);
-            let here = load::<S, V>(s, plan.pixel(dy, [row, column], at, len));
+            let here = load::<S, V>(s, plan.pixel(dy, [dy_row, column], at, len));
             let ids = plan.pixel(ids, [row, column], at, len);
             for v in 0..V {
                 let won = s.eq_i32(load_ids(s, &ids[v * S::LANES..]), tap);

@@ -2,30 +2,32 @@
 
 use super::vector::{Fold, totals};
 use super::{ReduceGeometry, reference};
+use crate::lanes::map;
 use crate::nest::{LoopNest, Tile};
 use striate_simd::{Level, Simd, dispatch};
 
-/// `dx = dy / ties` where `x` equals the extreme `y`, else zero.
+/// `dx = dy / ties + plus` where `x` equals the extreme `y`, else `plus`.
 pub(super) fn backward(
     level: Level,
     g: &ReduceGeometry,
     x: &[f32],
     y: &[f32],
     dy: &[f32],
+    plus: &[f32],
     dx: &mut [f32],
 ) {
     let nest = g.whole();
     let columns = nest.columns().strides;
-    let ties = totals(level, Fold::Ties, &g.with_outputs_as_second(), (x, y));
+    let ties = totals(level, [Fold::Ties], &g.with_outputs_as_second(), (x, y));
     let vectors = columns[0] == 1 && columns[1] <= 1;
-    let (Some(ties), true) = (ties, vectors || nest.columns().size == 1) else {
-        return reference::extreme_backward(g, x, y, dy, dx);
+    let (Some([ties]), true) = (ties, vectors || nest.columns().size == 1) else {
+        return reference::extreme_backward(g, x, y, dy, plus, dx);
     };
     let share: Vec<f32> = dy.iter().zip(ties).map(|(dy, n)| dy / n as f32).collect();
     nest.for_each_part(dx, 1, |dx, origin, positions| {
         nest.for_each_tile(positions, |tile| {
             let dx = &mut dx[tile.offsets[0] - origin..];
-            dispatch!(level, s => share_rows(s, &nest, tile, [x, y, &share], dx));
+            dispatch!(level, s => share_rows(s, &nest, tile, [x, y, &share, plus], dx));
         });
     });
 }
@@ -35,7 +37,7 @@ fn share_rows<S: Simd>(
     s: S,
     nest: &LoopNest<2>,
     tile: Tile<2>,
-    [x, y, share]: [&[f32]; 3],
+    [x, y, share, plus]: [&[f32]; 4],
     dx: &mut [f32],
 ) {
     let (rows, columns) = (nest.rows().strides, nest.columns().strides);
@@ -45,30 +47,27 @@ fn share_rows<S: Simd>(
         // `x` has the strides of `dx`.
         let x = &x[tile.offsets[0] + r * rows[0]..][..tile.columns];
         let of = tile.offsets[1] + r * rows[1];
-        for at in (0..tile.columns).step_by(S::LANES) {
-            let end = (at + S::LANES).min(tile.columns);
-            let here = if columns[1] == 0 {
-                of..of + 1
-            } else {
-                of + at..of + end
-            };
-            let (y, share) = (
-                output(s, &y[here.clone()], columns[1]),
-                output(s, &share[here], columns[1]),
+        if columns[1] == 0 {
+            let [y, share, plus] = [y, share, plus].map(
+                #[inline(always)]
+                |v| s.splat(v[of]),
             );
-            let won = equal(s, s.load_partial(&x[at..end]), y);
-            s.store_partial(s.select(won, share, zero), &mut dx[at..end]);
+            map(
+                s,
+                [x],
+                dx,
+                #[inline(always)]
+                |[x]| s.add(s.select(equal(s, x, y), share, zero), plus),
+            );
+        } else {
+            map(
+                s,
+                [x, &y[of..], &share[of..], &plus[of..]],
+                dx,
+                #[inline(always)]
+                |[x, y, share, plus]| s.add(s.select(equal(s, x, y), share, zero), plus),
+            );
         }
-    }
-}
-
-/// The numbers of outputs that are one after the other, or all the same.
-#[inline(always)]
-fn output<S: Simd>(s: S, v: &[f32], stride: usize) -> S::F32 {
-    if stride == 0 {
-        s.splat(v[0])
-    } else {
-        s.load_partial(v)
     }
 }
 

@@ -3,6 +3,7 @@
 //! The output of every function is dense and row-major over the dimensions that are kept, in their logical order.
 //!
 //! - [`reduce`]: sum, mean, maximum, minimum.
+//! - [`max_and_mean`]: what gates are computed from, in one pass.
 //! - [`sum_of_products`]: `sum(a * b)`, the gradient of a gate.
 //! - [`moments`]: mean and variance.
 //! - [`argmax`]: the place of the maximum along one dimension.
@@ -70,6 +71,38 @@ pub fn reduce<R: Real>(
     if !on_vectors(level, fold, g, (x, x), out, finish) {
         reference::reduce(op, g, x, out);
     }
+    Ok(())
+}
+
+/// The largest elements of `x` and the means, which are read together.
+///
+/// # Errors
+/// As [`reduce`].
+pub fn max_and_mean<R: Real>(
+    level: Level,
+    g: &ReduceGeometry,
+    x: &[R],
+    max: &mut [R],
+    mean: &mut [R],
+) -> Result<(), KernelError> {
+    check_reach("max and mean", "x", x.len(), g.reach(0))?;
+    check_len("max and mean", "max", max.len(), g.output_len())?;
+    check_len("max and mean", "mean", mean.len(), g.output_len())?;
+    check_not_empty("max and mean", g)?;
+    let folds = [Fold::Max, Fold::Sum];
+    let totals = R::as_f32(x).and_then(|x| vector::totals(level, folds, g, (x, x)));
+    if let Some([largest, sums]) = totals {
+        let n = g.reduced_len() as f64;
+        for (out, total) in max.iter_mut().zip(largest) {
+            *out = R::from_f64(total);
+        }
+        for (out, total) in mean.iter_mut().zip(sums) {
+            *out = R::from_f64(total / n);
+        }
+        return Ok(());
+    }
+    reference::reduce(Reduction::Max, g, x, max);
+    reference::reduce(Reduction::Mean, g, x, mean);
     Ok(())
 }
 
@@ -152,8 +185,8 @@ pub fn argmax<R: Real>(
 }
 
 /// The gradient of [`Reduction::Max`] or [`Reduction::Min`] from its argument `x`, its value `y` and `dy`: each `dy` is
-/// shared equally by the elements that equal the extreme. `dx` has the strides of `x` and must hold zeros where `x` has
-/// gaps.
+/// shared equally by the elements that equal the extreme, and to each element of an output is added what `plus` has for
+/// it, if there is any. `dx` has the strides of `x`; where `x` has gaps, it is left as it is.
 ///
 /// # Errors
 /// If a slice does not fit the geometry.
@@ -163,18 +196,29 @@ pub fn extreme_backward<R: Real>(
     x: &[R],
     y: &[R],
     dy: &[R],
+    plus: Option<&[R]>,
     dx: &mut [R],
 ) -> Result<(), KernelError> {
     check_reach("extreme backward", "x", x.len(), g.reach(0))?;
     check_reach("extreme backward", "dx", dx.len(), g.reach(0))?;
     check_len("extreme backward", "y", y.len(), g.output_len())?;
     check_len("extreme backward", "dy", dy.len(), g.output_len())?;
-    if let (Some(x), Some(y), Some(dy)) = (R::as_f32(x), R::as_f32(y), R::as_f32(dy))
+    let zeros;
+    let plus = match plus {
+        Some(plus) => plus,
+        None => {
+            zeros = vec![R::ZERO; g.output_len()];
+            &zeros
+        }
+    };
+    check_len("extreme backward", "plus", plus.len(), g.output_len())?;
+    if let (Some(x), Some(y)) = (R::as_f32(x), R::as_f32(y))
+        && let (Some(dy), Some(plus)) = (R::as_f32(dy), R::as_f32(plus))
         && let Some(dx) = R::as_f32_mut(dx)
     {
-        extreme::backward(level, g, x, y, dy, dx);
+        extreme::backward(level, g, x, y, dy, plus, dx);
     } else {
-        reference::extreme_backward(g, x, y, dy, dx);
+        reference::extreme_backward(g, x, y, dy, plus, dx);
     }
     Ok(())
 }
@@ -191,7 +235,7 @@ fn on_vectors<R: Real>(
     let (Some(a), Some(b)) = (R::as_f32(a), R::as_f32(b)) else {
         return false;
     };
-    let Some(totals) = vector::totals(level, fold, g, (a, b)) else {
+    let Some([totals]) = vector::totals(level, [fold], g, (a, b)) else {
         return false;
     };
     for (out, total) in out.iter_mut().zip(totals) {

@@ -90,6 +90,7 @@ pub(super) fn extreme_backward<R: Real>(
     x: &[R],
     y: &[R],
     dy: &[R],
+    plus: &[R],
     dx: &mut [R],
 ) {
     for_each_element(&g.kept, 0..g.kept.len(), |[o, base, _]| {
@@ -100,11 +101,12 @@ pub(super) fn extreme_backward<R: Real>(
         });
         let share = dy[o] / R::from_usize(ties.max(1));
         for_each_reduced(&g.reduced, |[at, _]| {
-            dx[base + at] = if is_extreme(x[base + at]) {
+            let won = if is_extreme(x[base + at]) {
                 share
             } else {
                 R::ZERO
             };
+            dx[base + at] = won + plus[o];
         });
     });
 }

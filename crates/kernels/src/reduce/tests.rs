@@ -53,6 +53,12 @@ test_each_level! {
                 reference::reduce(op, &one, &a, &mut expected);
                 prop_assert_eq!(&y, &expected, "{:?}", op);
             }
+            let (mut max, mut mean) = (y.clone(), y.clone());
+            max_and_mean(level, &one, &a, &mut max, &mut mean).unwrap();
+            for (op, got) in [(Reduction::Max, max), (Reduction::Mean, mean)] {
+                reference::reduce(op, &one, &a, &mut expected);
+                prop_assert_eq!(&got, &expected, "{:?} of both", op);
+            }
             sum_of_products(level, &two, &a, &b, &mut y).unwrap();
             reference::sum_of_products(&two, &a, &b, &mut expected);
             prop_assert_eq!(&y, &expected, "products");
@@ -138,8 +144,13 @@ test_each_level! {
             let mut y = vec![0.0; g.output_len()];
             reduce(level, Reduction::Max, &g, &x, &mut y).unwrap();
             let (mut dx, mut expected) = (vec![0.0; x.len()], vec![0.0; x.len()]);
-            extreme_backward(level, &g, &x, &y, &dy, &mut dx).unwrap();
-            reference::extreme_backward(&g, &x, &y, &dy, &mut expected);
+            let zeros = vec![0.0; dy.len()];
+            extreme_backward(level, &g, &x, &y, &dy, None, &mut dx).unwrap();
+            reference::extreme_backward(&g, &x, &y, &dy, &zeros, &mut expected);
+            prop_assert_eq!(&dx, &expected);
+            let plus = numbers.floats(dy.len());
+            extreme_backward(level, &g, &x, &y, &dy, Some(&plus), &mut dx).unwrap();
+            reference::extreme_backward(&g, &x, &y, &dy, &plus, &mut expected);
             prop_assert_eq!(dx, expected);
         });
     }
@@ -206,7 +217,7 @@ fn equal_extremes_share_the_gradient() {
     let g = ReduceGeometry::new(&[2, 3], &[3, 1], &[1]).unwrap();
     let x = [1.0, 4.0, 4.0, f64::NAN, 2.0, 3.0];
     let mut dx = [9.0; 6];
-    extreme_backward(level, &g, &x, &[4.0, f64::NAN], &[1.0, 2.0], &mut dx).unwrap();
+    extreme_backward(level, &g, &x, &[4.0, f64::NAN], &[1.0, 2.0], None, &mut dx).unwrap();
     assert_eq!(dx, [0.0, 0.5, 0.5, 2.0, 0.0, 0.0]);
 }
 

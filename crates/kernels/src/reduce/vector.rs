@@ -39,6 +39,11 @@ pub(super) enum Fold {
 
 /// Steps of a segment where a vector holds several outputs.
 const COLUMN_STEPS: usize = 512;
+/// Steps of which all outputs are folded before the next: what lies side by side in memory is read at about the same
+/// time.
+const STEPS_TOGETHER: usize = 32;
+/// Outputs of a task: so many that it reads long runs of memory.
+const COLUMN_OUTPUTS: usize = 512;
 /// Steps of a segment where each output folds runs.
 const ROW_STEPS: usize = 1 << 15;
 /// Vectors of outputs that are folded together.
@@ -135,17 +140,18 @@ fn form(g: &ReduceGeometry) -> Option<Form> {
     }
 }
 
-/// The folds of all outputs; none if the loops have no vector form.
-pub(super) fn totals(
+/// The folds of all outputs, one list for each of `folds`, which read the operands together; none if the loops have no
+/// vector form.
+pub(super) fn totals<const K: usize>(
     level: Level,
-    fold: Fold,
+    folds: [Fold; K],
     g: &ReduceGeometry,
     (a, b): (&[f32], &[f32]),
-) -> Option<Vec<f64>> {
+) -> Option<[Vec<f64>; K]> {
     let form = form(g)?;
     let (outputs, steps) = (g.kept.len(), g.reduced.len());
     if outputs == 0 || steps == 0 {
-        return Some(vec![f64::from(fold.neutral()); outputs]);
+        return Some(folds.map(|fold| vec![f64::from(fold.neutral()); outputs]));
     }
     let segment = match form {
         Form::Rows => Cut::every(steps, ROW_STEPS),
@@ -154,27 +160,40 @@ pub(super) fn totals(
     let segments = segment.tasks().max(1);
     let cost = segment.per_task().min(steps);
     // Whole vectors to each task.
-    let part = Cut::every(
-        outputs,
-        Cut::new(outputs, cost).per_task().next_multiple_of(64),
-    );
-    let mut totals = vec![0.0; segments * outputs];
-    let cells = DisjointMut::rows(&mut totals, outputs);
+    let worth = Cut::new(outputs, cost).per_task().next_multiple_of(64);
+    let part = match form {
+        Form::Rows => Cut::every(outputs, worth),
+        Form::Columns => Cut::every(outputs, worth.max(COLUMN_OUTPUTS)),
+    };
+    let mut totals = folds.map(|_| vec![0.0; segments * outputs]);
+    let cells = totals.each_mut().map(|t| DisjointMut::rows(t, outputs));
     for_each(segments * part.tasks(), |task| {
         let (row, kept) = (task / part.tasks(), part.range(task % part.tasks()));
-        let mut tile = cells.tile(row..row + 1, kept.clone());
-        let totals = tile.row(0);
-        let steps = segment.range(row);
-        partial(level, fold, form, g, (a, b), kept, steps, totals);
+        for (fold, cells) in folds.into_iter().zip(&cells) {
+            let mut tile = cells.tile(row..row + 1, kept.clone());
+            let steps = segment.range(row);
+            partial(
+                level,
+                fold,
+                form,
+                g,
+                (a, b),
+                kept.clone(),
+                steps,
+                tile.row(0),
+            );
+        }
     });
     drop(cells);
-    let (result, later) = totals.split_at_mut(outputs);
-    for part in later.chunks_exact(outputs) {
-        for (total, &part) in result.iter_mut().zip(part) {
-            *total = fold.join_f64(*total, part);
+    for (fold, totals) in folds.into_iter().zip(&mut totals) {
+        let (result, later) = totals.split_at_mut(outputs);
+        for part in later.chunks_exact(outputs) {
+            for (total, &part) in result.iter_mut().zip(part) {
+                *total = fold.join_f64(*total, part);
+            }
         }
+        totals.truncate(outputs);
     }
-    totals.truncate(outputs);
     Some(totals)
 }
 
@@ -245,34 +264,36 @@ fn fold_columns(
     let [a_row, b_row] = g.reduced.rows().strides;
     let strides = g.reduced.columns().strides;
     let b_repeats = fold.repeats(g.kept.columns().strides[2]);
-    let mut at = 0;
-    while at < totals.len() {
-        let left = totals.len() - at;
-        let most = COLUMN_VECTORS * level.lanes();
-        let n = if left < most {
-            left.min(level.lanes())
-        } else {
-            most
-        };
-        let mut folds = [fold.neutral(); COLUMN_VECTORS * MAX_LANES];
-        g.reduced.for_each_tile(steps.clone(), |tile: Tile<2>| {
+    let most = COLUMN_VECTORS * level.lanes();
+    let mut folds = vec![fold.neutral(); totals.len()];
+    for few in steps.clone().step_by(STEPS_TOGETHER) {
+        let few = few..steps.end.min(few + STEPS_TOGETHER);
+        g.reduced.for_each_tile(few, |tile: Tile<2>| {
             let [i, j] = tile.offsets;
             for r in 0..tile.rows {
-                let a = &a[i + r * a_row + at..];
-                let b = &b[j + r * b_row + if b_repeats { 0 } else { at }..];
-                let b_lanes = if b_repeats { 1 } else { n };
-                let run = Steps {
-                    count: tile.columns,
-                    strides,
-                    b_lanes,
-                };
-                fold_steps(level, fold, (a, b), run, &mut folds[..n]);
+                let (a, b) = (&a[i + r * a_row..], &b[j + r * b_row..]);
+                let mut at = 0;
+                while at < folds.len() {
+                    let left = folds.len() - at;
+                    let n = if left < most {
+                        left.min(level.lanes())
+                    } else {
+                        most
+                    };
+                    let run = Steps {
+                        count: tile.columns,
+                        strides,
+                        b_lanes: if b_repeats { 1 } else { n },
+                    };
+                    let b = &b[if b_repeats { 0 } else { at }..];
+                    fold_steps(level, fold, (&a[at..], b), run, &mut folds[at..at + n]);
+                    at += n;
+                }
             }
         });
-        for (total, &fold) in totals[at..].iter_mut().zip(&folds[..n]) {
-            *total = f64::from(fold);
-        }
-        at += n;
+    }
+    for (total, &fold) in totals.iter_mut().zip(&folds) {
+        *total = f64::from(fold);
     }
 }
 

@@ -43,7 +43,7 @@ pub(super) fn sum(level: Level, plan: &Plan, x: &[f32], y: &mut [f32]) -> Result
                     sum_lines(s, plan, at % h, x, &mut line[..columns * c]);
                     elements.write(s, &line, y);
                 }
-                None => write_line(s, plan, at % h, x, &mut line, y),
+                None => write_line(s, plan, plan.rows.of(at % h), x, &mut line, y),
             });
         }
         Ok(())
@@ -63,10 +63,17 @@ fn sum_lines<S: Simd>(s: S, plan: &Plan, row: usize, x: &[f32], line: &mut [f32]
     );
 }
 
-/// Writes row `row` of an image.
+/// Writes a line from `rows` of `x`, by way of `line`.
 #[inline(always)]
-fn write_line<S: Simd>(s: S, plan: &Plan, row: usize, x: &[f32], line: &mut [f32], y: &mut [f32]) {
-    let (c, rows) = (plan.written[1], plan.rows.of(row));
+pub(crate) fn write_line<S: Simd>(
+    s: S,
+    plan: &Plan,
+    rows: &[(usize, f64)],
+    x: &[f32],
+    line: &mut [f32],
+    y: &mut [f32],
+) {
+    let c = plan.written[1];
     let line_len = plan.read[1] * c;
     if let &[(row, 1.0)] = rows {
         // The line that is read is the sum.

@@ -5,12 +5,13 @@
 //! Paper: Zhang, *Making Convolutional Networks Shift-Invariant Again*, ICML 2019, arXiv:1904.11486.
 //! Departures: none; written from the formula. timm's filters of even size are padded by one more on top and on the left,
 //! and have another size of output.
-//! Parameters: none; the filter is a buffer `filt`, as in the paper's implementation, which weights may lack.
+//! Parameters: none; the filter is a buffer `filt`, as in the paper's implementation, which weights may lack. It says what
+//! the configuration says, and nothing is computed from it.
 
 use std::sync::Arc;
 
 use striate_tensor::autograd::scope;
-use striate_tensor::{Conv2dOptions, Error, PadMode, Result, Tensor};
+use striate_tensor::{BlurOptions, Error, PadMode, Result, Tensor};
 
 use crate::util::{at_least_one, invalid};
 use crate::{Buffer, Layer, Module, VarBuilder, Visitor};
@@ -104,6 +105,7 @@ impl BlurPoolConfig {
         Ok(BlurPool {
             path: Arc::clone(vb.path()),
             filt: vb.constant("filt", &filter)?,
+            axes: taps.len(),
             config: self.clone(),
         })
     }
@@ -139,6 +141,8 @@ fn binomials(count: usize) -> Vec<f64> {
 pub struct BlurPool {
     path: Arc<str>,
     filt: Buffer,
+    /// How many of a map's axes are blurred: 1 or 2.
+    axes: usize,
     config: BlurPoolConfig,
 }
 
@@ -155,43 +159,40 @@ impl Module for BlurPool {
     /// # Errors
     /// The shape does not fit, or a side is not longer than what is reflected into it.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        scope(&self.path, || match (x.shape(), self.filt.shape().len()) {
-            (&[_, _, _, _], 4) => self.blur(x, true),
-            (&[n, c, l], 3) => {
-                let y = self.blur(&x.reshape([n, c, 1, l])?, false)?;
-                y.squeeze(2)
-            }
-            (shape, rank) => {
-                let detail = format!("the input has {rank} dimensions, got {shape:?}");
-                Err(Error::shape(LAYER, detail))
+        scope(&self.path, || {
+            self.check(x)?;
+            match *x.shape() {
+                // An image of one row.
+                [n, c, l] => x.reshape([n, c, 1, l])?.blur2d(self.options())?.squeeze(2),
+                _ => x.blur2d(self.options()),
             }
         })
     }
 }
 
 impl BlurPool {
-    fn blur(&self, x: &Tensor, rows: bool) -> Result<Tensor> {
-        let BlurPoolConfig {
-            channels,
-            filt_size,
-            stride,
-            pad_mode,
-            pad_off,
-        } = self.config;
-        let sides = [(filt_size - 1) / 2 + pad_off, filt_size / 2 + pad_off];
-        let [above, below] = if rows { sides } else { [0, 0] };
-        let padding = [above, below, sides[0], sides[1]];
-        let options = Conv2dOptions::default()
-            .stride([if rows { stride } else { 1 }, stride])
-            .groups(channels);
-        let filter = self.filt.tensor();
-        let filter = match rows {
-            true => filter,
-            false => filter.reshape([channels, 1, 1, filt_size])?,
-        };
-        match pad_mode {
-            PadMode::Zeros => x.conv2d(&filter, None, options.padding(padding)),
-            _ => x.pad2d(padding, pad_mode)?.conv2d(&filter, None, options),
+    /// Checks rank and channels.
+    pub(super) fn check(&self, x: &Tensor) -> Result<()> {
+        let (rank, channels) = (2 + self.axes, self.config.channels);
+        if x.shape().len() == rank && x.shape()[1] == channels {
+            return Ok(());
         }
+        let detail = format!(
+            "the input has {rank} dimensions and {channels} channels, got shape {:?}",
+            x.shape()
+        );
+        Err(Error::shape(LAYER, detail))
+    }
+
+    /// The filter of an image.
+    pub(super) fn options(&self) -> BlurOptions {
+        let along = |one, number| match self.axes {
+            1 => [one, number],
+            _ => [number; 2],
+        };
+        BlurOptions::new(along(1, self.config.filt_size))
+            .stride(along(1, self.config.stride))
+            .extra(along(0, self.config.pad_off))
+            .pad_mode(self.config.pad_mode)
     }
 }

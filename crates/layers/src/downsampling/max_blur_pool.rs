@@ -91,7 +91,9 @@ impl Module for MaxBlurPool {
     /// # Shapes
     /// `[N, C, H, W] -> [N, C, H', W']`, of the maximum's size over the stride, rounded up
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let highest = scope(&self.path, || x.max_pool2d(self.window))?;
-        self.blur.forward(&highest)
+        scope(&self.path, || {
+            self.blur.check(x)?;
+            x.max_blur_pool2d(self.window, self.blur.options())
+        })
     }
 }

@@ -102,9 +102,11 @@ impl Layer for Channel {
 impl Module for Channel {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         scope(&self.path, || {
-            x.dims_array::<4>("CbamTimm")?;
-            let mean = self.mlp.forward(&x.mean(&[2, 3], true)?)?;
-            let max = self.mlp.forward(&x.adaptive_max_pool2d([1, 1])?)?;
+            let [n, c, _, _] = x.dims_array("CbamTimm")?;
+            let both = x.max_and_mean(&[2, 3])?;
+            let squeezed = |i| both.select(0, i)?.reshape([n, c, 1, 1]);
+            let mean = self.mlp.forward(&squeezed(1)?)?;
+            let max = self.mlp.forward(&squeezed(0)?)?;
             let gate = mean.add(&max)?.sigmoid()?;
             probe::emit_channels(&self.path, &gate)?;
             x.mul(&gate)

@@ -145,8 +145,9 @@ impl ChannelGate {
         scope(&self.path, || {
             let [n, c, _, _] = x.dims_array("ChannelGate")?;
             let mut logits: Option<Tensor> = None;
-            for pool in &self.pools {
-                let one = self.mlp.forward(&pool.apply(x)?)?;
+            let pooled = self.pool(x)?;
+            for pooled in &pooled {
+                let one = self.mlp.forward(pooled)?;
                 logits = Some(match logits {
                     Some(sum) => sum.add(&one)?,
                     None => one,
@@ -158,6 +159,24 @@ impl ChannelGate {
             probe::emit(&self.path, ProbeKind::ChannelGate, &gate);
             gate.reshape([n, c, 1, 1])
         })
+    }
+}
+
+impl ChannelGate {
+    /// What each pooling makes of the map, `[N, C]`.
+    fn pool(&self, x: &Tensor) -> Result<Vec<Tensor>> {
+        use ChannelPool::{Avg, Max};
+        if x.tracks_grad() || ![Avg, Max].iter().all(|p| self.pools.contains(p)) {
+            return self.pools.iter().map(|pool| pool.apply(x)).collect();
+        }
+        // Without a gradient, of which the first of equal maxima gets all, both are read off at once.
+        let both = x.max_and_mean(&[2, 3])?;
+        let one = |pool: &ChannelPool| match pool {
+            Max => both.select(0, 0),
+            Avg => both.select(0, 1),
+            other => other.apply(x),
+        };
+        self.pools.iter().map(one).collect()
     }
 }
 

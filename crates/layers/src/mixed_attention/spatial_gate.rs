@@ -30,11 +30,13 @@ pub enum MapOrder {
 impl MapOrder {
     /// The maximum and the mean over the channels of `x`, `[N, 2, H, W]`.
     pub(super) fn pool(self, x: &Tensor) -> Result<Tensor> {
-        let (max, mean) = (x.amax(&[1], true)?, x.mean(&[1], true)?);
-        match self {
-            Self::MaxMean => Tensor::cat(&[&max, &mean], 1),
-            Self::MeanMax => Tensor::cat(&[&mean, &max], 1),
-        }
+        x.dims_array::<4>("SpatialGate")?;
+        let both = x.max_and_mean(&[1])?;
+        let both = match self {
+            Self::MaxMean => both,
+            Self::MeanMax => both.flip(&[0])?,
+        };
+        both.transpose(0, 1)
     }
 }
 

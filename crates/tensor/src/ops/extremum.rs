@@ -53,7 +53,7 @@ impl Tensor {
     }
 }
 
-fn check_not_empty(op: &'static str, x: &Tensor, dims: &[usize]) -> Result<()> {
+pub(super) fn check_not_empty(op: &'static str, x: &Tensor, dims: &[usize]) -> Result<()> {
     match dims.iter().find(|&&d| x.shape()[d] == 0) {
         None => Ok(()),
         Some(d) => {
@@ -123,9 +123,10 @@ impl Function<1> for Extremum {
         let grad = grad.contiguous()?;
         let geometry = ReduceGeometry::new(x.shape(), layout.strides(), &self.dims)?;
         match_float!(self.name, x.dtype(), T => {
-            let mut out = Buffer::<T>::zeroed(layout.numel())?;
+            // A dense layout has no gaps.
+            let mut out = Buffer::<T>::recycled(layout.numel())?;
             let (y, grad) = (y.memory::<T>()?, grad.memory()?);
-            extreme_backward(current_level()?, &geometry, x.memory()?, y, grad, &mut out)?;
+            extreme_backward(current_level()?, &geometry, x.memory()?, y, grad, None, &mut out)?;
             Ok([Some(Tensor::from_parts(out, layout))])
         })
     }

@@ -1,6 +1,7 @@
 //! Rows and columns around an image.
 
 use striate_kernels::copy::copy;
+use striate_kernels::geometry::PadMode;
 use striate_simd::Buffer;
 
 use super::spatial::{Padding, format_of};
@@ -11,19 +12,6 @@ use crate::nest::nest;
 use crate::{Error, MemoryFormat, Result, Tensor};
 
 const OP: &str = "pad2d";
-
-/// What is put around an image.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum PadMode {
-    /// Zeros.
-    #[default]
-    Zeros,
-    /// The image mirrored at its outermost pixels, which are not repeated: `c b | a b c | b a`.
-    Reflect,
-    /// The outermost pixels, repeated.
-    Replicate,
-}
 
 impl Tensor {
     /// Adds rows and columns around an image.
@@ -79,11 +67,8 @@ fn sources(mode: PadMode, x: &Tensor, dim: usize, before: usize, padded: usize) 
     }
     let mut sources = Buffer::<i64>::recycled(padded)?;
     for (i, source) in sources.iter_mut().enumerate() {
-        let (inside, last) = (i as i64 - before as i64, size as i64 - 1);
-        *source = match mode {
-            PadMode::Reflect => last - (last - inside.abs()).abs(),
-            _ => inside.clamp(0, last),
-        };
+        let inside = mode.source(i as isize - before as isize, size);
+        *source = inside.map_or(0, |inside| inside as i64);
     }
     Tensor::from_buffer(sources, padded, MemoryFormat::RowMajor)
 }

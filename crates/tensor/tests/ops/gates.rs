@@ -90,3 +90,26 @@ fn mixtures_of_maps() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn maxima_and_means_are_read_off_together() -> Result<()> {
+    for shape in [[2, 9, 5, 3], [1, 3, 4, 6]] {
+        let x = randn(&shape, 3)?;
+        for dims in [&[1][..], &[2, 3], &[0, 2], &[3, 1]] {
+            let name = format!("max_and_mean over {dims:?}");
+            check(
+                &name,
+                |x| x[0].max_and_mean(dims),
+                std::slice::from_ref(&x),
+                2e-6,
+            )?;
+            let both = x.max_and_mean(dims)?;
+            let [max, mean] = [both.select(0, 0)?, both.select(0, 1)?];
+            assert_eq!(max.to_vec::<f64>()?, x.amax(dims, false)?.to_vec::<f64>()?);
+            assert_eq!(mean.to_vec::<f64>()?, x.mean(dims, false)?.to_vec::<f64>()?);
+        }
+    }
+    let empty = randn(&[2, 0], 1)?;
+    assert!(empty.max_and_mean(&[1]).is_err());
+    Ok(())
+}

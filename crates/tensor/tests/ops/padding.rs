@@ -1,6 +1,6 @@
 //! Rows and columns around images.
 
-use striate_tensor::{DType, PadMode, Result, Tensor};
+use striate_tensor::{BlurOptions, DType, PadMode, PoolOptions, Result, Tensor};
 
 use crate::common::randn;
 use crate::harness::{check, f32s, fails};
@@ -73,4 +73,56 @@ fn errors_name_the_rule() {
         no_rows.pad2d(1, PadMode::Replicate),
         &["pad2d", "Replicate"],
     );
+}
+
+#[test]
+fn blurs_have_gradients_on_every_level() -> Result<()> {
+    let filters = [
+        BlurOptions::new(4).stride(2),
+        BlurOptions::new([3, 6])
+            .stride([1, 3])
+            .extra([2, 0])
+            .pad_mode(PadMode::Zeros),
+        BlurOptions::new([1, 5])
+            .extra((0, 1))
+            .pad_mode(PadMode::Replicate),
+    ];
+    let windows = [
+        PoolOptions::new(2).stride(1),
+        PoolOptions::new(3).stride(1).padding(1),
+    ];
+    for shape in [[2, 9, 7, 6], [1, 3, 6, 7]] {
+        let x = [randn(&shape, 1)?];
+        for filter in filters {
+            check("blur2d", |x| x[0].blur2d(filter), &x, 1e-6)?;
+            for window in windows {
+                let f = |x: &[Tensor]| x[0].max_blur_pool2d(window, filter);
+                check("max_blur_pool2d", f, &x, 1e-6)?;
+                let steps = x[0].max_pool2d(window)?.blur2d(filter)?.to_vec::<f64>()?;
+                let gap = f(&x)?.to_vec::<f64>()?;
+                let gap = gap.iter().zip(&steps).map(|(a, b)| (a - b).abs());
+                assert!(gap.fold(0.0, f64::max) < 1e-12);
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn blurred_maxima_of_windows_of_any_size() -> Result<()> {
+    let (window, filter) = (
+        PoolOptions::new(16).stride(1),
+        BlurOptions::new(2).stride(2),
+    );
+    let x = randn(&[1, 2, 19, 18], 3)?;
+    let y = x.max_blur_pool2d(window, filter)?;
+    let steps = x.max_pool2d(window)?.blur2d(filter)?;
+    assert_eq!(y.to_vec::<f64>()?, steps.to_vec::<f64>()?);
+    fails(x.blur2d(BlurOptions::new(8)), &["blur2d", "taps", "8"]);
+    let x = randn(&[1, 2, 3, 18], 3)?;
+    fails(
+        x.blur2d(BlurOptions::new(7)),
+        &["blur2d", "[1, 2, 3, 18]", "reflected into 3"],
+    );
+    Ok(())
 }
