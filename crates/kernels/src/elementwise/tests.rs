@@ -62,6 +62,9 @@ fn scale(op: Unary, x: f64, result: f64) -> f64 {
     result.abs().max(cancels).max(f64::from(f32::MIN_POSITIVE))
 }
 
+/// Writes `y` from `x` and `dy`.
+type Whole<'a> = dyn Fn(&[f32], &[f32], &mut [f32]) + 'a;
+
 test_each_level! {
     fn values_agree_with_the_formulas(level: Level) {
         let mut numbers = Random::new(1);
@@ -116,7 +119,7 @@ test_each_level! {
         let mut numbers = Random::new(9);
         let n = 3 * FAR + 77;
         let (x, dy) = (numbers.floats(n), numbers.floats(n));
-        let near = |f: &dyn Fn(&[f32], &[f32], &mut [f32])| {
+        let near = |f: &Whole<'_>| {
             let mut y = vec![0.0; n];
             let parts = x.chunks(1000).zip(dy.chunks(1000));
             parts.zip(y.chunks_mut(1000)).for_each(|((x, dy), y)| f(x, dy, y));
