@@ -36,16 +36,10 @@ pub(super) fn run<T: Copy + Send + Sync>(nest: &LoopNest<2>, src: &[T], dst: &mu
             for c0 in (0..width).step_by(SIDE) {
                 let src = &src[(first_column + c0) * step + r0..];
                 let (rows, columns) = ((height - r0).min(SIDE), (width - c0).min(SIDE));
-                if src.len() >= step.saturating_mul(SIDE - 1).saturating_add(SIDE) {
-                    // What else is read counts for nothing.
+                if [rows, columns] == [SIDE, SIDE] {
                     let square = square(src, step);
-                    for (r, row) in square[..rows].iter().enumerate() {
-                        let to = &mut tile.row(r0 + r)[c0..c0 + columns];
-                        if columns == SIDE {
-                            to.copy_from_slice(row);
-                        } else {
-                            to.copy_from_slice(&row[..columns]);
-                        }
+                    for (r, row) in square.iter().enumerate() {
+                        tile.row(r0 + r)[c0..c0 + SIDE].copy_from_slice(row);
                     }
                 } else {
                     for r in 0..rows {

@@ -150,11 +150,22 @@ fn spread<S: Simd>(
     let (place, mask) = sampler.place(origin, piece.offset_group, tap);
     if let Some(square) = sampler.square(origin, place) {
         let shares = square.list(mask);
-        let products = array(
+        // Two neighbours at a time.
+        let pairs = array(
             #[inline(always)]
-            |i| add_product(s, share, (sampler, piece), shares[i], first, dx),
+            |i| {
+                add_product(
+                    s,
+                    share,
+                    (sampler, piece),
+                    [shares[2 * i], shares[2 * i + 1]],
+                    first,
+                    dx,
+                )
+            },
         );
-        let [value, down, right] = square.gradient(s, products);
+        let [[a, b], [c, d]] = pairs;
+        let [value, down, right] = square.gradient(s, [a, b, c, d]);
         let mask = mask as f32;
         return [mask * s.sum(down), mask * s.sum(right), s.sum(value)];
     }
@@ -166,8 +177,14 @@ fn spread<S: Simd>(
                 sampler.pixel(origin, [row.at, column.at]),
                 row.weight * column.weight,
             );
-            let share_of = (pixel, weight * mask);
-            let product = add_product(s, share, (sampler, piece), share_of, first, dx);
+            let [product] = add_product(
+                s,
+                share,
+                (sampler, piece),
+                [(pixel, weight * mask)],
+                first,
+                dx,
+            );
             let product = f64::from(s.sum(product));
             value += weight * product;
             down += row.slope * column.weight * product;
@@ -177,42 +194,46 @@ fn spread<S: Simd>(
     [(down * mask) as f32, (right * mask) as f32, value as f32]
 }
 
-/// `dx += weight * share` for a pixel, and the sum of `share * x`, lane by lane.
+/// `dx += weight * share` for pixels that follow each other, and the sums of `share * x`, lane by lane.
 #[inline(always)]
-fn add_product<S: Simd>(
+fn add_product<S: Simd, const K: usize>(
     s: S,
     share: &[f32],
     (sampler, piece): (&Sampler<'_>, &Piece),
-    (pixel, weight): (usize, f64),
+    pixels: [(usize, f64); K],
     first: usize,
     dx: &mut TileMut<'_, f32>,
-) -> S::F32 {
-    let (x, weight) = (
-        sampler.x(pixel, piece.channels.clone()),
-        s.splat(weight as f32),
-    );
-    let mut sum = s.splat(0.0);
-    dx.each_row_apart::<1>(
-        pixel - first,
-        1,
+) -> [S::F32; K] {
+    let n = share.len();
+    let x: [_; K] = array(
         #[inline(always)]
-        |_, dx| {
-            let whole = share.len() - share.len() % S::LANES;
-            let vectors = share.chunks_exact(S::LANES).zip(x.chunks_exact(S::LANES));
-            for ((share, x), dx) in vectors.zip(dx.chunks_exact_mut(S::LANES)) {
-                let share = s.load(share);
-                sum = s.mul_add(share, s.load(x), sum);
-                s.store(s.mul_add(share, weight, s.load(dx)), dx);
-            }
-            if whole < share.len() {
-                let (x, dx) = (&x[whole..], &mut dx[whole..]);
-                let share = s.load_partial(&share[whole..]);
-                sum = s.mul_add(share, s.load_partial(x), sum);
-                s.store_partial(s.mul_add(share, weight, s.load_partial(dx)), dx);
-            }
-        },
+        |k| sampler.x(pixels[k].0, piece.channels.clone()),
     );
-    sum
+    let weights: [_; K] = array(
+        #[inline(always)]
+        |k| s.splat(pixels[k].1 as f32),
+    );
+    let mut dx = dx.row_array::<K>(pixels[0].0 - first, 0..n);
+    let mut sums = [s.splat(0.0); K];
+    let mut at = 0;
+    while at <= n && n - at >= S::LANES {
+        let share = s.load(&share[at..]);
+        for k in 0..K {
+            sums[k] = s.mul_add(share, s.load(&x[k][at..]), sums[k]);
+            let dx = &mut dx.get(k)[at..];
+            s.store(s.mul_add(share, weights[k], s.load(dx)), dx);
+        }
+        at += S::LANES;
+    }
+    if at < n {
+        let share = s.load_partial(&share[at..]);
+        for k in 0..K {
+            sums[k] = s.mul_add(share, s.load_partial(&x[k][at..n]), sums[k]);
+            let dx = &mut dx.get(k)[at..n];
+            s.store_partial(s.mul_add(share, weights[k], s.load_partial(dx)), dx);
+        }
+    }
+    sums
 }
 
 /// Sums the parts of the pieces of each group of offsets.
