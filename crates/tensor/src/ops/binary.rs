@@ -16,6 +16,7 @@ use crate::level::current_level;
 use crate::nest::{nest, zip};
 use crate::ops::check_same_dtype;
 use crate::ops::dense::{in_order_of, renested};
+use crate::ops::sum::{MEMORY_ORDER, USUAL_ORDER, in_memory_order};
 use crate::{Element, Error, Result, Tensor};
 
 macro_rules! binary_methods {
@@ -218,12 +219,21 @@ fn product_summed_to(x: &Tensor, y: &Tensor, shape: &[usize]) -> Result<Tensor> 
     let axes: Vec<usize> = (0..full.rank())
         .filter(|&d| d < lead || (shape[d - lead] == 1 && full.shape()[d] != 1))
         .collect();
+    // What is left besides the summed dimensions are those of `shape`, up to ones.
+    let (layouts, axes, out) = match in_memory_order(&full, &axes).filter(|_| lead == 0) {
+        Some(axes) => {
+            let out = MEMORY_ORDER.map(|d| shape[d]);
+            let out = Layout::row_major(OP, &out)?.permute(&USUAL_ORDER);
+            ([full, lx, ly].map(|l| l.permute(&MEMORY_ORDER)), axes, out)
+        }
+        None => ([full, lx, ly], axes, Layout::row_major(OP, shape)?),
+    };
+    let [full, lx, ly] = layouts;
     let geometry = ReduceGeometry::pair(full.shape(), lx.strides(), ly.strides(), &axes)?;
     match_float!(OP, x.dtype(), T => {
-        let mut out = Buffer::<T>::recycled(geometry.output_len())?;
-        sum_of_products(current_level()?, &geometry, x.memory()?, y.memory()?, &mut out)?;
-        // What is left besides the summed dimensions are those of `shape`, up to ones.
-        Ok(Tensor::from_parts(out, Layout::row_major(OP, shape)?))
+        let mut sums = Buffer::<T>::recycled(geometry.output_len())?;
+        sum_of_products(current_level()?, &geometry, x.memory()?, y.memory()?, &mut sums)?;
+        Ok(Tensor::from_parts(sums, out))
     })
 }
 

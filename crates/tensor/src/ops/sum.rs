@@ -68,6 +68,21 @@ pub(crate) fn reduce_to(
     })
 }
 
+/// Memory has the channels of a channels-last map behind its rows and columns, a result by one of these before them: the order in
+/// which such a map is reduced, so that channels are neighbours in the result too.
+pub(crate) const MEMORY_ORDER: [usize; 4] = [0, 2, 3, 1];
+
+/// The way back from [`MEMORY_ORDER`].
+pub(crate) const USUAL_ORDER: [usize; 4] = [0, 3, 1, 2];
+
+/// Where the reduced dimensions of a map are in [`MEMORY_ORDER`], if that is how it is reduced.
+pub(crate) fn in_memory_order(map: &Layout, dims: &[usize]) -> Option<Vec<usize>> {
+    let one_side = dims.contains(&2) != dims.contains(&3);
+    let place = |d: &usize| USUAL_ORDER[*d];
+    (map.is_channels_last() && one_side && !dims.contains(&1))
+        .then(|| dims.iter().map(place).collect())
+}
+
 struct Total {
     name: &'static str,
     op: Reduction,
@@ -108,7 +123,15 @@ impl Function<1> for Total {
 
     fn forward(&self, [x]: [&Tensor; 1]) -> Result<(Tensor, Vec<usize>)> {
         let shape = reduced_shape(x.shape(), &self.dims, self.keepdim);
-        let y = reduce_to(self.name, self.op, x, &self.dims, &shape)?;
+        let y = match in_memory_order(x.layout(), &self.dims) {
+            Some(dims) => {
+                let map = x.view(x.layout().permute(&MEMORY_ORDER));
+                let kept = reduced_shape(map.shape(), &dims, true);
+                let y = reduce_to(self.name, self.op, &map, &dims, &kept)?;
+                y.view(y.layout().permute(&USUAL_ORDER)).reshape(shape)?
+            }
+            None => reduce_to(self.name, self.op, x, &self.dims, &shape)?,
+        };
         Ok((y, x.shape().to_vec()))
     }
 

@@ -126,3 +126,25 @@ fn integers_must_be_converted_first() -> Result<()> {
     assert_eq!(wide.to_dtype(DType::U8)?.to_vec::<u8>()?, [0, 255, 0]);
     Ok(())
 }
+
+#[test]
+fn one_side_of_a_channels_last_map_is_reduced_as_of_any_other() -> Result<()> {
+    let x = randn(&[2, 9, 4, 5], 1)?;
+    for (dims, gate) in [([2, 0], [1, 9, 1, 5]), ([3, 0], [1, 9, 4, 1])] {
+        let results = |x: &Tensor| -> Result<[Tensor; 4]> {
+            let gate = randn(&gate, 2)?.requires_grad(true)?;
+            let x = x.detach().requires_grad(true)?;
+            let gradients = x.mul(&gate)?.square()?.sum_all()?.backward()?;
+            let of = |leaf| gradients.get(leaf).cloned();
+            let [dx, dgate] = [of(&x).unwrap(), of(&gate).unwrap()];
+            Ok([x.sum(&dims, false)?, x.mean(&dims[..1], true)?, dx, dgate])
+        };
+        let expected = results(&x)?;
+        let found = results(&x.channels_last()?)?;
+        for (found, expected) in found.iter().zip(&expected) {
+            assert_eq!(found.shape(), expected.shape());
+            close(found, &expected.to_vec::<f64>()?);
+        }
+    }
+    Ok(())
+}
