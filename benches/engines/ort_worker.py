@@ -19,6 +19,7 @@ class Model:
         self.y = None
 
     def run(self) -> None:
+        self.y = None
         (self.y,) = self.session.run_with_ort_values(["y"], self.inputs)
 
     def output(self):

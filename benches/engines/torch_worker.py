@@ -54,6 +54,7 @@ class Loaded:
         return list(found) if isinstance(found, (tuple, list)) else [found]
 
     def run(self) -> None:
+        self.found = ()
         if self.training:
             found = torch.autograd.grad(self.outputs(), self.leaves, self.gradients, allow_unused=True)
             self.found = [torch.zeros_like(x) if g is None else g for g, x in zip(found, self.leaves)]

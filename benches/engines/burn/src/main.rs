@@ -74,6 +74,7 @@ impl Convolution {
 impl Loaded for Convolution {
     fn run(&mut self) -> Result<()> {
         let y = self.forward();
+        self.found = Found::Nothing;
         self.found = match &self.gradient {
             None => Found::Output(y),
             Some(gradient) => {

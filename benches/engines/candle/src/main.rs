@@ -76,6 +76,7 @@ impl Convolution {
 impl Loaded for Convolution {
     fn run(&mut self) -> Result<()> {
         let y = self.forward()?;
+        self.found.clear();
         self.found = match &self.gradient {
             None => vec![y],
             Some(gradient) => {

@@ -39,6 +39,7 @@ struct Network {
 impl Loaded for Network {
     fn run(&mut self) -> Result<()> {
         let inputs = vec![(self.input, ValueOrView::from(&self.x))];
+        self.y = None;
         self.y = self
             .model
             .run(inputs, &[self.output], Some(self.options.clone()))?

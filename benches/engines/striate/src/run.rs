@@ -24,6 +24,7 @@ impl Forward {
 
 impl Loaded for Forward {
     fn run(&mut self) -> Result<()> {
+        self.found.clear();
         self.found = no_grad(|| (self.run)())?;
         Ok(())
     }
@@ -66,6 +67,7 @@ impl Training {
 
 impl Loaded for Training {
     fn run(&mut self) -> Result<()> {
+        self.found.clear();
         let outputs = (self.run)()?;
         let found = outputs[0].backward_with(&self.gradient)?;
         let of = |leaf: &Tensor| match found.get(leaf) {

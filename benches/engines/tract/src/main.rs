@@ -30,6 +30,7 @@ struct Network {
 
 impl Loaded for Network {
     fn run(&mut self) -> Result<()> {
+        self.y = None;
         self.y = self.model.run(tvec![self.x.clone()])?.pop();
         Ok(())
     }
