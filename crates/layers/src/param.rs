@@ -145,42 +145,84 @@ impl fmt::Debug for Parameter {
 /// A tensor that a layer keeps track of without learning it: running statistics, counters.
 /// Shared by its clones.
 #[derive(Clone)]
-pub struct Buffer(Arc<Cell>);
+pub struct Buffer {
+    cell: Arc<Cell>,
+    constant: bool,
+}
 
 impl Buffer {
     /// A buffer that starts with the values of `tensor`.
     #[must_use]
     pub fn new(tensor: &Tensor) -> Self {
-        Self(Arc::new(Cell(RwLock::new(tensor.detach()))))
+        Self {
+            cell: Arc::new(Cell(RwLock::new(tensor.detach()))),
+            constant: false,
+        }
+    }
+
+    /// A buffer that follows from the configuration: a state dict may lack it, and nothing else can be loaded into it.
+    #[must_use]
+    pub fn constant(tensor: &Tensor) -> Self {
+        Self {
+            constant: true,
+            ..Self::new(tensor)
+        }
+    }
+
+    /// Whether it follows from the configuration.
+    #[must_use]
+    pub fn is_constant(&self) -> bool {
+        self.constant
     }
 
     /// Its tensor; never part of a gradient.
     #[must_use]
     pub fn tensor(&self) -> Tensor {
-        self.0.get()
+        self.cell.get()
     }
 
     /// Its shape.
     #[must_use]
     pub fn shape(&self) -> Vec<usize> {
-        self.0.get().shape().to_vec()
+        self.cell.get().shape().to_vec()
     }
 
     /// Its element type.
     #[must_use]
     pub fn dtype(&self) -> DType {
-        self.0.get().dtype()
+        self.cell.get().dtype()
     }
 
-    /// Takes the values of `tensor`, converted to the buffer's element type.
+    /// Whether [`Buffer::set`] would take `tensor`.
     ///
     /// # Errors
-    /// The shapes differ.
-    pub fn set(&self, tensor: &Tensor) -> Result<()> {
-        self.0.with(|own| {
-            if tensor.shape() != own.shape() {
-                return Err(mis_shaped("Buffer::set", own.shape(), tensor.shape()));
+    /// The shapes differ, or the values of a constant do by more than 1e-6.
+    pub fn check(&self, tensor: &Tensor) -> Result<()> {
+        let own = self.tensor();
+        if tensor.shape() != own.shape() {
+            return Err(mis_shaped("Buffer::set", own.shape(), tensor.shape()));
+        }
+        if self.constant {
+            let far = tensor.to_dtype(own.dtype())?.sub(&own)?;
+            let far = far.to_dtype(DType::F64)?.to_vec::<f64>()?;
+            if !far.iter().all(|d| d.abs() <= 1e-6) {
+                let rule = "its values are not those that the configuration gives";
+                return Err(Error::msg(rule));
             }
+        }
+        Ok(())
+    }
+
+    /// Takes the values of `tensor`, converted to the buffer's element type; a constant keeps its own.
+    ///
+    /// # Errors
+    /// As [`Buffer::check`].
+    pub fn set(&self, tensor: &Tensor) -> Result<()> {
+        self.check(tensor)?;
+        if self.constant {
+            return Ok(());
+        }
+        self.cell.with(|own| {
             *own = tensor.detach().to_dtype(own.dtype())?;
             Ok(())
         })
@@ -191,7 +233,7 @@ impl Buffer {
     /// # Errors
     /// The copy cannot be allocated.
     pub fn to_dtype(&self, dtype: DType) -> Result<()> {
-        self.0.with(|own| {
+        self.cell.with(|own| {
             if own.dtype().is_float() {
                 *own = own.to_dtype(dtype)?;
             }

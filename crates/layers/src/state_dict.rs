@@ -206,6 +206,19 @@ impl Slot {
         }
     }
 
+    /// Counters, which older state dicts lack, and what follows from the configuration.
+    fn is_optional(&self, name: &str) -> bool {
+        let last = name.rsplit('.').next().unwrap_or(name);
+        last == "num_batches_tracked" || matches!(self, Self::Buffer(b) if b.is_constant())
+    }
+
+    fn check(&self, tensor: &Tensor) -> Result<()> {
+        match self {
+            Self::Parameter(_) => Ok(()),
+            Self::Buffer(b) => b.check(tensor),
+        }
+    }
+
     fn set(&self, tensor: &Tensor) -> Result<()> {
         match self {
             Self::Parameter(p) => p.set(tensor),
@@ -218,10 +231,11 @@ impl Slot {
 ///
 /// Shapes must be equal, but for a linear weight `(O, I)` and a 1x1 convolution's `(O, I, 1, 1)`,
 /// which hold the same numbers. Values are converted to the layer's element type.
-/// `num_batches_tracked` may be absent.
+/// `num_batches_tracked` and constants may be absent.
 ///
 /// # Errors
-/// [`Loading::Strict`] and something is missing, unexpected or mis-shaped: nothing is changed.
+/// [`Loading::Strict`] and something is missing, unexpected or mis-shaped, or a constant has other values than the
+/// configuration gives: nothing is changed.
 pub fn load_state_dict(
     layer: &dyn Layer,
     dict: &StateDict,
@@ -238,14 +252,17 @@ pub fn load_state_dict(
     let mut missing = Vec::new();
     for (name, slot) in &slots {
         let Some(tensor) = dict.get(name) else {
-            if !is_optional(name) {
+            if !slot.is_optional(name) {
                 missing.push(name.as_str());
             }
             continue;
         };
         match fit(name, &slot.shape(), tensor) {
-            // Converted before anything is changed, since a conversion can fail.
-            Ok(tensor) => found.push((name, slot, tensor.to_dtype(slot.dtype())?)),
+            // Converted and checked before anything is changed, since either can fail.
+            Ok(tensor) => {
+                slot.check(&tensor).map_err(|e| e.at(name))?;
+                found.push((name, slot, tensor.to_dtype(slot.dtype())?));
+            }
             Err(_) => report.mis_shaped.push(MisShaped {
                 name: name.clone(),
                 expected: slot.shape(),
@@ -283,12 +300,6 @@ fn unmatched(names: &[&str], others: &[&str]) -> Vec<Unmatched> {
         },
     };
     names.iter().enumerate().map(describe).collect()
-}
-
-/// Counters that older state dicts lack, and filters that follow from the configuration.
-fn is_optional(name: &str) -> bool {
-    let last = name.rsplit('.').next().unwrap_or(name);
-    ["num_batches_tracked", "filt"].contains(&last)
 }
 
 /// `tensor` in the shape `expected`, if that is a reshape between linear and 1x1 convolution.

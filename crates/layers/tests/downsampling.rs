@@ -1,8 +1,8 @@
 //! Blur pooling: what its filter keeps, and what it is for.
 
 use striate_layers::{
-    BlurPoolConfig, Loading, MaxBlurPoolConfig, Module, StateDict, VarBuilder, load_state_dict,
-    state_dict,
+    BlurConvConfig, BlurPoolConfig, Loading, MaxBlurPoolConfig, Module, StateDict, VarBuilder,
+    load_state_dict, state_dict,
 };
 use striate_tensor::{DType, PadMode, Philox, PoolOptions, Result, Tensor};
 
@@ -96,6 +96,34 @@ fn weights_may_lack_the_filter_but_not_have_another() -> Result<()> {
     let error = config.build(&VarBuilder::from_state_dict(other));
     let error = error.map(|_| ()).expect_err("another filter").to_string();
     assert!(error.contains("filt"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn another_filter_is_not_loaded_and_changes_nothing() -> Result<()> {
+    let module = BlurConvConfig::new(2, 2).build(&vb())?;
+    let before = state_dict(&module);
+    let mut other = state_dict(&module);
+    let name = other.names().find(|name| name.ends_with("filt"));
+    let name = name.expect("a filter").to_owned();
+    for (name, tensor) in before
+        .iter()
+        .filter(|(_, tensor)| tensor.dtype().is_float())
+    {
+        other.insert(name, tensor.add_scalar(0.125)?);
+    }
+    let error = load_state_dict(&module, &other, Loading::Strict);
+    let error = error.map(|_| ()).expect_err("another filter").to_string();
+    assert!(
+        error.contains(&name) && error.contains("the configuration gives"),
+        "{error}"
+    );
+    let after = state_dict(&module);
+    for (name, tensor) in before.iter() {
+        let now = after.get(name).expect("the same names");
+        let [now, tensor] = [now, tensor].map(|t| t.to_dtype(DType::F64));
+        assert_eq!(now?.to_vec::<f64>()?, tensor?.to_vec::<f64>()?, "{name}");
+    }
     Ok(())
 }
 

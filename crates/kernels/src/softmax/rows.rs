@@ -21,8 +21,48 @@ pub(super) fn log_sum<S: Simd>(s: S, x: &[f32]) -> (f32, f32) {
     (max, s.sum(sum).ln())
 }
 
+/// Lines of a few vectors stay in registers.
 #[inline(always)]
 pub(super) fn softmax<S: Simd>(s: S, x: &[f32], y: &mut [f32]) {
+    match x.len().div_ceil(S::LANES) {
+        0 => {}
+        1 => short::<S, 1>(s, x, y),
+        2 => short::<S, 2>(s, x, y),
+        3 | 4 => short::<S, 4>(s, x, y),
+        _ => long(s, x, y),
+    }
+}
+
+/// A line of at most `V` vectors.
+#[inline(always)]
+fn short<S: Simd, const V: usize>(s: S, x: &[f32], y: &mut [f32]) {
+    let n = x.len().min(y.len());
+    let part = |v: usize| (v * S::LANES).min(n)..((v + 1) * S::LANES).min(n);
+    let mut e = [s.splat(f32::NEG_INFINITY); V];
+    for v in 0..V {
+        let inside = s.lt(s.iota(), s.splat(part(v).len() as f32));
+        e[v] = s.select(inside, s.load_partial(&x[part(v)]), e[v]);
+    }
+    let mut max = e[0];
+    for v in 1..V {
+        max = maximum(s, e[v], max);
+    }
+    let top = s.splat(largest(s, max));
+    let mut sum = s.splat(0.0);
+    for v in 0..V {
+        // Lanes beyond the end are minus infinity, whose exponential is zero.
+        e[v] = exp_normal(s, s.sub(e[v], top));
+        sum = s.add(sum, e[v]);
+    }
+    let scale = s.splat(1.0 / s.sum(sum));
+    for v in 0..V {
+        let value = normal_or_zero(s, s.mul(e[v], scale));
+        s.store_partial(value, &mut y[part(v)]);
+    }
+}
+
+#[inline(always)]
+fn long<S: Simd>(s: S, x: &[f32], y: &mut [f32]) {
     let top = s.splat(max_of(s, x));
     map(
         s,
@@ -108,6 +148,12 @@ fn max_of<S: Simd>(s: S, x: &[f32]) -> f32 {
         #[inline(always)]
         |a, b| maximum(s, a, b),
     );
+    largest(s, lanes)
+}
+
+/// The largest lane; NaN if any is.
+#[inline(always)]
+fn largest<S: Simd>(s: S, lanes: S::F32) -> f32 {
     if s.any(s.mask_not(s.eq(lanes, lanes))) {
         f32::NAN
     } else {

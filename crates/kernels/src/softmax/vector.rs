@@ -8,18 +8,28 @@ use striate_simd::{Level, dispatch};
 /// Cost of an element, in units of [`Cut::new`].
 const COST: usize = 6;
 
-/// Runs `f(block, outputs)` for each block `[len, inner]`, several to a task.
-fn for_each_block(g: &AxisGeometry, y: &mut [f32], f: impl Fn(usize, &mut [f32]) + Sync + Send) {
+/// Runs `f(at, outputs)` for the outputs from number `at` on, the whole blocks `[len, inner]` of a task.
+fn for_each_task(g: &AxisGeometry, y: &mut [f32], f: impl Fn(usize, &mut [f32]) + Sync + Send) {
     let block = g.len() * g.inner();
     if block == 0 {
         return;
     }
-    let per_task = Cut::new(g.outer(), COST * block).per_task();
-    for_each_chunk(y, per_task * block, |task, y| {
-        for (i, y) in y.chunks_exact_mut(block).enumerate() {
-            f(task * per_task + i, y);
-        }
-    });
+    let chunk = Cut::new(g.outer(), COST * block).per_task() * block;
+    for_each_chunk(y, chunk, |task, y| f(task * chunk, y));
+}
+
+/// Calls `f` for each block of a task; `x` are as long as `y` or longer.
+#[inline(always)]
+fn each_block<const K: usize>(
+    g: &AxisGeometry,
+    x: [&[f32]; K],
+    y: &mut [f32],
+    f: impl Fn([&[f32]; K], &mut [f32]),
+) {
+    let block = g.len() * g.inner();
+    for (i, y) in y.chunks_exact_mut(block).enumerate() {
+        f(x.map(|x| &x[i * block..][..block]), y);
+    }
 }
 
 /// The elements of a block.
@@ -29,24 +39,28 @@ fn part<'a>(g: &AxisGeometry, x: &'a [f32], block: usize) -> &'a [f32] {
 }
 
 pub(super) fn softmax(level: Level, g: &AxisGeometry, x: &[f32], y: &mut [f32]) {
-    for_each_block(g, y, |block, y| {
-        let x = part(g, x, block);
-        if g.inner() == 1 {
-            dispatch!(level, s => rows::softmax(s, x, y));
-        } else {
-            dispatch!(level, s => columns::softmax(s, Block::new(g), x, y));
-        }
+    for_each_task(g, y, |at, y| {
+        let inputs = [x].map(|v| &v[at..]);
+        dispatch!(level, s => each_block(g, inputs, y, #[inline(always)] |[x], y| {
+            if g.inner() == 1 {
+                rows::softmax(s, x, y);
+            } else {
+                columns::softmax(s, Block::new(g), x, y);
+            }
+        }));
     });
 }
 
 pub(super) fn log_softmax(level: Level, g: &AxisGeometry, x: &[f32], y: &mut [f32]) {
-    for_each_block(g, y, |block, y| {
-        let x = part(g, x, block);
-        if g.inner() == 1 {
-            dispatch!(level, s => rows::log_softmax(s, x, y));
-        } else {
-            dispatch!(level, s => columns::log_softmax(s, Block::new(g), x, y));
-        }
+    for_each_task(g, y, |at, y| {
+        let inputs = [x].map(|v| &v[at..]);
+        dispatch!(level, s => each_block(g, inputs, y, #[inline(always)] |[x], y| {
+            if g.inner() == 1 {
+                rows::log_softmax(s, x, y);
+            } else {
+                columns::log_softmax(s, Block::new(g), x, y);
+            }
+        }));
     });
 }
 
@@ -57,13 +71,15 @@ pub(super) fn softmax_backward(
     dy: &[f32],
     dx: &mut [f32],
 ) {
-    for_each_block(g, dx, |block, dx| {
-        let [y, dy] = [y, dy].map(|v| part(g, v, block));
-        if g.inner() == 1 {
-            dispatch!(level, s => rows::softmax_backward(s, y, dy, dx));
-        } else {
-            dispatch!(level, s => columns::softmax_backward(s, Block::new(g), y, dy, dx));
-        }
+    for_each_task(g, dx, |at, dx| {
+        let inputs = [y, dy].map(|v| &v[at..]);
+        dispatch!(level, s => each_block(g, inputs, dx, #[inline(always)] |[y, dy], dx| {
+            if g.inner() == 1 {
+                rows::softmax_backward(s, y, dy, dx);
+            } else {
+                columns::softmax_backward(s, Block::new(g), y, dy, dx);
+            }
+        }));
     });
 }
 
@@ -74,13 +90,15 @@ pub(super) fn log_softmax_backward(
     dy: &[f32],
     dx: &mut [f32],
 ) {
-    for_each_block(g, dx, |block, dx| {
-        let [y, dy] = [y, dy].map(|v| part(g, v, block));
-        if g.inner() == 1 {
-            dispatch!(level, s => rows::log_softmax_backward(s, y, dy, dx));
-        } else {
-            dispatch!(level, s => columns::log_softmax_backward(s, Block::new(g), y, dy, dx));
-        }
+    for_each_task(g, dx, |at, dx| {
+        let inputs = [y, dy].map(|v| &v[at..]);
+        dispatch!(level, s => each_block(g, inputs, dx, #[inline(always)] |[y, dy], dx| {
+            if g.inner() == 1 {
+                rows::log_softmax_backward(s, y, dy, dx);
+            } else {
+                columns::log_softmax_backward(s, Block::new(g), y, dy, dx);
+            }
+        }));
     });
 }
 
