@@ -132,7 +132,8 @@ mod tests {
     }
 
     #[test]
-    fn few_registers_hold_one_line() {
-        assert_eq!(count(14, 3, 8).chains, 4.0 * 4.0 * 40.0);
+    fn few_registers_hold_one_line_of_long_chains() {
+        assert_eq!(count(14, 3, 8).chains, 4.0 * 4.0 * (40.0 - 14.0));
+        assert_eq!(count(14, 5, 8).chains, 4.0 * 7.0 * 64.0);
     }
 }

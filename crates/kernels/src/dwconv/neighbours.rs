@@ -43,7 +43,7 @@ impl Step {
 /// Whether chains of `len` taps of two lines fit into the registers beside their sums.
 #[inline(always)]
 pub(super) fn holds_two(lanes: usize, len: usize) -> bool {
-    lanes != 8 && len < 6
+    len < if lanes == 8 { 4 } else { 6 }
 }
 
 impl Places {
