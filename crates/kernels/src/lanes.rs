@@ -139,6 +139,42 @@ pub(crate) fn fold<S: Simd, const K: usize>(
             at += S::LANES;
         }
     }
+    fold_rest(s, x, at, acc, step, join)
+}
+
+/// As [`fold`], and the same to the last bit, for steps that leave few registers: one vector at a time, while the running
+/// values change places.
+#[inline(always)]
+pub(crate) fn fold_in_turn<S: Simd, const K: usize>(
+    s: S,
+    x: [&[f32]; K],
+    start: f32,
+    step: impl Fn(S::F32, [S::F32; K]) -> S::F32,
+    join: impl Fn(S::F32, S::F32) -> S::F32,
+) -> S::F32 {
+    let n = x[0].len();
+    let whole = n - n % (UNROLL * S::LANES);
+    let mut acc = [s.splat(start); UNROLL];
+    let mut at = 0;
+    while at < whole {
+        let next = step(acc[0], load(s, &x, at));
+        acc = [acc[1], acc[2], acc[3], next];
+        at += S::LANES;
+    }
+    fold_rest(s, x, at, acc, step, join)
+}
+
+/// The rest of a fold, from `at` on.
+#[inline(always)]
+fn fold_rest<S: Simd, const K: usize>(
+    s: S,
+    x: [&[f32]; K],
+    mut at: usize,
+    mut acc: [S::F32; UNROLL],
+    step: impl Fn(S::F32, [S::F32; K]) -> S::F32,
+    join: impl Fn(S::F32, S::F32) -> S::F32,
+) -> S::F32 {
+    let n = x[0].len();
     while at < n {
         let next = step(acc[0], load_partial(s, &x, at, n));
         // Lanes beyond the end keep what they had.

@@ -15,6 +15,7 @@ use super::{OP, Outcome, reference};
 use crate::disjoint::DisjointMut;
 use crate::error::{KernelError, check_len};
 use crate::geometry::{GeometryError, element_count};
+use crate::lanes::load_partial;
 use crate::parallel::{Cut, for_each_chunk};
 use crate::real::Real;
 use striate_simd::{Buffer, Level, Simd, dispatch};
@@ -190,7 +191,9 @@ fn gather(
         for_each_chunk(&mut parts, width, |task, part| {
             let rows = cut.range(task % tasks);
             let x = &g.sample(map.x, task / tasks)[rows.start * c..rows.end * c];
-            dispatch!(level, s => gather_rows(s, x, map, part));
+            // Out of the kernel's own frame: there a vector is one that no register was left for.
+            let mut weights = [0.0; ROWS];
+            dispatch!(level, s => gather_rows(s, x, map, &mut weights, part));
         });
     }
     let samples = parts.chunks(tasks * width).zip(y.chunks_mut(c));
@@ -218,13 +221,18 @@ fn gather(
 
 /// The part of a task, from the rows `x`.
 #[inline(always)]
-fn gather_rows<S: Simd>(s: S, x: &[f32], map: &Map<'_, f32>, part: &mut [f32]) {
+fn gather_rows<S: Simd>(
+    s: S,
+    x: &[f32],
+    map: &Map<'_, f32>,
+    weights: &mut [f32; ROWS],
+    part: &mut [f32],
+) {
     let c = map.w.len();
     let (gathered, totals) = part.split_at_mut(c);
     let (mut top, mut sum) = (f32::NEG_INFINITY, 0.0);
     gathered.fill(0.0);
     for rows in x.chunks(ROWS * c) {
-        let mut weights = [0.0; ROWS];
         let weights = &mut weights[..rows.len() / c];
         for (weight, x) in weights.iter_mut().zip(rows.chunks_exact(c)) {
             *weight = dot(s, x, map.w) + map.b;
@@ -282,8 +290,9 @@ fn spread(
             let mut dx = dx.range((first + rows.start) * c..(first + rows.end) * c);
             let [dy, y] = [dy, outcome.y].map(|y| &y[sample * c..][..c]);
             let log_sum = outcome.log_sums[sample];
+            let mut rows = Rows::default();
             dispatch!(level, s => {
-                spread_rows(s, x, map, dy, [log_sum, dot(s, dy, y)], &mut dx, part);
+                spread_rows(s, x, map, dy, [log_sum, dot(s, dy, y)], &mut rows, &mut dx, part);
             });
         });
     }
@@ -294,14 +303,25 @@ fn spread(
     Ok(())
 }
 
-/// The gradients of the rows `x`, and what they add to the others. `known` are the logarithm of the sum and `dy . y`.
+/// What is known of rows that are used twice; outside the kernel's own frame, as the weights of `gather_rows` are.
+#[derive(Default)]
+struct Rows {
+    log_sums: [f32; ROWS],
+    means: [f32; ROWS],
+    weights: [f32; ROWS],
+    slopes: [f32; ROWS],
+}
+
+/// The gradients of the rows `x`, and what they add to the others. Known are the logarithm of the sum, and `dy . y` as the
+/// mean.
 #[inline(always)]
 fn spread_rows<S: Simd>(
     s: S,
     x: &[f32],
     map: &Map<'_, f32>,
     dy: &[f32],
-    known: [f32; 2],
+    [log_sum, mean]: [f32; 2],
+    near: &mut Rows,
     dx: &mut [f32],
     part: &mut [f32],
 ) {
@@ -309,23 +329,20 @@ fn spread_rows<S: Simd>(
     let (dw, db) = part.split_at_mut(c);
     dw.fill(0.0);
     db[0] = 0.0;
-    let [log_sums, means] = [[known[0]; ROWS], [known[1]; ROWS]];
+    near.log_sums.fill(log_sum);
+    near.means.fill(mean);
     for (rows, dx) in x.chunks(ROWS * c).zip(dx.chunks_mut(ROWS * c)) {
         let count = rows.len() / c;
-        let (mut weights, mut slopes) = ([0.0; ROWS], [0.0; ROWS]);
-        let (weights, slopes) = (&mut weights[..count], &mut slopes[..count]);
+        let (weights, slopes) = (&mut near.weights[..count], &mut near.slopes[..count]);
         for (i, x) in rows.chunks_exact(c).enumerate() {
             weights[i] = dot(s, x, map.w) + map.b;
             slopes[i] = dot(s, x, dy);
         }
-        differentiate(s, 1.0, &log_sums, &means, weights, slopes);
+        differentiate(s, 1.0, &near.log_sums, &near.means, weights, slopes);
         db[0] += slopes.iter().sum::<f32>();
         for at in (0..c).step_by(S::LANES) {
             let end = c.min(at + S::LANES);
-            let [w, dy, mut sum] = [map.w, dy, &*dw].map(
-                #[inline(always)]
-                |x| s.load_partial(&x[at..end]),
-            );
+            let [w, dy, mut sum] = load_partial(s, &[map.w, dy, dw], at, end);
             let rows = rows.chunks_exact(c).zip(dx.chunks_exact_mut(c));
             for ((x, dx), (&weight, &slope)) in rows.zip(weights.iter().zip(&*slopes)) {
                 let slope = s.splat(slope);

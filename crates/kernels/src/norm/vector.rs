@@ -168,11 +168,15 @@ fn block_moments<S: Simd>(s: S, block: Block, x: &[f32], cells: &mut [f64]) {
             [s.add(sum, d), s.mul_add(d, d, squares)]
         },
         |c, [sum, sum_of_squares]| {
-            let off = f64::from(sum) / count;
-            means[c] = f64::from(rounded[c]) + off;
-            squares[c] = (f64::from(sum_of_squares) - off * off * count).max(0.0);
+            means[c] = f64::from(sum);
+            squares[c] = f64::from(sum_of_squares);
         },
     );
+    for c in 0..block.channels {
+        let off = means[c] / count;
+        means[c] = f64::from(rounded[c]) + off;
+        squares[c] = (squares[c] - off * off * count).max(0.0);
+    }
 }
 
 /// Mean and sum of squared deviations of contiguous elements.

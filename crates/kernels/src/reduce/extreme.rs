@@ -2,6 +2,7 @@
 
 use super::vector::{Fold, totals};
 use super::{ReduceGeometry, reference};
+use crate::array::array;
 use crate::lanes::map;
 use crate::nest::{LoopNest, Tile};
 use striate_simd::{Level, Simd, dispatch};
@@ -48,9 +49,9 @@ fn share_rows<S: Simd>(
         let x = &x[tile.offsets[0] + r * rows[0]..][..tile.columns];
         let of = tile.offsets[1] + r * rows[1];
         if columns[1] == 0 {
-            let [y, share, plus] = [y, share, plus].map(
+            let [y, share, plus] = array(
                 #[inline(always)]
-                |v| s.splat(v[of]),
+                |i| s.splat([y, share, plus][i][of]),
             );
             map(
                 s,

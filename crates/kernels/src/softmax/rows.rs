@@ -1,6 +1,6 @@
 //! Lines of contiguous elements, a vector along the line.
 
-use crate::lanes::{fold, map, maximum, update};
+use crate::lanes::{fold, fold_in_turn, map, maximum, update};
 use striate_simd::Simd;
 use striate_simd::math::{exp, exp_normal, normal_or_zero};
 
@@ -9,7 +9,7 @@ use striate_simd::math::{exp, exp_normal, normal_or_zero};
 pub(super) fn log_sum<S: Simd>(s: S, x: &[f32]) -> (f32, f32) {
     let max = max_of(s, x);
     let top = s.splat(max);
-    let sum = fold(
+    let sum = fold_in_turn(
         s,
         [x],
         0.0,

@@ -17,12 +17,12 @@ use std::process::Command;
 /// Kernels that must be found, with a loop of multiply-adds, on every level with such an
 /// instruction: parts of the names of their functions.
 const REQUIRED: [&str; 20] = [
-    "codegen::axpy",
-    "codegen::exp",
-    "codegen::log",
-    "codegen::sigmoid",
-    "codegen::tanh",
-    "codegen::erf",
+    "codegen::elementary::axpy",
+    "codegen::elementary::exp",
+    "codegen::elementary::log",
+    "codegen::elementary::sigmoid",
+    "codegen::elementary::tanh",
+    "codegen::elementary::erf",
     "gemm::block::Rows",
     "conv2d::direct::Tiles",
     "conv2d::backward_weight::Channels",
