@@ -46,14 +46,18 @@ const LEVELS: [Fused; 3] = [
     },
 ];
 
-/// Functions whose loops may read vectors from the stack, though not write them there: elementary functions have more
-/// constants than sixteen registers hold beside operands, and the stack is as good a place for them as any. What changes in
-/// a loop would be written, too.
-const MANY_CONSTANTS: [&str; 3] = [
+/// Functions whose loops may read vectors from the stack, though not write them there: they have more constants than sixteen
+/// registers hold beside what changes, and the stack is as good a place for them as any. What changes would be written, too.
+const MANY_CONSTANTS: [&str; 6] = [
+    // The constants of elementary functions, of which the exponential is one.
     "striate_kernels::elementwise::unary_f32::",
-    // The exponential, in both.
     "striate_kernels::attention::forward::Block",
     "striate_kernels::attention::pool::spread::",
+    "striate_kernels::softmax::vector::log_softmax::",
+    // Four vectors of means, beside eight of sums and four of differences.
+    "striate_kernels::norm::vector::moments::",
+    // A factor that the loop does not use, beside the double precision constants that places are found with.
+    "striate_kernels::deform_conv2d::backward_input::run::",
 ];
 
 /// The result of a check.

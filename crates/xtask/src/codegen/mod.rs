@@ -2,7 +2,7 @@
 //!
 //! A closure or function that lacks `#[inline(always)]` keeps its results and turns each of its
 //! vector operations into a call; a tile with one register too many spills in its inner loop.
-//! Neither shows in any other test. So the program `crates/kernels/examples/codegen.rs`, which
+//! Neither shows in any other test. So the program `crates/kernels/examples/codegen`, which
 //! calls every hot kernel on every level, is compiled with symbols that spell out generic
 //! arguments, and every function that a level is entered by is looked at.
 
@@ -16,7 +16,7 @@ use std::process::Command;
 
 /// Kernels that must be found, with a loop of multiply-adds, on every level with such an
 /// instruction: parts of the names of their functions.
-const REQUIRED: [&str; 20] = [
+const REQUIRED: [&str; 69] = [
     "codegen::elementary::axpy",
     "codegen::elementary::exp",
     "codegen::elementary::log",
@@ -25,18 +25,67 @@ const REQUIRED: [&str; 20] = [
     "codegen::elementary::erf",
     "gemm::block::Rows",
     "conv2d::direct::Tiles",
+    "conv2d::dots::enter",
     "conv2d::backward_weight::Channels",
     "conv2d::few_channels::Forward",
     "conv2d::few_channels::Backward",
     "conv2d::few_outputs::enter",
     "conv2d::grouped::Forward",
     "conv2d::grouped::Backward",
+    "conv2d::grouped::Pairs",
     "conv2d::winograd::narrow_tiles::inputs",
+    "conv2d::winograd::narrow_tiles::transform_rows",
     "conv2d::winograd::narrow_tiles::whole_columns",
     "conv2d::winograd::narrow_tiles::products",
     "conv2d::winograd::planes::Gather",
     "conv2d::winograd::planes::Scatter",
     "conv2d::winograd::planes::transform_weights",
+    "conv2d::winograd::planes::transform_weight_gradients",
+    "moments::TileMoments",
+    "dwconv::gather",
+    "dwconv::backward_weight",
+    "deform_conv2d::forward",
+    "deform_conv2d::backward_input",
+    "deform_conv2d::backward_weight",
+    "involution::sums",
+    "involution::backward_weight",
+    "kernels::pool::vector::sum",
+    "max_blur::vector",
+    "resample::vector::sum",
+    "resample::squares::sum",
+    "kernels::sample::vector::forward",
+    "kernels::sample::vector::backward_input",
+    "kernels::sample::vector::backward_grid",
+    "roi::vector::forward",
+    "roi::vector::backward_input",
+    "roi::vector::backward_offsets",
+    "attention::forward",
+    "attention::backward",
+    "attention::pool::gather",
+    "attention::pool::spread",
+    "softmax::vector::softmax::",
+    "softmax::vector::softmax_backward",
+    "softmax::vector::log_softmax::",
+    "softmax::vector::log_softmax_backward",
+    "softmax::vector::logsumexp",
+    "gate::vector::forward",
+    "gate::vector::backward",
+    "mixture::vector::mix",
+    "mixture::vector::products",
+    "mixture::maps::forward",
+    "mixture::maps::backward",
+    "norm::apply::apply",
+    "norm::apply::gradient",
+    "norm::rows::forward",
+    "norm::rows::backward",
+    "norm::vector::moments",
+    "norm::vector::gradient_sums",
+    "reduce::vector::fold_run",
+    "reduce::vector::fold_steps",
+    "elementwise::unary_f32",
+    "elementwise::binary_f32::accumulate",
+    "optim::vector::sgd",
+    "optim::vector::adamw",
 ];
 
 /// The program that calls the kernels.

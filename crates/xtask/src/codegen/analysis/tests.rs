@@ -72,6 +72,26 @@ fn a_spill_in_the_loop_is_a_fault() {
 }
 
 #[test]
+fn constants_may_be_on_the_stack_where_there_are_many() {
+    let faults = |body: &str| {
+        let name = format!(
+            "vectorize::enter::<(), {}value::{{closure#0}}>",
+            MANY_CONSTANTS[0]
+        );
+        report(&[avx512(&name, body)], "elf64-x86-64", &[]).faults
+    };
+    for constant in ["0x80(%rsp)", "0x80(%rsp){1to16}"] {
+        let operand = GOOD.replace("(%rcx,%rax,4){1to16}", constant);
+        assert_eq!(faults(&operand), [""; 0], "{constant}");
+    }
+    for place in ["0x40(%rsp)", "0x40(%rsp){%k1}"] {
+        let store = format!("vmovaps %zmm3,{place}");
+        let store = GOOD.replace("add $0x10,%rax", &store);
+        assert_one(&faults(&store), "a vector on the stack");
+    }
+}
+
+#[test]
 fn the_frame_pointer_is_the_stack_where_it_is_one() {
     let bad = GOOD.replace("push %rbx", "mov %rsp,%rbp");
     assert_one(
