@@ -286,13 +286,14 @@ fn spread(
         for_each_chunk(&mut parts, width, |task, part| {
             let (sample, rows) = (task / tasks, cut.range(task % tasks));
             let x = &g.sample(map.x, sample)[rows.start * c..rows.end * c];
+            let map = Map { x, ..*map };
             let first = sample * g.places;
             let mut dx = dx.range((first + rows.start) * c..(first + rows.end) * c);
             let [dy, y] = [dy, outcome.y].map(|y| &y[sample * c..][..c]);
             let log_sum = outcome.log_sums[sample];
             let mut rows = Rows::default();
             dispatch!(level, s => {
-                spread_rows(s, x, map, dy, [log_sum, dot(s, dy, y)], &mut rows, &mut dx, part);
+                spread_rows(s, &map, dy, [log_sum, dot(s, dy, y)], &mut rows, &mut dx, part);
             });
         });
     }
@@ -312,12 +313,11 @@ struct Rows {
     slopes: [f32; ROWS],
 }
 
-/// The gradients of the rows `x`, and what they add to the others. Known are the logarithm of the sum, and `dy . y` as the
+/// The gradients of the rows of a map, and what they add to the others. Known are the logarithm of the sum, and `dy . y` as the
 /// mean.
 #[inline(always)]
 fn spread_rows<S: Simd>(
     s: S,
-    x: &[f32],
     map: &Map<'_, f32>,
     dy: &[f32],
     [log_sum, mean]: [f32; 2],
@@ -331,7 +331,7 @@ fn spread_rows<S: Simd>(
     db[0] = 0.0;
     near.log_sums.fill(log_sum);
     near.means.fill(mean);
-    for (rows, dx) in x.chunks(ROWS * c).zip(dx.chunks_mut(ROWS * c)) {
+    for (rows, dx) in map.x.chunks(ROWS * c).zip(dx.chunks_mut(ROWS * c)) {
         let count = rows.len() / c;
         let (weights, slopes) = (&mut near.weights[..count], &mut near.slopes[..count]);
         for (i, x) in rows.chunks_exact(c).enumerate() {

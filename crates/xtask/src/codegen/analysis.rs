@@ -133,7 +133,7 @@ impl Report {
                 let what = if instruction.is_call(arch) {
                     "a call"
                 } else if instruction.is_spill(arch, frame)
-                    && !(reads && !instruction.is_store(arch))
+                    && (!reads || instruction.is_store(arch))
                 {
                     "a vector on the stack"
                 } else if instruction.is_multiply_add(arch)
