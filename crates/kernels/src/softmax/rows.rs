@@ -2,7 +2,7 @@
 
 use crate::lanes::{fold, fold_in_turn, map, maximum, update};
 use striate_simd::Simd;
-use striate_simd::math::{exp, exp_normal, normal_or_zero};
+use striate_simd::math::{exp, exp_normal, log, normal_or_zero};
 
 /// The largest element, and the logarithm of the sum of the exponentials of the differences to it.
 #[inline(always)]
@@ -18,17 +18,17 @@ pub(super) fn log_sum<S: Simd>(s: S, x: &[f32]) -> (f32, f32) {
         #[inline(always)]
         |a, b| s.add(a, b),
     );
-    (max, s.sum(sum).ln())
+    (max, s.max_lane(log(s, s.splat(s.sum(sum)))))
 }
 
-/// Lines of a few vectors stay in registers.
+/// Lines of a few vectors stay in registers, where these are more than the constants of an exponential need.
 #[inline(always)]
 pub(super) fn softmax<S: Simd>(s: S, x: &[f32], y: &mut [f32]) {
     match x.len().div_ceil(S::LANES) {
         0 => {}
-        1 => short::<S, 1>(s, x, y),
-        2 => short::<S, 2>(s, x, y),
-        3 | 4 => short::<S, 4>(s, x, y),
+        1 if S::LANES == 16 => short::<S, 1>(s, x, y),
+        2 if S::LANES == 16 => short::<S, 2>(s, x, y),
+        3 | 4 if S::LANES == 16 => short::<S, 4>(s, x, y),
         _ => long(s, x, y),
     }
 }
