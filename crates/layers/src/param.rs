@@ -145,8 +145,10 @@ impl fmt::Debug for Parameter {
 /// A tensor that a layer keeps track of without learning it: running statistics, counters.
 /// Shared by its clones.
 #[derive(Clone)]
-pub struct Buffer {
-    cell: Arc<Cell>,
+pub struct Buffer(Arc<Tracked>);
+
+struct Tracked {
+    cell: Cell,
     constant: bool,
 }
 
@@ -154,43 +156,42 @@ impl Buffer {
     /// A buffer that starts with the values of `tensor`.
     #[must_use]
     pub fn new(tensor: &Tensor) -> Self {
-        Self {
-            cell: Arc::new(Cell(RwLock::new(tensor.detach()))),
-            constant: false,
-        }
+        Self::tracked(tensor, false)
     }
 
     /// A buffer that follows from the configuration: a state dict may lack it, and nothing else can be loaded into it.
     #[must_use]
     pub fn constant(tensor: &Tensor) -> Self {
-        Self {
-            constant: true,
-            ..Self::new(tensor)
-        }
+        Self::tracked(tensor, true)
+    }
+
+    fn tracked(tensor: &Tensor, constant: bool) -> Self {
+        let cell = Cell(RwLock::new(tensor.detach()));
+        Self(Arc::new(Tracked { cell, constant }))
     }
 
     /// Whether it follows from the configuration.
     #[must_use]
     pub fn is_constant(&self) -> bool {
-        self.constant
+        self.0.constant
     }
 
     /// Its tensor; never part of a gradient.
     #[must_use]
     pub fn tensor(&self) -> Tensor {
-        self.cell.get()
+        self.0.cell.get()
     }
 
     /// Its shape.
     #[must_use]
     pub fn shape(&self) -> Vec<usize> {
-        self.cell.get().shape().to_vec()
+        self.0.cell.get().shape().to_vec()
     }
 
     /// Its element type.
     #[must_use]
     pub fn dtype(&self) -> DType {
-        self.cell.get().dtype()
+        self.0.cell.get().dtype()
     }
 
     /// Whether [`Buffer::set`] would take `tensor`.
@@ -202,7 +203,7 @@ impl Buffer {
         if tensor.shape() != own.shape() {
             return Err(mis_shaped("Buffer::set", own.shape(), tensor.shape()));
         }
-        if self.constant {
+        if self.0.constant {
             let far = tensor.to_dtype(own.dtype())?.sub(&own)?;
             let far = far.to_dtype(DType::F64)?.to_vec::<f64>()?;
             if !far.iter().all(|d| d.abs() <= 1e-6) {
@@ -219,10 +220,10 @@ impl Buffer {
     /// As [`Buffer::check`].
     pub fn set(&self, tensor: &Tensor) -> Result<()> {
         self.check(tensor)?;
-        if self.constant {
+        if self.0.constant {
             return Ok(());
         }
-        self.cell.with(|own| {
+        self.0.cell.with(|own| {
             *own = tensor.detach().to_dtype(own.dtype())?;
             Ok(())
         })
@@ -233,7 +234,7 @@ impl Buffer {
     /// # Errors
     /// The copy cannot be allocated.
     pub fn to_dtype(&self, dtype: DType) -> Result<()> {
-        self.cell.with(|own| {
+        self.0.cell.with(|own| {
             if own.dtype().is_float() {
                 *own = own.to_dtype(dtype)?;
             }
