@@ -234,8 +234,8 @@ impl Slot {
 /// `num_batches_tracked` and constants may be absent.
 ///
 /// # Errors
-/// [`Loading::Strict`] and something is missing, unexpected or mis-shaped, or a constant has other values than the
-/// configuration gives: nothing is changed.
+/// A constant has other values than the configuration gives, or [`Loading::Strict`] and something is missing, unexpected or
+/// mis-shaped: nothing is changed.
 pub fn load_state_dict(
     layer: &dyn Layer,
     dict: &StateDict,

@@ -73,8 +73,8 @@ impl Convolution {
 
 impl Loaded for Convolution {
     fn run(&mut self) -> Result<()> {
-        let y = self.forward();
         self.found = Found::Nothing;
+        let y = self.forward();
         self.found = match &self.gradient {
             None => Found::Output(y),
             Some(gradient) => {

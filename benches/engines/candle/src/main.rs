@@ -75,8 +75,8 @@ impl Convolution {
 
 impl Loaded for Convolution {
     fn run(&mut self) -> Result<()> {
-        let y = self.forward()?;
         self.found.clear();
+        let y = self.forward()?;
         self.found = match &self.gradient {
             None => vec![y],
             Some(gradient) => {

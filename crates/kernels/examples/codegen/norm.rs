@@ -76,7 +76,6 @@ fn groups(level: Level, array: &NormGeometry) -> Outcome {
             var: &var,
             epsilon: EPSILON,
         };
-        let gradients = (&mut dx, &mut dweight, &mut dbias);
         group::backward(
             level,
             &g,
@@ -84,11 +83,11 @@ fn groups(level: Level, array: &NormGeometry) -> Outcome {
             &y,
             &stats,
             &affine,
-            gradients.0,
-            gradients.1,
-            gradients.2,
+            &mut dx,
+            &mut dweight,
+            &mut dbias,
         )?;
-        black_box(gradients);
+        black_box((&mut dx, &mut dweight, &mut dbias));
     }
     Ok(())
 }
@@ -109,7 +108,6 @@ fn layers(level: Level) -> Outcome {
         var: &var,
         epsilon: EPSILON,
     };
-    let gradients = (&mut dx, &mut dweight, &mut dbias);
     layer::backward(
         level,
         &g,
@@ -117,11 +115,11 @@ fn layers(level: Level) -> Outcome {
         &y,
         &stats,
         &affine,
-        gradients.0,
-        gradients.1,
-        gradients.2,
+        &mut dx,
+        &mut dweight,
+        &mut dbias,
     )?;
-    black_box(gradients);
+    black_box((&mut dx, &mut dweight, &mut dbias));
     Ok(())
 }
 

@@ -4,9 +4,10 @@ use super::*;
 use crate::testing::{Random, assert_same_on_threads, to_f64, worst_error};
 use striate_simd::test_each_level;
 
-const SHAPES: [[usize; 3]; 9] = [
+const SHAPES: [[usize; 3]; 10] = [
     [1, 1, 1],
     [3, 5, 1],
+    [3, 20, 1],
     [2, 16, 1],
     [4, 33, 1],
     [2, 1000, 1],
