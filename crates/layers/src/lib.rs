@@ -66,6 +66,7 @@ pub mod reparameterized;
 pub mod residual_attention;
 pub mod safetensors;
 pub mod selective;
+mod slot;
 mod state_dict;
 mod summary;
 pub mod temporal;
@@ -98,6 +99,7 @@ pub use regularization::*;
 pub use reparameterized::*;
 pub use residual_attention::*;
 pub use selective::*;
+pub use slot::{Place, Slot};
 pub use state_dict::{
     LoadReport, Loading, MisShaped, StateDict, Unmatched, load_state_dict, state_dict,
 };

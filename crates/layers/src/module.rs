@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use striate_tensor::{DType, Result, Tensor};
 
-use crate::{Activation, BatchNorm2d, Buffer, Conv2d, Mode, Parameter};
+use crate::{Activation, BatchNorm2d, Buffer, Conv2d, Mode, Parameter, Slot};
 
 /// Something with named parameters, buffers, modes and child layers.
 pub trait Layer: Send + Sync + Debug {
@@ -20,6 +20,14 @@ pub trait Module: Layer {
     /// # Errors
     /// The input does not fit; the text names the layer's path, the shapes and the rule.
     fn forward(&self, x: &Tensor) -> Result<Tensor>;
+
+    /// The end of a residual block: `act(forward(x) + residual)`, in fewer passes where the layer can.
+    ///
+    /// # Errors
+    /// Those of [`Module::forward`], or the residual does not fit.
+    fn forward_onto(&self, residual: &Tensor, act: Activation, x: &Tensor) -> Result<Tensor> {
+        act.forward(&residual.add(&self.forward(x)?)?)
+    }
 
     /// What it is to a [`Sequential`](crate::Sequential), which runs some neighbours in one pass.
     fn fusible(&self) -> Fusible<'_> {
@@ -50,6 +58,8 @@ pub trait Visitor {
     fn buffer(&mut self, name: &str, buffer: &Buffer);
     /// A training switch.
     fn mode(&mut self, mode: &Mode);
+    /// A place for a plug-in; what stands in it follows as a child.
+    fn slot(&mut self, slot: &Slot);
 }
 
 impl<L: Layer + ?Sized> Layer for Box<L> {
@@ -62,6 +72,14 @@ impl<M: Module + ?Sized> Module for Box<M> {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         (**self).forward(x)
     }
+
+    fn forward_onto(&self, residual: &Tensor, act: Activation, x: &Tensor) -> Result<Tensor> {
+        (**self).forward_onto(residual, act, x)
+    }
+
+    fn fusible(&self) -> Fusible<'_> {
+        (**self).fusible()
+    }
 }
 
 impl<L: Layer + ?Sized> Layer for Arc<L> {
@@ -73,6 +91,14 @@ impl<L: Layer + ?Sized> Layer for Arc<L> {
 impl<M: Module + ?Sized> Module for Arc<M> {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         (**self).forward(x)
+    }
+
+    fn forward_onto(&self, residual: &Tensor, act: Activation, x: &Tensor) -> Result<Tensor> {
+        (**self).forward_onto(residual, act, x)
+    }
+
+    fn fusible(&self) -> Fusible<'_> {
+        (**self).fusible()
     }
 }
 
@@ -94,6 +120,8 @@ pub enum Part<'a> {
     Buffer(&'a Buffer),
     /// A training switch; its name is the path of the layer it belongs to.
     Mode(&'a Mode),
+    /// A place for a plug-in; its name is the path of the block it belongs to.
+    Slot(&'a Slot),
 }
 
 /// Calls `f` with the full name of every part below `layer`, in the order of a state dict.
@@ -137,6 +165,10 @@ impl Visitor for Walker<'_> {
 
     fn mode(&mut self, mode: &Mode) {
         (self.f)(&self.path, Part::Mode(mode));
+    }
+
+    fn slot(&mut self, slot: &Slot) {
+        (self.f)(&self.path, Part::Slot(slot));
     }
 }
 
@@ -243,7 +275,7 @@ pub fn to_dtype(layer: &dyn Layer, dtype: DType) -> Result<()> {
         let converted = match part {
             Part::Parameter(p) => p.to_dtype(dtype),
             Part::Buffer(b) => b.to_dtype(dtype),
-            Part::Mode(_) => Ok(()),
+            Part::Mode(_) | Part::Slot(_) => Ok(()),
         };
         if result.is_ok() {
             result = converted;

@@ -20,11 +20,18 @@
 
 mod attention;
 mod basic_block;
+mod network;
+mod plugin;
 mod registry;
+mod residual;
+pub mod resnet;
 mod resnet_small;
 mod sknet_cifar;
 
 pub use attention::{Attention, CbamSlot, SeSlot, SkSlot};
+pub use network::{Network, NetworkBuilder};
+pub use plugin::{ConvPlugin, Plugin};
 pub use registry::{DEFAULT, ModelInfo, Options, build, find, list};
+pub use resnet::{AntiAlias, Block, Dialect, ResNetConfig, Shortcut, Stages, Stem, StemPool};
 pub use resnet_small::{ResNetSmall, ResNetSmallConfig};
 pub use sknet_cifar::{SkNetCifar, SkNetCifarConfig};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use striate_tensor::autograd::{is_grad_enabled, scope};
 use striate_tensor::{BatchStats, Conv2dEpilogue, Conv2dOptions, Result, Tensor};
 
+use crate::basic::Activation;
 use crate::util::{at_least_one, invalid, pair_at_least_one};
 use crate::{Fusible, Init, Layer, Module, Pair, Parameter, VarBuilder, Visitor};
 
@@ -214,34 +215,6 @@ impl Conv2d {
         self.bias.as_ref()
     }
 
-    /// `conv(x) + residual`: without gradients in one pass, the end of a block whose norms stand before its
-    /// convolutions.
-    ///
-    /// # Shapes
-    /// The residual has the shape of the output.
-    ///
-    /// # Errors
-    /// Those of the convolution.
-    pub fn forward_onto(&self, residual: &Tensor, x: &Tensor) -> Result<Tensor> {
-        let (weight, bias) = (
-            self.weight.tensor(),
-            self.bias.as_ref().map(Parameter::tensor),
-        );
-        let operands = [Some(x), Some(residual), Some(&weight), bias.as_ref()];
-        if is_grad_enabled() && operands.into_iter().flatten().any(Tensor::tracks_grad) {
-            return scope(&self.path, || {
-                x.conv2d(&weight, bias.as_ref(), self.options)?
-                    .add(residual)
-            });
-        }
-        let epilogue = Conv2dEpilogue {
-            bias: bias.as_ref(),
-            residual: Some(residual),
-            ..Conv2dEpilogue::default()
-        };
-        self.forward_fused(x, &epilogue)
-    }
-
     /// The value, and the statistics that a batch norm wants of it in training.
     pub(super) fn forward_with_stats(&self, x: &Tensor) -> Result<(Tensor, BatchStats)> {
         let bias = self.bias.as_ref().map(Parameter::tensor);
@@ -283,5 +256,25 @@ impl Module for Conv2d {
         scope(&self.path, || {
             x.conv2d(&self.weight.tensor(), bias.as_ref(), self.options)
         })
+    }
+
+    /// Without gradients in one pass: the end of a block whose norms stand before its convolutions.
+    fn forward_onto(&self, residual: &Tensor, act: Activation, x: &Tensor) -> Result<Tensor> {
+        let weight = self.weight.tensor();
+        let bias = self.bias.as_ref().map(Parameter::tensor);
+        let operands = [Some(x), Some(residual), Some(&weight), bias.as_ref()];
+        let recorded = is_grad_enabled() && operands.into_iter().flatten().any(Tensor::tracks_grad);
+        match act.kernel() {
+            Some(activation) if !recorded => {
+                let epilogue = Conv2dEpilogue {
+                    bias: bias.as_ref(),
+                    residual: Some(residual),
+                    activation,
+                    ..Conv2dEpilogue::default()
+                };
+                self.forward_fused(x, &epilogue)
+            }
+            _ => act.forward(&self.forward(x)?.add(residual)?),
+        }
     }
 }

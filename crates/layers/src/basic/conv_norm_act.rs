@@ -122,21 +122,19 @@ impl Module for ConvNormAct {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         conv_norm_act(&self.conv, &self.bn, self.act, x, None)
     }
+
+    /// In one pass if it has no activation of its own.
+    fn forward_onto(&self, residual: &Tensor, act: Activation, x: &Tensor) -> Result<Tensor> {
+        if self.act == Activation::Identity {
+            return self.forward_scaled_onto(1.0, residual, act, x);
+        }
+        act.forward(&residual.add(&self.forward(x)?)?)
+    }
 }
 
 impl ConvNormAct {
-    /// The end of a residual block: `act(bn(conv(x)) + residual)` with this `act` instead of its own.
-    ///
-    /// # Shapes
-    /// The residual has the shape of the output.
-    ///
-    /// # Errors
-    /// Those of the layers.
-    pub fn forward_onto(&self, residual: &Tensor, act: Activation, x: &Tensor) -> Result<Tensor> {
-        self.forward_scaled_onto(1.0, residual, act, x)
-    }
-
-    /// The end of a damped residual block: `act(scale * bn(conv(x)) + residual)`, no pass longer.
+    /// The end of a damped residual block: `act(scale * bn(conv(x)) + residual)` with this `act` instead of its own,
+    /// no pass longer.
     ///
     /// # Shapes
     /// The residual has the shape of the output.

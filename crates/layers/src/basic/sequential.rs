@@ -56,26 +56,48 @@ impl Layer for Sequential {
 
 impl Module for Sequential {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let mut x = x.clone();
-        let mut rest = &self.layers[..];
-        while let [(_, layer), after @ ..] = rest {
-            rest = after;
-            x = match (layer.fusible(), first(rest)) {
-                (Fusible::Conv2d(conv), Some(Fusible::BatchNorm2d(bn))) => {
-                    let (act, after) = activation(&rest[1..]);
-                    rest = after;
-                    conv_norm_act(conv, bn, act, &x, None)?
-                }
-                (Fusible::BatchNorm2d(bn), _) => {
-                    let (act, after) = activation(rest);
-                    rest = after;
-                    norm_act(bn, act, &x)?
-                }
-                _ => layer.forward(&x)?,
-            };
-        }
-        Ok(x)
+        run(&self.layers, x)
     }
+
+    /// In the store of the last convolution if that, with its batch norm or alone, comes last.
+    fn forward_onto(&self, residual: &Tensor, act: Activation, x: &Tensor) -> Result<Tensor> {
+        let [before @ .., (_, last)] = &self.layers[..] else {
+            return act.forward(&residual.add(x)?);
+        };
+        if let (Fusible::BatchNorm2d(bn), [before @ .., (_, conv)]) = (last.fusible(), before)
+            && let Fusible::Conv2d(conv) = conv.fusible()
+        {
+            return conv_norm_act(conv, bn, act, &run(before, x)?, Some(residual));
+        }
+        match last.fusible() {
+            Fusible::Conv2d(_) | Fusible::No => last.forward_onto(residual, act, &run(before, x)?),
+            // It may belong to what comes before it.
+            _ => act.forward(&residual.add(&self.forward(x)?)?),
+        }
+    }
+}
+
+/// Runs layers in order.
+fn run(layers: &Layers, x: &Tensor) -> Result<Tensor> {
+    let mut x = x.clone();
+    let mut rest = layers;
+    while let [(_, layer), after @ ..] = rest {
+        rest = after;
+        x = match (layer.fusible(), first(rest)) {
+            (Fusible::Conv2d(conv), Some(Fusible::BatchNorm2d(bn))) => {
+                let (act, after) = activation(&rest[1..]);
+                rest = after;
+                conv_norm_act(conv, bn, act, &x, None)?
+            }
+            (Fusible::BatchNorm2d(bn), _) => {
+                let (act, after) = activation(rest);
+                rest = after;
+                norm_act(bn, act, &x)?
+            }
+            _ => layer.forward(&x)?,
+        };
+    }
+    Ok(x)
 }
 
 type Layers = [(String, Box<dyn Module>)];

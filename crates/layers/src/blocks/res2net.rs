@@ -96,11 +96,12 @@ impl Res2NetConfig {
             joined.ok_or_else(|| invalid(LAYER, "width", self.width, "the channels must fit"))
         };
         let joined = check().map_err(|e| e.at(vb.path()))?;
-        let layer = |conv, names: [String; 2]| {
+        let layer = |conv, act, names: [String; 2]| {
             let [conv_name, norm_name] = names;
             let config = ConvNormActConfig::new(conv).names(conv_name, norm_name);
-            config.build(vb)
+            config.act(act).build(vb)
         };
+        let (relu, none) = (Activation::Relu, Activation::Identity);
         let names = |i: usize| [format!("conv{i}"), format!("bn{i}")];
         let convolved = self.scale.saturating_sub(1).max(1);
         let parts = (0..convolved).map(|i| {
@@ -108,14 +109,14 @@ impl Res2NetConfig {
                 .stride(self.stride)
                 .padding(1)
                 .groups(self.groups);
-            layer(conv, [format!("convs.{i}"), format!("bns.{i}")])
+            layer(conv, relu, [format!("convs.{i}"), format!("bns.{i}")])
         });
         let [i, o] = [self.in_channels, self.out_channels];
         Ok(Res2Net {
             path: Arc::clone(vb.path()),
-            widen: layer(Conv2dConfig::new(i, joined, 1), names(1))?,
+            widen: layer(Conv2dConfig::new(i, joined, 1), relu, names(1))?,
             parts: parts.collect::<Result<_>>()?,
-            join: layer(Conv2dConfig::new(joined, o, 1), names(3))?,
+            join: layer(Conv2dConfig::new(joined, o, 1), none, names(3))?,
             downsample: projection(i, o, self.stride.into(), &(vb / "downsample"))?,
             sizes: vec![self.width; self.scale],
             stride: self.stride,

@@ -128,7 +128,7 @@ impl Module for PreActBottleneck {
                 Some(projection) => projection.forward(&a)?,
                 None => x.clone(),
             };
-            self.conv3.forward_onto(&shortcut, &y)
+            self.conv3.forward_onto(&shortcut, Activation::Identity, &y)
         })
     }
 }

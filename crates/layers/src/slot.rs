@@ -1,0 +1,172 @@
+//! Places in a block where a plug-in may stand.
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use striate_tensor::{Error, Result, Tensor};
+
+use crate::{Activation, Layer, Module, VarBuilder, Visitor};
+
+/// Where in a residual block `y = act(id + F(x))` a plug-in stands.
+///
+/// The places of the squeeze-and-excitation paper's ablation (Hu et al., section 6.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// `act(id + plugin(F(x)))`
+    Standard,
+    /// `act(id + F(plugin(x)))`, as wide as the block's input.
+    Pre,
+    /// `plugin(act(id + F(x)))`
+    Post,
+    /// `act(plugin(id) + F(x))`, behind the projection if there is one.
+    Identity,
+    /// Inside `F`, behind the 3x3 convolution with its norm and activation; as wide as that.
+    Conv3x3,
+    /// Behind a stage.
+    Stage,
+}
+
+impl Place {
+    /// All of them, with the names that command lines use.
+    pub const NAMES: [(&'static str, Self); 6] = [
+        ("standard", Self::Standard),
+        ("pre", Self::Pre),
+        ("post", Self::Post),
+        ("identity", Self::Identity),
+        ("conv3x3", Self::Conv3x3),
+        ("stage", Self::Stage),
+    ];
+}
+
+/// A place where a module that keeps the shape may stand; empty, it is the identity.
+///
+/// What stands in it can be put there and taken out while the network lives. Its parts are named
+/// as children of the block: `layer3.0.se.fc1.weight`.
+pub struct Slot {
+    path: Arc<str>,
+    place: Place,
+    channels: usize,
+    content: RwLock<Option<Arc<Plugged>>>,
+}
+
+/// What stands in a slot.
+#[derive(Debug)]
+struct Plugged {
+    name: String,
+    module: Box<dyn Module>,
+}
+
+impl Slot {
+    /// An empty slot of the block at `vb`, for maps of so many channels.
+    #[must_use]
+    pub fn new(place: Place, channels: usize, vb: &VarBuilder) -> Self {
+        Self {
+            path: Arc::clone(vb.path()),
+            place,
+            channels,
+            content: RwLock::new(None),
+        }
+    }
+
+    /// The block it belongs to: `layer3.0`.
+    #[must_use]
+    pub fn path(&self) -> &Arc<str> {
+        &self.path
+    }
+
+    /// Where in the block.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        self.place
+    }
+
+    /// Channels of the maps that pass.
+    #[must_use]
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// The name of what stands in it.
+    #[must_use]
+    pub fn occupant(&self) -> Option<String> {
+        self.plugged().map(|p| p.name.clone())
+    }
+
+    /// Whether nothing stands in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.read().is_none()
+    }
+
+    /// Puts a module in, its parts named `name`.
+    ///
+    /// # Errors
+    /// Something stands there already, or the name is empty.
+    pub fn fill(&self, name: impl Into<String>, module: Box<dyn Module>) -> Result<()> {
+        let name = name.into();
+        if name.is_empty() {
+            return Err(Error::msg("a plug-in must have a name").at(&self.path));
+        }
+        let mut content = self.content.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(there) = &*content {
+            let text = format!(
+                "{:?} already holds {}; take it out first",
+                self.place, there.name
+            );
+            return Err(Error::msg(text).at(&self.path));
+        }
+        *content = Some(Arc::new(Plugged { name, module }));
+        Ok(())
+    }
+
+    /// Takes out what stands in it; whether there was something.
+    pub fn clear(&self) -> bool {
+        let mut content = self.content.write().unwrap_or_else(PoisonError::into_inner);
+        content.take().is_some()
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, Option<Arc<Plugged>>> {
+        self.content.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn plugged(&self) -> Option<Arc<Plugged>> {
+        self.read().clone()
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Slot");
+        out.field("place", &self.place)
+            .field("channels", &self.channels);
+        out.field("content", &self.plugged())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Layer for Slot {
+    fn visit(&self, v: &mut dyn Visitor) {
+        v.slot(self);
+        if let Some(plugged) = self.plugged() {
+            v.child(&plugged.name, &plugged.module);
+        }
+    }
+}
+
+impl Module for Slot {
+    /// # Shapes
+    /// `[N, C, H, W] -> [N, C, H, W]`
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        match self.plugged() {
+            Some(plugged) => plugged.module.forward(x),
+            None => Ok(x.clone()),
+        }
+    }
+
+    fn forward_onto(&self, residual: &Tensor, act: Activation, x: &Tensor) -> Result<Tensor> {
+        match self.plugged() {
+            Some(plugged) => plugged.module.forward_onto(residual, act, x),
+            None => act.forward(&residual.add(x)?),
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Whole networks: parameters and multiply-adds equal the published ones.
+
+use striate_layers::{VarBuilder, parameter_count, summary};
+use striate_models::{Options, build};
+use striate_tensor::Result;
+
+/// Name, parameters, multiply-adds of one 224x224 image: of the implementation that the names come from.
+const COUNTS: &[(&str, usize, Option<u64>)] = &[
+    ("resnet18", 11_689_512, Some(1_814_073_344)),
+    ("resnet34", 21_797_672, Some(3_663_761_408)),
+    ("resnet50", 25_557_032, Some(4_089_184_256)),
+    ("resnet50_caffe", 25_557_032, Some(3_857_973_248)),
+    ("resnet101", 44_549_160, Some(7_801_405_440)),
+    ("resnet152", 60_192_808, Some(11_513_626_624)),
+    ("resnext50_32x4d", 25_028_904, Some(4_230_479_872)),
+    ("resnext101_32x4d", 44_177_704, Some(7_969_996_800)),
+    ("resnext101_64x4d", 83_455_272, Some(15_460_270_080)),
+    ("resnext101_32x8d", 88_791_336, Some(16_414_015_488)),
+    ("wide_resnet50_2", 68_883_240, Some(11_398_021_120)),
+    ("seresnet18", 11_779_624, Some(1_814_161_408)),
+    ("seresnet34", 21_960_416, Some(3_663_920_128)),
+    ("seresnet50", 28_088_024, Some(4_091_699_200)),
+    ("seresnet101", 49_326_872, Some(7_806_148_608)),
+    ("seresnet152", 66_821_848, Some(11_520_204_800)),
+    ("seresnext50_32x4d", 27_559_896, Some(4_232_994_816)),
+    ("seresnext101_32x4d", 48_955_416, Some(7_974_739_968)),
+    ("senet154", 115_088_984, None),
+    ("legacy_seresnet18", 11_778_592, Some(1_814_160_384)),
+    ("legacy_seresnet34", 21_958_868, Some(3_663_918_592)),
+    ("legacy_seresnet50", 28_088_024, Some(3_860_488_192)),
+    ("legacy_seresnet101", 49_326_872, Some(7_574_937_600)),
+    ("legacy_seresnet152", 66_821_848, Some(11_288_993_792)),
+    ("legacy_seresnext26_32x4d", 16_790_280, Some(2_472_099_840)),
+    ("legacy_seresnext50_32x4d", 27_559_896, Some(4_232_994_816)),
+    ("legacy_seresnext101_32x4d", 48_955_416, Some(7_974_739_968)),
+    ("legacy_senet154", 115_088_984, Some(20_688_363_520)),
+    ("sknet26", 16_746_408, Some(2_586_877_952)),
+    ("sknet50", 27_479_784, Some(4_462_710_784)),
+    ("sknet101", 48_736_040, Some(8_448_724_992)),
+    ("skresnet18", 11_958_056, None),
+    ("skresnet34", 22_282_376, None),
+    ("skresnet50", 25_803_160, None),
+    ("skresnet50d", 25_822_392, None),
+    ("skresnext50_32x4d", 27_479_784, Some(4_462_710_784)),
+    ("cbam_resnet50", 28_089_624, Some(4_095_573_110)),
+    ("bam_resnet50", 25_915_099, Some(4_171_331_328)),
+    ("ecaresnet50d", 25_576_350, Some(4_328_912_640)),
+    ("resnest14d", 10_611_688, Some(2_749_405_184)),
+    ("resnest50d", 27_483_240, Some(5_371_160_576)),
+    ("resnetblur18", 11_689_512, Some(2_337_684_992)),
+    ("resnetblur50", 25_557_032, Some(5_133_020_672)),
+    ("resnet18_lpf4", 11_689_512, Some(2_341_724_160)),
+    ("resnet34_lpf4", 21_797_672, Some(4_191_412_224)),
+    ("resnet50_lpf4", 25_557_032, Some(5_141_274_624)),
+    ("resnet101_lpf4", 44_549_160, Some(8_853_495_808)),
+];
+
+#[test]
+fn counts_equal_the_published_ones() -> Result<()> {
+    let mut wrong = Vec::new();
+    for &(name, parameters, multiply_adds) in COUNTS {
+        let net = build(name, &Options::default(), &VarBuilder::seeded(0))?;
+        if parameter_count(&net) != parameters {
+            wrong.push(format!(
+                "{name}: {} parameters, not {parameters}",
+                parameter_count(&net)
+            ));
+        }
+        if let Some(expected) = multiply_adds {
+            let got = summary(&net, &[1, 3, 224, 224])?.multiply_adds;
+            if got != expected {
+                wrong.push(format!("{name}: {got} multiply-adds, not {expected}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
