@@ -47,15 +47,16 @@ impl Network {
         Ok(info)
     }
 
-    /// Builds it for images of `channels` and this number of classes.
+    /// Builds it for images of `channels` and this number of classes, or the network's own.
     pub(crate) fn build(
         &self,
         channels: usize,
-        classes: usize,
+        classes: impl Into<Option<usize>>,
         vb: &VarBuilder,
     ) -> Result<Box<dyn Module>, Failure> {
         self.info()?;
-        let mut options = Options::default().in_channels(channels).classes(classes);
+        let mut options = Options::default().in_channels(channels);
+        options.classes = classes.into();
         if let Some(name) = &self.slots.attention {
             options = options.attention(Attention::parse(name)?);
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
@@ -17,7 +18,8 @@ pub enum Kind {
     Op,
     /// One module with parameters.
     Module,
-    /// A whole network.
+    /// A whole network: `input` and `output` in `NAME.io.safetensors`, its weights beside it in
+    /// `NAME.weights.safetensors`, PyTorch's own error as `float32_error` in the configuration.
     Model,
     /// A loss curve over some training steps.
     Curve,
@@ -119,11 +121,27 @@ impl CaseFile {
     fn parse(path: &Path, bytes: &[u8]) -> Result<Self, String> {
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
         let meta = header.metadata().as_ref().ok_or("it has no metadata")?;
+        let tensors = || {
+            let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
+            file.iter()
+                .map(|(name, view)| Ok((name.to_owned(), tensor(name, &view)?)))
+                .collect::<Result<_, String>>()
+        };
         let field = |key: &str| {
             meta.get(key)
                 .map(String::as_str)
                 .ok_or_else(|| format!("its metadata lacks \"{key}\""))
         };
+        if let Some(error) = meta.get("float32_error") {
+            return Ok(Self {
+                path: path.into(),
+                kind: Kind::Model,
+                name: field("name")?.to_owned(),
+                config: serde_json::json!({ "float32_error": error }),
+                mode: Mode::Eval,
+                tensors: tensors()?,
+            });
+        }
         if field("format")? != FORMAT {
             return Err(format!(
                 "its format is \"{}\", expected \"{FORMAT}\"",
@@ -133,7 +151,6 @@ impl CaseFile {
         let kind = match field("kind")? {
             "op" => Kind::Op,
             "module" => Kind::Module,
-            "model" => Kind::Model,
             "curve" => Kind::Curve,
             other => return Err(format!("its kind is \"{other}\"")),
         };
@@ -146,21 +163,6 @@ impl CaseFile {
         if !config.is_object() {
             return Err("its config is no JSON object".into());
         }
-        let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
-        let tensors = file
-            .iter()
-            .map(|(name, view)| {
-                let data = values(view.dtype(), view.data())
-                    .ok_or_else(|| format!("tensor \"{name}\" has dtype {:?}", view.dtype()))?;
-                Ok((
-                    name.to_owned(),
-                    CaseTensor {
-                        shape: view.shape().to_vec(),
-                        data,
-                    },
-                ))
-            })
-            .collect::<Result<_, String>>()?;
         let name = field("name")?.to_owned();
         Ok(Self {
             path: path.into(),
@@ -168,7 +170,7 @@ impl CaseFile {
             name,
             config,
             mode,
-            tensors,
+            tensors: tensors()?,
         })
     }
 
@@ -192,6 +194,13 @@ impl CaseFile {
     }
 }
 
+fn tensor(name: &str, view: &TensorView<'_>) -> Result<CaseTensor, String> {
+    let data = values(view.dtype(), view.data())
+        .ok_or_else(|| format!("tensor \"{name}\" has dtype {:?}", view.dtype()))?;
+    let shape = view.shape().to_vec();
+    Ok(CaseTensor { shape, data })
+}
+
 fn values(dtype: Dtype, bytes: &[u8]) -> Option<Data> {
     Some(match dtype {
         Dtype::F32 => Data::F32(bytemuck::pod_collect_to_vec(bytes)),
@@ -201,7 +210,14 @@ fn values(dtype: Dtype, bytes: &[u8]) -> Option<Data> {
     })
 }
 
-/// The case files at `path`, sorted: the file itself, or every `.safetensors` below the folder.
+/// Whether a file of a folder is a case, and not the weights of one.
+fn is_case(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.ends_with(".safetensors") && !name.ends_with(".weights.safetensors")
+}
+
+/// The case files at `path`, sorted: the file itself, or every `.safetensors` below the folder that
+/// holds no weights.
 ///
 /// # Errors
 /// `path` or a folder below it cannot be read.
@@ -223,7 +239,7 @@ pub fn find_cases(path: &Path) -> Result<Vec<PathBuf>, CaseError> {
             let kind = entry.file_type().map_err(|e| error(&entry.path(), e))?;
             if kind.is_dir() {
                 folders.push(entry.path());
-            } else if entry.path().extension().is_some_and(|e| e == "safetensors") {
+            } else if is_case(&entry.path()) {
                 found.push(entry.path());
             }
         }

@@ -11,6 +11,12 @@ pub const MODULE_RTOL: f64 = 1e-4;
 /// Relative tolerance of a loss curve (float32 moves none of its tensors by more than 1e-6).
 pub const CURVE_RTOL: f64 = 2e-5;
 
+/// Relative tolerance of a whole network, given PyTorch's own error in float32.
+#[must_use]
+pub fn model_rtol(float32_error: f64) -> f64 {
+    2e-5 + 4.0 * float32_error
+}
+
 /// How far a tensor is from its expectation, and how far it may be.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Comparison {

@@ -10,13 +10,11 @@ use crate::failure::Failure;
 use crate::network::{Network, Slots};
 use crate::output::{Output, grouped, table};
 
-/// Classes that the parameters are counted for.
-const CLASSES: usize = 10;
-
 /// List the networks with their parameters and multiply-adds
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Parameters are for 10 classes, multiply-adds for one image of the size shown.
+    after_help = "Parameters are for the classes shown, multiply-adds for one image of the size shown. Names are those of
+the implementation in the column `names`.
 
 Example: striate models"
 )]
@@ -26,7 +24,9 @@ pub(crate) struct Models {}
 struct Listed {
     model: &'static str,
     description: &'static str,
+    names: &'static str,
     input: [usize; 3],
+    classes: usize,
     parameters: u64,
     multiply_adds: u64,
     takes_attention: bool,
@@ -35,7 +35,15 @@ struct Listed {
 
 impl Models {
     pub(crate) fn run(&self, out: &mut Output) -> Result<(), Failure> {
-        let heading = ["model", "input", "parameters", "multiply-adds", ""];
+        let heading = [
+            "model",
+            "input",
+            "classes",
+            "parameters",
+            "multiply-adds",
+            "names",
+            "",
+        ];
         let mut rows = vec![heading.map(str::to_owned).to_vec()];
         for info in models::list() {
             let network = Network {
@@ -43,12 +51,14 @@ impl Models {
                 slots: Slots::default(),
             };
             let [channels, h, w] = info.input;
-            let built = network.build(channels, CLASSES, &VarBuilder::seeded(0))?;
+            let built = network.build(channels, None, &VarBuilder::seeded(0))?;
             let cost = layers::summary(&built, &[1, channels, h, w])?;
             let listed = Listed {
                 model: info.name,
                 description: info.description,
+                names: info.origin,
                 input: info.input,
+                classes: info.classes,
                 parameters: cost.parameters as u64,
                 multiply_adds: cost.multiply_adds,
                 takes_attention: info.takes_attention,
@@ -58,8 +68,10 @@ impl Models {
             rows.push(vec![
                 listed.model.to_owned(),
                 joined(&listed.input),
+                listed.classes.to_string(),
                 grouped(listed.parameters),
                 grouped(listed.multiply_adds),
+                listed.names.to_owned(),
                 listed.description.to_owned() + if listed.default { " (default)" } else { "" },
             ]);
         }

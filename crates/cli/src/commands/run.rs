@@ -43,9 +43,9 @@ pub(crate) struct Run {
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
 
-    /// The number of classes
-    #[arg(long, value_name = "N", default_value = "10", value_parser = count)]
-    classes: NonZeroUsize,
+    /// The number of classes [default: the network's own]
+    #[arg(long, value_name = "N", value_parser = count)]
+    classes: Option<NonZeroUsize>,
 }
 
 #[derive(Serialize)]
@@ -71,7 +71,7 @@ impl Run {
         })?;
         let [_, channels, _, _] = x.dims4().map_err(|e| e.at("input"))?;
         let vb = VarBuilder::seeded(0);
-        let built = network.build(channels, self.classes.get(), &vb)?;
+        let built = network.build(channels, self.classes.map(NonZeroUsize::get), &vb)?;
         load_state_dict(&built, &load_weights(&self.weights)?, Loading::Strict)
             .map_err(|e| Failure::work(format!("{}: {e}", self.weights.display())))?;
         set_training(&built, false);

@@ -35,9 +35,9 @@ pub(crate) struct Summary {
     #[arg(long, value_name = "NxCxHxW", value_parser = dims::batch)]
     input: Option<[usize; 4]>,
 
-    /// The number of classes
-    #[arg(long, value_name = "N", default_value = "10", value_parser = count)]
-    classes: NonZeroUsize,
+    /// The number of classes [default: the network's own]
+    #[arg(long, value_name = "N", value_parser = count)]
+    classes: Option<NonZeroUsize>,
 }
 
 #[derive(Serialize)]
@@ -72,7 +72,11 @@ impl Summary {
         };
         let [channels, h, w] = network.info()?.input;
         let input = self.input.unwrap_or([1, channels, h, w]);
-        let built = network.build(input[1], self.classes.get(), &VarBuilder::seeded(0))?;
+        let built = network.build(
+            input[1],
+            self.classes.map(NonZeroUsize::get),
+            &VarBuilder::seeded(0),
+        )?;
         let summary = layers::summary(&built, &input)?;
         let own_layers = summary.layers.iter().map(|l| Layer {
             layer: &l.path,

@@ -5,6 +5,7 @@
 //! passed: it is reported as a failure that says so.
 
 mod curves;
+mod models;
 mod modules;
 mod ops;
 
@@ -87,7 +88,7 @@ pub fn run_case(case: &CaseFile) -> Result<Report, ParityError> {
         Kind::Op => ops::run(case).map(|computed| (computed, OP_RTOL)),
         Kind::Module => modules::run(case).map(|computed| (computed, MODULE_RTOL)),
         Kind::Curve => curves::run(case).map(|computed| (computed, CURVE_RTOL)),
-        Kind::Model => Err("whole networks are not run from case files".to_owned()),
+        Kind::Model => models::run(case),
     };
     let checks = outcome.and_then(|(computed, rtol)| compare_all(case, &computed, rtol));
     Ok(report(case.stem(), level, checks))
@@ -97,7 +98,7 @@ pub fn run_case(case: &CaseFile) -> Result<Report, ParityError> {
 type Computed = BTreeMap<String, Tensor>;
 
 /// How the names of expectations begin.
-const EXPECTED: [&str; 4] = ["output.", "grad.input.", "grad.param.", "after."];
+const EXPECTED: [&str; 4] = ["output", "grad.input.", "grad.param.", "after."];
 
 /// Compares every expectation of the case.
 fn compare_all(case: &CaseFile, computed: &Computed, rtol: f64) -> Result<Vec<Check>, String> {
