@@ -1,10 +1,12 @@
 //! `striate bench`: how long a network or a convolution takes.
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
+use striate::autograd::profile;
 use striate::kernels::conv2d::PackedWeights;
 use striate::kernels::epilogue::Epilogue;
 use striate::kernels::{parallel, peak};
@@ -19,10 +21,8 @@ use crate::dims::{self, joined};
 use crate::failure::Failure;
 use crate::machine;
 use crate::network::{Network, Slots};
-use crate::output::Output;
+use crate::output::{Output, table};
 
-/// Classes of a network that is measured.
-const CLASSES: usize = 10;
 /// Runs that are not counted, and the least number that is.
 const WARM_UP: usize = 3;
 const LEAST: usize = 5;
@@ -76,6 +76,10 @@ struct NetworkArgs {
     #[arg(long)]
     train: bool,
 
+    /// Tell the time of each layer's forward pass too
+    #[arg(long, conflicts_with = "train")]
+    layers: bool,
+
     #[command(flatten)]
     how: How,
 }
@@ -120,6 +124,13 @@ struct Measured<'a> {
     /// Where the system tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     page_faults_per_run: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct LayerTold<'a> {
+    layer: &'a str,
+    level: &'static str,
+    median_ms: f64,
 }
 
 /// What was measured.
@@ -180,7 +191,7 @@ impl NetworkArgs {
         };
         let [channels, h, w] = network.info()?.input;
         let input = self.input.unwrap_or([1, channels, h, w]);
-        let built = network.build(input[1], CLASSES, &VarBuilder::seeded(0))?;
+        let built = network.build(input[1], None, &VarBuilder::seeded(0))?;
         let multiply_adds = layers::summary(&built, &input)?.multiply_adds;
         let x = Tensor::randn(input, &mut Philox::new(0))?;
         for level in self.how.levels()? {
@@ -205,8 +216,46 @@ impl NetworkArgs {
                 &runs,
                 out,
             )?;
+            if self.layers {
+                with_level(level, || self.tell_layers(&built, &x, level, out))?;
+            }
         }
         Ok(())
+    }
+
+    /// The median time of every layer, over as many runs as fit the time.
+    fn tell_layers(
+        &self,
+        network: &dyn Module,
+        x: &Tensor,
+        level: Level,
+        out: &mut Output,
+    ) -> Result<(), Failure> {
+        let mut times: Vec<(Arc<str>, Vec<Duration>)> = Vec::new();
+        self.how.time(|| {
+            let (y, layers) = profile(|| no_grad(|| network.forward(x)));
+            black_box(y?);
+            for (i, layer) in layers.into_iter().enumerate() {
+                match times.get_mut(i) {
+                    Some((_, runs)) => runs.push(layer.own),
+                    None => times.push((layer.path, vec![layer.own])),
+                }
+            }
+            Ok(())
+        })?;
+        let mut rows = vec![["layer", "ms"].map(str::to_owned).to_vec()];
+        for (path, mut runs) in times {
+            runs.sort_unstable();
+            let median_ms = 1e3 * runs[runs.len() / 2].as_secs_f64();
+            let level = level.name();
+            out.object(&LayerTold {
+                layer: &path,
+                level,
+                median_ms,
+            })?;
+            rows.push(vec![path.to_string(), format!("{median_ms:.3}")]);
+        }
+        table(&rows).iter().try_for_each(|line| out.text(line))
     }
 
     fn time_forward(&self, network: &dyn Module, x: &Tensor) -> Result<Runs, Failure> {

@@ -31,7 +31,7 @@ pub use grad_mode::{is_grad_enabled, no_grad};
 pub use gradcheck::{Gradcheck, gradcheck};
 pub use graph::{Graph, GraphInput, GraphNode, GraphSource};
 pub use node::LeafId;
-pub use scope::scope;
+pub use scope::{LayerTime, profile, scope};
 
 #[cfg(test)]
 mod tests;
