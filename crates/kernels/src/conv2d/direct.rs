@@ -13,7 +13,7 @@
 //!
 //! The order of a sum depends on the shape alone.
 
-use super::areas::{Area, Cut as Areas, Run};
+use super::areas::{Area, Cut as Areas, Line, Run};
 use super::pack::pack_panel;
 use super::padded::Bands;
 use super::taps::{Dense, Reduce, TapWeights, Taps};
@@ -268,6 +268,12 @@ impl<'a> Block<'a> {
         }
     }
 
+    /// The row of the output, from the block's first on, of a pixel of an area.
+    #[inline(always)]
+    fn out_row(&self, (line, x): (Line, usize)) -> usize {
+        line.output + x * self.plan.taps.out_step[1] - self.first_row
+    }
+
     /// Computes one panel; `weights` begins with it.
     fn run(
         &self,
@@ -357,6 +363,12 @@ impl TileKernel for Tiles<'_, '_, '_> {
             );
             let in_one_line =
                 pixels[0].0.y == pixels[MR - 1].0.y && pixels[0].0.input == pixels[MR - 1].0.input;
+            self.store.fetch::<S, MR>(
+                s,
+                NV * S::LANES,
+                #[inline(always)]
+                |i| block.out_row(pixels[i]),
+            );
             let mut acc = zero::<S, MR, NV>(s);
             for run in self.runs {
                 let b = &self.weights[(run.row - self.first_weight) * NV * S::LANES..];
@@ -387,10 +399,7 @@ impl TileKernel for Tiles<'_, '_, '_> {
             }
             let rows = array(
                 #[inline(always)]
-                |i| {
-                    let (line, x) = pixels[i];
-                    line.output + x * taps.out_step[1] - block.first_row
-                },
+                |i| block.out_row(pixels[i]),
             );
             self.store.run(s, &acc, self.out, rows);
         }

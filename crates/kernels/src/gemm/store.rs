@@ -30,6 +30,16 @@ struct Residual<'a> {
     stride: usize,
 }
 
+impl<'a> Residual<'a> {
+    #[inline(always)]
+    fn row(&self, i: usize) -> &'a [f32] {
+        &self.data[i * self.stride..]
+    }
+}
+
+/// Elements of a line of the caches.
+const LINE: usize = 16;
+
 impl<'a> Store<'a> {
     /// The steps for the columns `columns` of the rows from `first_row` of an output whose rows have
     /// `row_len` elements.
@@ -63,17 +73,43 @@ impl<'a> Store<'a> {
         out: &mut TileMut<'_, f32>,
         rows: [usize; MR],
     ) {
-        if !self.suits_steps(out, NV * S::LANES) {
+        if out.row_len() != NV * S::LANES || self.add || self.late.is_some() {
             // A copy, so that the sums themselves need no place in memory.
             let copy = *acc;
             return self.run_any(s, copy.as_flattened(), out, &rows);
         }
         let steps = Steps::<S, NV>::new(s, self);
+        if let Some(residual) = self.residual {
+            return out.each_row(
+                rows,
+                #[inline(always)]
+                |i, row| steps.run_onto(s, &acc[i], residual.row(rows[i]), row),
+            );
+        }
         out.each_row(
             rows,
             #[inline(always)]
             |i, row| steps.run(s, &acc[i], row),
         );
+    }
+
+    /// Fetches what [`run`](Self::run) will read beside the sums, `width` elements of each row: it was written
+    /// long ago.
+    #[inline(always)]
+    pub(crate) fn fetch<S: Simd, const MR: usize>(
+        &self,
+        s: S,
+        width: usize,
+        rows: impl Fn(usize) -> usize,
+    ) {
+        if let Some(residual) = self.residual {
+            for i in 0..MR {
+                let row = rows(i) * residual.stride;
+                for j in (0..width).step_by(LINE) {
+                    s.prefetch(residual.data, row + j);
+                }
+            }
+        }
     }
 
     /// As [`run`](Self::run), for every `step`-th row from `first` on.
@@ -161,7 +197,7 @@ impl<'a> Store<'a> {
     fn run_row<S: Simd>(&self, s: S, acc: &[S::F32], row: usize, out: &mut [f32]) {
         let residual = self.residual.map(
             #[inline(always)]
-            |residual| &residual.data[row * residual.stride..][..out.len()],
+            |residual| &residual.row(row)[..out.len()],
         );
         for (j, out) in out.chunks_mut(S::LANES).enumerate() {
             let mut sum = acc[j];
@@ -203,6 +239,18 @@ impl<S: Simd, const NV: usize> Steps<S, NV> {
         let row = &mut row[..NV * S::LANES];
         for j in 0..NV {
             let sum = s.mul_add(acc[j], self.scale[j], self.bias[j]);
+            s.store(s.max(self.floor, sum), &mut row[j * S::LANES..]);
+        }
+    }
+
+    /// Stores a row, to which `residual` is added before the bound.
+    #[inline(always)]
+    fn run_onto(&self, s: S, acc: &[S::F32; NV], residual: &[f32], row: &mut [f32]) {
+        let row = &mut row[..NV * S::LANES];
+        let residual = &residual[..NV * S::LANES];
+        for j in 0..NV {
+            let sum = s.mul_add(acc[j], self.scale[j], self.bias[j]);
+            let sum = s.add(sum, s.load(&residual[j * S::LANES..]));
             s.store(s.max(self.floor, sum), &mut row[j * S::LANES..]);
         }
     }

@@ -383,6 +383,7 @@ impl Scatter<'_> {
                     out: row.out.reborrow(),
                     ..*row
                 };
+                self.fetch_below(s, &row, len);
                 let mut c = 0;
                 while c + S::LANES <= len {
                     let sums = map(load(s, &from, c));
@@ -400,6 +401,20 @@ impl Scatter<'_> {
                 }
             },
         );
+    }
+
+    /// Fetches the residual of the line below, which comes next or with the next tiles.
+    #[inline(always)]
+    fn fetch_below<S: Simd, const M: usize>(&self, s: S, row: &Row<'_, M>, len: usize) {
+        if let Some(residual) = self.epilogue.residual {
+            let [down, right] = self.tiles.out_step;
+            let below = row.number + down * self.tiles.out_size[1] * self.pixel;
+            for j in 0..row.count {
+                for c in (0..len).step_by(LINE) {
+                    s.prefetch(residual, below + j * right * self.pixel + c);
+                }
+            }
+        }
     }
 
     /// Stores `lanes` channels of the pixels of a row.
@@ -440,6 +455,9 @@ impl Scatter<'_> {
         }
     }
 }
+
+/// Elements of a line of the caches.
+const LINE: usize = 16;
 
 /// The numbers of `lanes` channels from number `at` on; `default` for all, if there are none.
 #[inline(always)]
