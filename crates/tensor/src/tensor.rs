@@ -245,6 +245,12 @@ impl Tensor {
         }
     }
 
+    /// Whether two tensors read the same elements of the same memory in the same order.
+    #[must_use]
+    pub fn is_same_view(&self, other: &Self) -> bool {
+        self.shares_memory_with(other) && self.layout() == other.layout()
+    }
+
     /// The same values without history: no gradient flows through the result.
     #[must_use]
     pub fn detach(&self) -> Self {

@@ -10,8 +10,9 @@
 use std::sync::Arc;
 
 use striate_tensor::autograd::{is_recomputing, no_grad, scope};
-use striate_tensor::{After, BatchStats, DType, Error, Result, Tensor};
+use striate_tensor::{After, BatchStats, Error, Result, Tensor};
 
+use crate::basic::norm_affine::{KeptAffine, Statistics};
 use crate::util::{at_least_one, invalid};
 use crate::{Buffer, Fusible, Init, Layer, Mode, Module, Parameter, VarBuilder, Visitor};
 
@@ -100,6 +101,7 @@ impl BatchNormConfig {
             mode: Mode::new(),
             eps: self.eps,
             momentum: self.momentum,
+            affine: KeptAffine::default(),
         })
     }
 
@@ -138,6 +140,7 @@ struct BatchNorm {
     mode: Mode,
     eps: f64,
     momentum: f64,
+    affine: KeptAffine,
 }
 
 impl BatchNorm {
@@ -176,22 +179,15 @@ impl BatchNorm {
 
     /// What evaluation does to `x + offset`, times `factor`, as `x * scale + shift`.
     fn scale_and_shift(&self, offset: Option<&Tensor>, factor: f64) -> Result<[Tensor; 2]> {
-        let wide = |t: &Tensor| t.to_dtype(DType::F64)?.to_vec::<f64>();
-        let [mean, var] = [&self.running_mean, &self.running_var].map(Buffer::tensor);
-        let [weight, bias] = [&self.weight, &self.bias].map(Parameter::tensor);
-        let (mean, weight, mut shift) = (wide(&mean)?, wide(&weight)?, wide(&bias)?);
-        let mut scale = wide(&var)?;
-        let offset = offset.map(wide).transpose()?;
-        for (c, scale) in scale.iter_mut().enumerate() {
-            *scale = factor * weight[c] / (*scale + self.eps).sqrt();
-            let offset = offset.as_ref().map_or(0.0, |offset| offset[c]);
-            shift[c] = factor * shift[c] + (offset - mean[c]) * *scale;
-        }
-        let narrow = |numbers: Vec<f64>| {
-            let channels = numbers.len();
-            Tensor::from_vec(numbers, channels)?.to_dtype(var.dtype())
-        };
-        Ok([narrow(scale)?, narrow(shift)?])
+        self.affine.of(Statistics {
+            mean: self.running_mean.tensor(),
+            var: self.running_var.tensor(),
+            weight: self.weight.tensor(),
+            bias: self.bias.tensor(),
+            offset: offset.cloned(),
+            factor,
+            eps: self.eps,
+        })
     }
 
     fn track(&self, stats: &BatchStats) -> Result<()> {

@@ -10,6 +10,7 @@ mod conv_transpose2d;
 mod dropout;
 mod linear;
 mod norm;
+mod norm_affine;
 mod parallel;
 mod perceptron;
 mod pool;
