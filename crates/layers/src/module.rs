@@ -7,6 +7,9 @@ use striate_tensor::{DType, Result, Tensor};
 
 use crate::{Activation, BatchNorm2d, Buffer, Conv2d, Mode, Parameter, Slot};
 
+/// Gives the means of a map's channels, `[N, C, 1, 1]`.
+pub type Means<'a> = dyn Fn() -> Result<Tensor> + 'a;
+
 /// Something with named parameters, buffers, modes and child layers.
 pub trait Layer: Send + Sync + Debug {
     /// Shows every part to `v`, own tensors first, then the children.
@@ -27,6 +30,16 @@ pub trait Module: Layer {
     /// Those of [`Module::forward`], or the residual does not fit.
     fn forward_onto(&self, residual: &Tensor, act: Activation, x: &Tensor) -> Result<Tensor> {
         act.forward(&residual.add(&self.forward(x)?)?)
+    }
+
+    /// If all it does is to multiply every channel by a number that depends on the channels' means alone: that
+    /// number, `[N, C, 1, 1]`. A convolution before it can then do the work.
+    ///
+    /// # Errors
+    /// As [`Module::forward`].
+    fn channel_gate(&self, means: &Means<'_>) -> Option<Result<Tensor>> {
+        let _ = means;
+        None
     }
 
     /// What it is to a [`Sequential`](crate::Sequential), which runs some neighbours in one pass.
@@ -77,6 +90,10 @@ impl<M: Module + ?Sized> Module for Box<M> {
         (**self).forward_onto(residual, act, x)
     }
 
+    fn channel_gate(&self, means: &Means<'_>) -> Option<Result<Tensor>> {
+        (**self).channel_gate(means)
+    }
+
     fn fusible(&self) -> Fusible<'_> {
         (**self).fusible()
     }
@@ -95,6 +112,10 @@ impl<M: Module + ?Sized> Module for Arc<M> {
 
     fn forward_onto(&self, residual: &Tensor, act: Activation, x: &Tensor) -> Result<Tensor> {
         (**self).forward_onto(residual, act, x)
+    }
+
+    fn channel_gate(&self, means: &Means<'_>) -> Option<Result<Tensor>> {
+        (**self).channel_gate(means)
     }
 
     fn fusible(&self) -> Fusible<'_> {

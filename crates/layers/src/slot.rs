@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use striate_tensor::{Error, Result, Tensor};
 
+use crate::module::Means;
 use crate::{Activation, Layer, Module, VarBuilder, Visitor};
 
 /// Where in a residual block `y = act(id + F(x))` a plug-in stands.
@@ -168,5 +169,9 @@ impl Module for Slot {
             Some(plugged) => plugged.module.forward_onto(residual, act, x),
             None => act.forward(&residual.add(x)?),
         }
+    }
+
+    fn channel_gate(&self, means: &Means<'_>) -> Option<Result<Tensor>> {
+        self.plugged()?.module.channel_gate(means)
     }
 }

@@ -76,8 +76,8 @@ impl Module for Residual {
             let y = if self.standard.is_empty() {
                 self.branch.forward_onto(&shortcut, self.act, &x)?
             } else {
-                let y = self.branch.forward(&x)?;
-                self.standard.forward_onto(&shortcut, self.act, &y)?
+                self.branch
+                    .attend_onto(&self.standard, &shortcut, self.act, &x)?
             };
             self.post.forward(&y)
         })

@@ -215,6 +215,14 @@ impl Conv2d {
         self.bias.as_ref()
     }
 
+    /// Whether every output pixel is a linear map of one input pixel, and every input pixel has one.
+    pub(super) fn is_pointwise(&self) -> bool {
+        let [_, _, h, w] = self.weight.shape()[..] else {
+            return false;
+        };
+        [h, w] == [1; 2] && self.options == Conv2dOptions::default()
+    }
+
     /// The value, and the statistics that a batch norm wants of it in training.
     pub(super) fn forward_with_stats(&self, x: &Tensor) -> Result<(Tensor, BatchStats)> {
         let bias = self.bias.as_ref().map(Parameter::tensor);

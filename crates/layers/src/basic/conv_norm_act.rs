@@ -202,14 +202,7 @@ fn scaled(
         return if relu { Ok(y) } else { act.forward(&y) };
     }
     let conv_bias = conv.bias().map(Parameter::tensor);
-    let operands = [
-        Some(x),
-        Some(&conv.weight().tensor()),
-        conv_bias.as_ref(),
-        residual,
-    ];
-    let recorded = is_grad_enabled()
-        && (operands.into_iter().flatten().any(Tensor::tracks_grad) || bn.tracks_grad());
+    let recorded = is_recorded(conv, bn, x, residual);
     if !recorded && let Some(activation) = act.kernel() {
         let [scale, bias] = bn.scale_and_shift(conv_bias.as_ref(), factor)?;
         let epilogue = Conv2dEpilogue {
@@ -229,6 +222,65 @@ fn scaled(
         y = residual.add(&y)?;
     }
     act.forward(&y)
+}
+
+/// Whether a gradient may be asked for.
+fn is_recorded(conv: &Conv2d, bn: &BatchNorm2d, x: &Tensor, residual: Option<&Tensor>) -> bool {
+    let (weight, bias) = (conv.weight().tensor(), conv.bias().map(Parameter::tensor));
+    let operands = [Some(x), Some(&weight), bias.as_ref(), residual];
+    is_grad_enabled()
+        && (operands.into_iter().flatten().any(Tensor::tracks_grad) || bn.tracks_grad())
+}
+
+/// `act(attention(bn(conv(x))) + residual)`, the end of a residual block with channel attention.
+///
+/// The means of a pointwise convolution's output follow from those of its input. So without gradients the
+/// gate is known before the convolution, is part of its scale and shift, and costs no pass over a map.
+///
+/// # Shapes
+/// The residual has the shape of the output.
+///
+/// # Errors
+/// Those of the layers.
+pub fn conv_norm_attend_onto(
+    conv: &Conv2d,
+    bn: &BatchNorm2d,
+    attention: &dyn Module,
+    act: Activation,
+    x: &Tensor,
+    residual: &Tensor,
+) -> Result<Tensor> {
+    let apart = || {
+        let y = conv_norm_act(conv, bn, Activation::Identity, x, None)?;
+        attention.forward_onto(residual, act, &y)
+    };
+    let Some(activation) = act.kernel() else {
+        return apart();
+    };
+    if bn.training() || !conv.is_pointwise() || is_recorded(conv, bn, x, Some(residual)) {
+        return apart();
+    }
+    let bias = conv.bias().map(Parameter::tensor);
+    let [scale, shift] = bn.scale_and_shift(bias.as_ref(), 1.0)?;
+    let [n, _, _, _] = x.dims4()?;
+    let [channels, inputs] = [shift.numel(), x.shape()[1]];
+    let means = || {
+        let weight = conv.weight().tensor().reshape([channels, inputs])?;
+        let sums = x.mean(&[2, 3], false)?.linear(&weight, None)?;
+        sums.mul(&scale)?.add(&shift)?.reshape([n, channels, 1, 1])
+    };
+    let Some(gate) = attention.channel_gate(&means) else {
+        return apart();
+    };
+    let gate = gate?.reshape([n, channels])?;
+    let epilogue = Conv2dEpilogue {
+        scale: Some(&gate.mul(&scale)?),
+        bias: Some(&gate.mul(&shift)?),
+        residual: Some(residual),
+        activation,
+        ..Conv2dEpilogue::default()
+    };
+    conv.forward_fused(x, &epilogue)
 }
 
 /// `act(bn(x))`: in training one pass in each direction normalises and clips.

@@ -21,7 +21,9 @@ mod shape;
 
 pub use activation::Activation;
 pub use batch_norm::{BatchNorm1d, BatchNorm2d, BatchNorm3d, BatchNormConfig};
-pub use conv_norm_act::{ConvNormAct, ConvNormActConfig, conv_norm_act, norm_act};
+pub use conv_norm_act::{
+    ConvNormAct, ConvNormActConfig, conv_norm_act, conv_norm_attend_onto, norm_act,
+};
 pub use conv_transpose2d::{ConvTranspose2d, ConvTranspose2dConfig};
 pub use conv1d::{Conv1d, Conv1dConfig};
 pub use conv2d::{Conv2d, Conv2dConfig};

@@ -2,7 +2,7 @@
 
 use striate_tensor::{Result, Tensor};
 
-use crate::basic::{Activation, conv_norm_act, norm_act};
+use crate::basic::{Activation, conv_norm_act, conv_norm_attend_onto, norm_act};
 use crate::{Fusible, Layer, Module, Visitor};
 
 /// Applies its layers in order, a convolution, its batch norm and its activation in one pass
@@ -51,6 +51,31 @@ impl Layer for Sequential {
         for (name, layer) in &self.layers {
             v.child(name, layer);
         }
+    }
+}
+
+impl Sequential {
+    /// `act(attention(layers(x)) + residual)`: see [`conv_norm_attend_onto`].
+    ///
+    /// # Shapes
+    /// The residual has the shape of the output.
+    ///
+    /// # Errors
+    /// Those of the layers.
+    pub fn attend_onto(
+        &self,
+        attention: &dyn Module,
+        residual: &Tensor,
+        act: Activation,
+        x: &Tensor,
+    ) -> Result<Tensor> {
+        if let [before @ .., (_, conv), (_, bn)] = &self.layers[..]
+            && let (Fusible::Conv2d(conv), Fusible::BatchNorm2d(bn)) =
+                (conv.fusible(), bn.fusible())
+        {
+            return conv_norm_attend_onto(conv, bn, attention, act, &run(before, x)?, residual);
+        }
+        attention.forward_onto(residual, act, &self.forward(x)?)
     }
 }
 

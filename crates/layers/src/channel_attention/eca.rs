@@ -12,6 +12,7 @@ use std::sync::Arc;
 use striate_tensor::autograd::scope;
 use striate_tensor::{Conv2dOptions, Result, Tensor};
 
+use crate::module::Means;
 use crate::util::{at_least_one, invalid, odd};
 use crate::{Init, Layer, Module, Parameter, VarBuilder, Visitor, probe};
 
@@ -162,14 +163,21 @@ impl Layer for ChannelConv {
 
 impl ChannelConv {
     fn attend(&self, x: &Tensor, beyond: Beyond) -> Result<Tensor> {
+        x.dims_array::<4>(LAYER).map_err(|e| e.at(&self.path))?;
+        x.mul(&self.gate(&x.mean(&[2, 3], true)?, beyond)?)
+            .map_err(|e| e.at(&self.path))
+    }
+
+    /// The factors of channels with these means, `[N, C, 1, 1]`.
+    fn gate(&self, means: &Tensor, beyond: Beyond) -> Result<Tensor> {
         scope(&self.path, || {
-            let [n, c, _, _] = x.dims_array(LAYER)?;
+            let [n, c, _, _] = means.dims_array(LAYER)?;
             if self.channels.is_some_and(|channels| channels != c) {
-                let rule = format!("it must be the channels of the input {:?}", x.shape());
+                let rule = format!("it must be the {c} channels of the input");
                 return Err(invalid(LAYER, "channels", self.channels, rule));
             }
             let taps = self.weight.numel();
-            let mut row = x.mean(&[2, 3], false)?.reshape([n, 1, 1, c])?;
+            let mut row = means.reshape([n, 1, 1, c])?;
             let mut padding = taps / 2;
             if beyond == Beyond::OtherEnd {
                 if padding > c {
@@ -189,7 +197,7 @@ impl ChannelConv {
             let logits = row.conv2d(&weight, bias.as_ref(), options)?;
             let gate = logits.sigmoid()?.reshape([n, c, 1, 1])?;
             probe::emit_channels(&self.path, &gate)?;
-            x.mul(&gate)
+            Ok(gate)
         })
     }
 }
@@ -213,6 +221,10 @@ impl Module for Eca {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.conv.attend(x, Beyond::Zeros)
     }
+
+    fn channel_gate(&self, means: &Means<'_>) -> Option<Result<Tensor>> {
+        Some(means().and_then(|means| self.conv.gate(&means, Beyond::Zeros)))
+    }
 }
 
 /// Efficient channel attention whose channel axis is a ring. Emits its gate as
@@ -233,5 +245,9 @@ impl Module for CircularEca {
     /// `[N, C, H, W] -> [N, C, H, W]`, with `C` at least half the kernel.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.conv.attend(x, Beyond::OtherEnd)
+    }
+
+    fn channel_gate(&self, means: &Means<'_>) -> Option<Result<Tensor>> {
+        Some(means().and_then(|means| self.conv.gate(&means, Beyond::OtherEnd)))
     }
 }

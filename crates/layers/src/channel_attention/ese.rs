@@ -13,6 +13,7 @@ use striate_tensor::autograd::scope;
 use striate_tensor::{Result, Tensor};
 
 use super::se::{Gate, Squeeze};
+use crate::module::Means;
 use crate::{Conv2d, Conv2dConfig, Layer, Module, VarBuilder, Visitor, probe};
 
 /// How to build an [`EffectiveSe`].
@@ -87,11 +88,21 @@ impl Module for EffectiveSe {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         scope(&self.path, || {
             x.dims_array::<4>("EffectiveSe")?;
-            let gate = self
-                .gate
-                .apply(&self.fc.forward(&self.squeeze.apply(x)?)?)?;
-            probe::emit_channels(&self.path, &gate)?;
-            x.mul(&gate)
+            x.mul(&self.factors(&self.squeeze.apply(x)?)?)
         })
+    }
+
+    fn channel_gate(&self, means: &Means<'_>) -> Option<Result<Tensor>> {
+        let of_means = self.squeeze == Squeeze::Avg;
+        of_means.then(|| scope(&self.path, || self.factors(&means()?)))
+    }
+}
+
+impl EffectiveSe {
+    /// The factors of channels that were squeezed to `[N, C, 1, 1]`.
+    fn factors(&self, squeezed: &Tensor) -> Result<Tensor> {
+        let gate = self.gate.apply(&self.fc.forward(squeezed)?)?;
+        probe::emit_channels(&self.path, &gate)?;
+        Ok(gate)
     }
 }

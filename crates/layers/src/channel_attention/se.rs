@@ -12,6 +12,7 @@ use std::sync::Arc;
 use striate_tensor::autograd::scope;
 use striate_tensor::{Result, Tensor};
 
+use crate::module::Means;
 use crate::probe::{self, ProbeKind};
 use crate::util::{at_least_one, invalid, reduced_channels};
 use crate::{
@@ -297,10 +298,22 @@ impl Module for SqueezeExcite {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         scope(&self.excite.path, || {
             x.dims_array::<4>("SqueezeExcite")?;
-            let gate = self.excite.forward(&self.squeeze.apply(x)?)?;
-            probe::emit_channels(&self.excite.path, &gate)?;
-            x.mul(&gate)
+            x.mul(&self.gate(&self.squeeze.apply(x)?)?)
         })
+    }
+
+    fn channel_gate(&self, means: &Means<'_>) -> Option<Result<Tensor>> {
+        let of_means = self.squeeze == Squeeze::Avg;
+        of_means.then(|| scope(&self.excite.path, || self.gate(&means()?)))
+    }
+}
+
+impl SqueezeExcite {
+    /// The factors of channels that were squeezed to `[N, C, 1, 1]`.
+    fn gate(&self, squeezed: &Tensor) -> Result<Tensor> {
+        let gate = self.excite.forward(squeezed)?;
+        probe::emit_channels(&self.excite.path, &gate)?;
+        Ok(gate)
     }
 }
 

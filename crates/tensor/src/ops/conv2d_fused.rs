@@ -18,9 +18,9 @@ const OP: &str = "conv2d_fused";
 pub struct Conv2dEpilogue<'a> {
     /// Factors of the input, `[N, C]`: a channel attention.
     pub gate: Option<&'a Tensor>,
-    /// Factors of the output's channels, `[O]`: a batch norm's.
+    /// Factors of the output's channels, `[O]`: a batch norm's; or `[N, O]`, those of each image.
     pub scale: Option<&'a Tensor>,
-    /// What is added to the output's channels, `[O]`.
+    /// What is added to the output's channels, `[O]`; or `[N, O]`, to those of each image.
     pub bias: Option<&'a Tensor>,
     /// What is added to the output, of its shape.
     pub residual: Option<&'a Tensor>,
@@ -45,12 +45,15 @@ impl Tensor {
         check_float(OP, self)?;
         let x = in_format(self, format_of(self))?;
         let g = Conv2d::new(options).geometry(&x, weight, None)?;
-        let outputs = [g.out_channels()];
+        let of_channels = |operand: Option<&Self>| match operand {
+            Some(operand) if operand.rank() == 2 => vec![g.batch(), g.out_channels()],
+            _ => vec![g.out_channels()],
+        };
         let gates = [g.batch(), g.in_channels()];
         let operands = [
             ("gate", epilogue.gate, &gates[..]),
-            ("scale", epilogue.scale, &outputs),
-            ("bias", epilogue.bias, &outputs),
+            ("scale", epilogue.scale, &of_channels(epilogue.scale)),
+            ("bias", epilogue.bias, &of_channels(epilogue.bias)),
             ("residual", epilogue.residual, &g.y_shape()),
         ];
         for (name, operand, shape) in operands {
@@ -67,16 +70,39 @@ impl Tensor {
         let (gate, scale) = (dense(epilogue.gate)?, dense(epilogue.scale)?);
         let bias = dense(epilogue.bias)?;
         let residual = epilogue.residual.map(Self::channels_last).transpose()?;
-        let steps = Epilogue::NONE
-            .scale(memory(scale.as_ref())?)
-            .bias(memory(bias.as_ref())?)
-            .residual(memory(residual.as_ref())?)
-            .activation(epilogue.activation);
-        let packed = packed(&x, weight, &g)?;
+        let own = [&scale, &bias].map(|t| t.as_ref().is_some_and(|t| t.rank() == 2));
+        let (gate, scale) = (memory(gate.as_ref())?, memory(scale.as_ref())?);
+        let (bias, residual) = (memory(bias.as_ref())?, memory(residual.as_ref())?);
         let mut y = Buffer::recycled(g.y_len())?;
-        match memory(gate.as_ref())? {
-            None => packed.forward(&g, x.memory()?, &steps, &mut y)?,
-            Some(gate) => packed.forward_gated(&g, x.memory()?, gate, &steps, &mut y)?,
+        // Images whose steps are their own are convolved one by one.
+        let images = if own == [false; 2] || g.y_len() == 0 {
+            1
+        } else {
+            g.batch()
+        };
+        let (x_len, y_len) = (g.x_len() / images, g.y_len() / images);
+        let one = x.narrow(0, 0, x.shape()[0] / images)?;
+        let g_one = Conv2d::new(options).geometry(&one, weight, None)?;
+        let packed = packed(&one, weight, &g_one)?;
+        let channels = [g.in_channels(), g.out_channels()];
+        for (i, y) in y.chunks_exact_mut(y_len.max(1)).enumerate() {
+            let step = |all, own| {
+                if own {
+                    of_image(all, i, channels[1])
+                } else {
+                    all
+                }
+            };
+            let steps = Epilogue::NONE
+                .scale(step(scale, own[0]))
+                .bias(step(bias, own[1]))
+                .residual(of_image(residual, i, y_len))
+                .activation(epilogue.activation);
+            let x = &x.memory()?[i * x_len..][..x_len];
+            match of_image(gate, i, gates[0] / images * channels[0]) {
+                None => packed.forward(&g_one, x, &steps, y)?,
+                Some(gate) => packed.forward_gated(&g_one, x, gate, &steps, y)?,
+            }
         }
         image(y, g.y_shape())
     }
@@ -88,7 +114,10 @@ impl Tensor {
         options: Conv2dOptions,
         epilogue: &Conv2dEpilogue<'_>,
     ) -> Result<Self> {
-        let per_channel = |operand: &Self| operand.reshape([1, operand.numel(), 1, 1]);
+        let per_channel = |operand: &Self| match operand.rank() {
+            2 => operand.unsqueeze(2)?.unsqueeze(3),
+            _ => operand.reshape([1, operand.numel(), 1, 1]),
+        };
         let mut x = self.clone();
         if let Some(gate) = epilogue.gate {
             x = x.mul(&gate.unsqueeze(2)?.unsqueeze(3)?)?;
@@ -108,6 +137,11 @@ impl Tensor {
             None => Ok(y),
         }
     }
+}
+
+/// The part of image `i`.
+fn of_image(all: Option<&[f32]>, i: usize, len: usize) -> Option<&[f32]> {
+    all.map(|all| &all[i * len..][..len])
 }
 
 fn memory(operand: Option<&Tensor>) -> Result<Option<&[f32]>> {
