@@ -1,6 +1,7 @@
 //! The AVX2 + FMA level: eight lanes, Haswell and Zen onward.
 #![expect(unsafe_code, reason = "vector instructions behind a token")]
 
+use crate::Avx512;
 use crate::fold::{fold_add, fold_max, fold_min};
 use crate::kernel_fn::kernel_fn;
 use bytemuck::pod_read_unaligned;
@@ -28,6 +29,13 @@ pub(crate) fn fetch(data: &[f32], at: usize) {
     let place = data.as_ptr().wrapping_add(at);
     // SAFETY: a prefetch reads nothing that the program sees, and never faults.
     unsafe { _mm_prefetch::<_MM_HINT_T1>(place.cast()) }
+}
+
+impl From<Avx512> for Avx2 {
+    /// The features of the one are among those of the other.
+    fn from(_: Avx512) -> Self {
+        Self(())
+    }
 }
 
 kernel_fn! {

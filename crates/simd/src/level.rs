@@ -117,6 +117,18 @@ impl Level {
         self.describe().1
     }
 
+    /// The level with vectors of `lanes` lanes that this machine can run because it can run this one: this one, or a
+    /// lower one that it includes.
+    pub fn with_lanes(self, lanes: usize) -> Option<Self> {
+        #[cfg(target_arch = "x86_64")]
+        if let Self::Avx512(token) = self
+            && lanes == crate::Avx2::LANES
+        {
+            return Some(Self::Avx2(token.into()));
+        }
+        (self.lanes() == lanes).then_some(self)
+    }
+
     /// Name and lanes, without entering the level.
     fn describe(self) -> (&'static str, usize) {
         fn of<S: Simd>(_: S) -> (&'static str, usize) {

@@ -18,6 +18,21 @@ fn available_levels_parse_and_print() {
 }
 
 #[test]
+fn levels_include_lower_ones_with_shorter_vectors() {
+    let available = Level::available();
+    for &level in &available {
+        assert_eq!(level.with_lanes(level.lanes()), Some(level));
+        assert_eq!(level.with_lanes(7), None);
+        if level.name() == "avx512" {
+            assert_eq!(level.with_lanes(8), Level::parse("avx2").ok());
+        } else {
+            let others = [4, 8, 16].map(|lanes| level.with_lanes(lanes));
+            assert!(others.iter().flatten().all(|&other| other == level));
+        }
+    }
+}
+
+#[test]
 fn no_value_selects_the_best_level() {
     assert_eq!(Level::select(None), Ok(Level::detect()));
     assert_eq!(Level::select(Some("")), Ok(Level::detect()));

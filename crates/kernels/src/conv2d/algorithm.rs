@@ -166,7 +166,8 @@ impl Algorithm {
     }
 
     /// The name of the kernel that computes a convolution with this algorithm, such as
-    /// `f32-conv2d-direct-3x3s1-avx512`.
+    /// `f32-conv2d-direct-3x3s1-avx512`. The level is the one that was asked for: where few channels leave its vectors
+    /// empty, a kernel may use shorter ones.
     pub fn name(self, g: &Conv2dGeometry, level: Level) -> String {
         format!("f32-conv2d-{}-{}-{level}", self.family(), g.attributes())
     }

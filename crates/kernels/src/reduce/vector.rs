@@ -44,6 +44,8 @@ const COLUMN_STEPS: usize = 512;
 const STEPS_TOGETHER: usize = 32;
 /// Outputs of a task: so many that it reads long runs of memory.
 const COLUMN_OUTPUTS: usize = 512;
+/// Elements that a cache which cores share holds: they are near enough not to be asked for.
+const NEAR: usize = 1 << 20;
 /// Steps of a segment where each output folds runs.
 const ROW_STEPS: usize = 1 << 15;
 /// Vectors of outputs that are folded together.
@@ -265,6 +267,13 @@ fn fold_columns(
     let strides = g.reduced.columns().strides;
     let b_repeats = fold.repeats(g.kept.columns().strides[2]);
     let most = COLUMN_VECTORS * level.lanes();
+    // What lies steps apart is not seen coming.
+    let far = g.kept.len().saturating_mul(g.reduced.len()) > NEAR;
+    let ahead = if far {
+        STEPS_TOGETHER.wrapping_mul(strides[0])
+    } else {
+        0
+    };
     let mut folds = vec![fold.neutral(); totals.len()];
     for few in steps.clone().step_by(STEPS_TOGETHER) {
         let few = few..steps.end.min(few + STEPS_TOGETHER);
@@ -284,6 +293,7 @@ fn fold_columns(
                         count: tile.columns,
                         strides,
                         b_lanes: if b_repeats { 1 } else { n },
+                        ahead,
                     };
                     let b = &b[if b_repeats { 0 } else { at }..];
                     fold_steps(level, fold, (&a[at..], b), run, &mut folds[at..at + n]);
@@ -305,6 +315,8 @@ struct Steps {
     strides: [usize; 2],
     /// Elements that a step reads of the second operand: those of all outputs, or one for all.
     b_lanes: usize,
+    /// Elements from what a step reads of the first operand to what it asks for; none if that is near.
+    ahead: usize,
 }
 
 /// Calls a function with an operation that it is compiled for, and at a level.
@@ -387,6 +399,9 @@ fn vectors<S: Simd, const V: usize>(
         let (a, b) = (&a[c * run.strides[0]..], &b[c * run.strides[1]..]);
         for v in 0..V {
             let lane = v * S::LANES;
+            if run.ahead > 0 {
+                s.prefetch(a, lane.wrapping_add(run.ahead));
+            }
             let a = load::<S, V>(s, a, lane, n);
             let b = if b_repeats {
                 s.splat(b[0])

@@ -35,7 +35,7 @@ const REQUIRED: [&str; 69] = [
     "conv2d::grouped::Pairs",
     "conv2d::winograd::narrow_tiles::inputs",
     "conv2d::winograd::narrow_tiles::transform_rows",
-    "conv2d::winograd::narrow_tiles::whole_columns",
+    "conv2d::winograd::narrow_tiles::columns_of",
     "conv2d::winograd::narrow_tiles::products",
     "conv2d::winograd::planes::Gather",
     "conv2d::winograd::planes::Scatter",

@@ -90,7 +90,7 @@ pub(in crate::conv2d) fn run(
         return Err(GeometryError::new(OP, "size", format!("{:?}", taps.in_size), rule).into());
     }
     if let Some(narrow) = Narrow::of(level, size, taps) {
-        return narrow.run(level, taps, &weights.data, x, epilogue, y);
+        return narrow.run(taps, &weights.data, x, epilogue, y);
     }
     let zeros = Buffer::zeroed(taps.k_len())?;
     let pass = Forward {

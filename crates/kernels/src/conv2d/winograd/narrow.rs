@@ -1,5 +1,8 @@
 //! Groups that fill a vector.
 //!
+//! It need not be a vector of the level: groups of eight channels are computed with those of eight lanes, which a level of sixteen
+//! has as well.
+//!
 //! Such a group is too narrow for a product of matrices. But the points of a few tiles of it go through all steps in the
 //! first-level cache: transform, multiply, transform back, with no more than a vector of each pixel. The
 //! products have weights in registers and broadcast pairs of channels from memory.
@@ -35,6 +38,10 @@ const TILE: [f64; 2] = [150.0, 45.0];
 const ARRIVAL: f64 = 0.14;
 const ARRANGE: f64 = 45.0;
 
+/// Of vectors shorter than those of the level, on which cycles are counted: the part of these that a cycle of them takes,
+/// which is half where a core does a long one in two halves and all of it where it does not; and entering a group.
+const SHORT: [f64; 2] = [0.7, 600.0];
+
 /// Whether the level called `name` has an instruction that permutes lanes.
 const fn permutes(name: &str) -> bool {
     !matches!(name.as_bytes(), b"portable" | b"scalar")
@@ -43,7 +50,11 @@ const fn permutes(name: &str) -> bool {
 /// Groups of as many channels as a vector has lanes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Narrow {
+    /// That of the vectors.
+    level: Level,
     lanes: usize,
+    /// Whether the vectors of the level asked for are longer.
+    short: bool,
 }
 
 impl Narrow {
@@ -54,9 +65,14 @@ impl Narrow {
         channels: [usize; 2],
         dilation: [usize; 2],
     ) -> Option<Self> {
-        let lanes = level.lanes();
-        let simple = size == Size::FourOfThree && dilation == [1, 1];
-        (permutes(level.name()) && channels == [lanes; 2] && simple).then_some(Self { lanes })
+        let [lanes, outputs] = channels;
+        let simple = size == Size::FourOfThree && dilation == [1, 1] && lanes == outputs;
+        let vectors = level.with_lanes(lanes).filter(|_| simple)?;
+        permutes(vectors.name()).then_some(Self {
+            level: vectors,
+            lanes,
+            short: vectors != level,
+        })
     }
 
     /// As [`new`](Self::new), for some taps.
@@ -75,7 +91,9 @@ impl Narrow {
             Weights::Kept => 0.0,
             Weights::Fresh => ARRANGE * pairs,
         };
-        groups as f64 * (tiles as f64 * self.tile() + ARRIVAL * POINTS as f64 * pairs + pack)
+        let [part, enter] = if self.short { SHORT } else { [1.0, 0.0] };
+        let run = enter + part * tiles as f64 * self.tile();
+        groups as f64 * (run + ARRIVAL * POINTS as f64 * pairs + pack)
     }
 
     /// The cycles of a tile.
@@ -103,7 +121,6 @@ impl Narrow {
     /// Arranges the points of the weights, `[group][point][term][lane]`.
     pub(super) fn pack(
         &self,
-        level: Level,
         taps: &Taps,
         Dense { reduce, weight }: Dense<'_>,
     ) -> Result<Buffer<f32>, KernelError> {
@@ -131,7 +148,7 @@ impl Narrow {
             let mut points = pieces.tile(group..group + 1, 0..self.group_len());
             let mut points: Vec<_> = points.row(0).chunks_exact_mut(line).collect();
             let size = Size::FourOfThree;
-            transform_weights(level, size, &by_tap, &mut points, &mut Scratch::new()?);
+            transform_weights(self.level, size, &by_tap, &mut points, &mut Scratch::new()?);
             Ok::<_, KernelError>(())
         })?;
         drop(pieces);
@@ -141,7 +158,6 @@ impl Narrow {
     /// Computes the outputs of `taps`.
     pub(super) fn run(
         &self,
-        level: Level,
         taps: &Taps,
         weights: &[f32],
         x: &[f32],
@@ -190,8 +206,8 @@ impl Narrow {
                     first_row,
                 };
                 let buffers = [&mut columns[..], &mut points[..]];
-                dispatch!(level, s => enter(s, &pass, &unit, buffers, &mut out));
-                epilogue.observe(level, &mut out);
+                dispatch!(self.level, s => enter(s, &pass, &unit, buffers, &mut out));
+                epilogue.observe(self.level, &mut out);
             }
             Ok(())
         })

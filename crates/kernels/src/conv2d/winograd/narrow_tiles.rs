@@ -220,11 +220,13 @@ pub(super) fn outputs<S: Simd>(
     out: &mut TileMut<'_, f32>,
 ) {
     transform_rows(s, points, scratch, place);
-    // A function for what is seldom, so that none of it stands in the loops of the other.
-    if corner.count[0] == OUTPUTS && store.suits_steps(out, S::LANES) {
-        whole_columns(s, scratch, corner, store, out);
-    } else {
-        some_outputs(s, scratch, corner, store, out);
+    // A function for what is seldom, so that none of it stands in the loops of the others.
+    match corner.count[0] {
+        _ if !store.suits_steps(out, S::LANES) => some_outputs(s, scratch, corner, store, out),
+        1 => columns_of::<S, 1>(s, scratch, corner, store, out),
+        2 => columns_of::<S, 2>(s, scratch, corner, store, out),
+        3 => columns_of::<S, 3>(s, scratch, corner, store, out),
+        _ => columns_of::<S, OUTPUTS>(s, scratch, corner, store, out),
     }
 }
 
@@ -251,9 +253,9 @@ fn transform_rows<S: Simd>(s: S, points: &[f32], scratch: &mut [f32], place: &Pl
     );
 }
 
-/// Stores whole columns of outputs.
+/// Stores columns of `N` outputs.
 #[inline(never)]
-fn whole_columns<S: Simd>(
+fn columns_of<S: Simd, const N: usize>(
     s: S,
     scratch: &[f32],
     corner: &Corner,
@@ -266,7 +268,7 @@ fn whole_columns<S: Simd>(
             let (steps, [below, beside]) = (Steps::<S, 1>::new(s, store), corner.steps);
             for x in 0..corner.count[1].min(OUTPUTS) {
                 let sums = column(s, scratch, x);
-                out.each_row_apart::<OUTPUTS>(
+                out.each_row_apart::<N>(
                     corner.first + x * beside,
                     below,
                     #[inline(always)]
@@ -290,8 +292,8 @@ fn column<S: Simd>(s: S, columns: &[f32], x: usize) -> [S::F32; OUTPUTS] {
     )
 }
 
-/// Stores those outputs of a tile that exist, or with steps that are not simple; `scratch` begins with the transformed
-/// columns and has room for the outputs behind them.
+/// Stores those outputs of a tile that exist, with any steps; `scratch` begins with the transformed columns and
+/// has room for the outputs behind them.
 #[inline(never)]
 fn some_outputs<S: Simd>(
     s: S,

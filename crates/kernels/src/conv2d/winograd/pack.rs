@@ -27,7 +27,7 @@ pub(in crate::conv2d) fn pack(
 ) -> Result<TapWeights, KernelError> {
     let panels = panels(level, size, taps);
     if let Some(narrow) = Narrow::of(level, size, taps) {
-        let data = narrow.pack(level, taps, Dense { reduce, weight })?;
+        let data = narrow.pack(taps, Dense { reduce, weight })?;
         return Ok(TapWeights { panels, data });
     }
     let (rows, tap_rows) = (size.points() * taps.k_len(), taps.taps.len() * taps.k_len());
