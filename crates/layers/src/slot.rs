@@ -42,8 +42,11 @@ impl Place {
 /// A place where a module that keeps the shape may stand; empty, it is the identity.
 ///
 /// What stands in it can be put there and taken out while the network lives. Its parts are named
-/// as children of the block: `layer3.0.se.fc1.weight`.
-pub struct Slot {
+/// as children of the block: `layer3.0.se.fc1.weight`. A clone is the same slot.
+#[derive(Clone)]
+pub struct Slot(Arc<SlotInner>);
+
+struct SlotInner {
     path: Arc<str>,
     place: Place,
     channels: usize,
@@ -61,30 +64,30 @@ impl Slot {
     /// An empty slot of the block at `vb`, for maps of so many channels.
     #[must_use]
     pub fn new(place: Place, channels: usize, vb: &VarBuilder) -> Self {
-        Self {
+        Self(Arc::new(SlotInner {
             path: Arc::clone(vb.path()),
             place,
             channels,
             content: RwLock::new(None),
-        }
+        }))
     }
 
     /// The block it belongs to: `layer3.0`.
     #[must_use]
     pub fn path(&self) -> &Arc<str> {
-        &self.path
+        &self.0.path
     }
 
     /// Where in the block.
     #[must_use]
     pub fn place(&self) -> Place {
-        self.place
+        self.0.place
     }
 
     /// Channels of the maps that pass.
     #[must_use]
     pub fn channels(&self) -> usize {
-        self.channels
+        self.0.channels
     }
 
     /// The name of what stands in it.
@@ -106,15 +109,19 @@ impl Slot {
     pub fn fill(&self, name: impl Into<String>, module: Box<dyn Module>) -> Result<()> {
         let name = name.into();
         if name.is_empty() {
-            return Err(Error::msg("a plug-in must have a name").at(&self.path));
+            return Err(Error::msg("a plug-in must have a name").at(&self.0.path));
         }
-        let mut content = self.content.write().unwrap_or_else(PoisonError::into_inner);
+        let mut content = self
+            .0
+            .content
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(there) = &*content {
             let text = format!(
                 "{:?} already holds {}; take it out first",
-                self.place, there.name
+                self.0.place, there.name
             );
-            return Err(Error::msg(text).at(&self.path));
+            return Err(Error::msg(text).at(&self.0.path));
         }
         *content = Some(Arc::new(Plugged { name, module }));
         Ok(())
@@ -122,12 +129,19 @@ impl Slot {
 
     /// Takes out what stands in it; whether there was something.
     pub fn clear(&self) -> bool {
-        let mut content = self.content.write().unwrap_or_else(PoisonError::into_inner);
+        let mut content = self
+            .0
+            .content
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         content.take().is_some()
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, Option<Arc<Plugged>>> {
-        self.content.read().unwrap_or_else(PoisonError::into_inner)
+        self.0
+            .content
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn plugged(&self) -> Option<Arc<Plugged>> {
@@ -138,8 +152,8 @@ impl Slot {
 impl fmt::Debug for Slot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("Slot");
-        out.field("place", &self.place)
-            .field("channels", &self.channels);
+        out.field("place", &self.0.place)
+            .field("channels", &self.0.channels);
         out.field("content", &self.plugged())
             .finish_non_exhaustive()
     }

@@ -3,18 +3,16 @@
 //! Paper: He, Zhang, Ren, Sun, *Deep Residual Learning for Image Recognition*, CVPR 2016,
 //! arXiv:1512.03385.
 
-use std::sync::Arc;
-
 use striate_layers::{
-    Activation, BatchNorm2d, BatchNormConfig, Cbam, Conv2d, Conv2dConfig, Init, Layer, Module,
-    SePosition, Sequential, SkConv, SqueezeExcite, VarBuilder, Visitor, conv_norm_act,
+    Activation, BatchNormConfig, Conv2dConfig, Init, Place, SePosition, Sequential, Slot,
+    VarBuilder,
 };
-use striate_tensor::autograd::scope;
-use striate_tensor::{Result, Tensor};
+use striate_tensor::Result;
 
 use crate::Attention;
+use crate::residual::Residual;
 
-/// How to build a [`BasicBlock`].
+/// How to build a block.
 #[derive(Clone, Debug)]
 pub(crate) struct BasicBlockConfig<'a> {
     pub(crate) in_channels: usize,
@@ -33,39 +31,45 @@ pub(crate) fn conv3x3(in_channels: usize, out_channels: usize, stride: usize) ->
 }
 
 impl BasicBlockConfig<'_> {
-    pub(crate) fn build(&self, vb: &VarBuilder) -> Result<BasicBlock> {
+    pub(crate) fn build(&self, vb: &VarBuilder) -> Result<Residual> {
         let (i, o) = (self.in_channels, self.out_channels);
-        let first = match self.attention {
-            Attention::Sk(slot) => First::Selective(
-                slot.config(i, o)
-                    .stride(self.stride)
-                    .build(&(vb / "conv1"))?,
-            ),
-            _ => First::Plain(
-                conv3x3(i, o, self.stride).build(&(vb / "conv1"))?,
-                BatchNormConfig::new(o).build_2d(&(vb / "bn1"))?,
-            ),
-        };
-        let attend = match self.attention {
-            Attention::None | Attention::Sk(_) => Attend::Nothing,
-            Attention::Se(slot) => {
-                let channels = if slot.position == SePosition::Pre {
-                    i
-                } else {
-                    o
-                };
-                Attend::Se(slot.position, slot.config(channels).build(&(vb / "se"))?)
+        let norm = |name: &str| BatchNormConfig::new(o).build_2d(&(vb / name));
+        let branch = match self.attention {
+            Attention::Sk(slot) => {
+                let conv = slot.config(i, o).stride(self.stride);
+                Sequential::new().push_named("conv1", conv.build(&(vb / "conv1"))?)
             }
-            Attention::Cbam(slot) => Attend::Cbam(slot.config(o).build(&(vb / "cbam"))?),
+            _ => Sequential::new()
+                .push_named("conv1", conv3x3(i, o, self.stride).build(&(vb / "conv1"))?)
+                .push_named("bn1", norm("bn1")?)
+                .push_named("", Activation::Relu),
         };
-        Ok(BasicBlock {
-            path: Arc::clone(vb.path()),
-            first,
-            conv2: conv3x3(o, o, 1).build(&(vb / "conv2"))?,
-            bn2: BatchNormConfig::new(o).build_2d(&(vb / "bn2"))?,
-            attend,
-            downsample: self.projection(&(vb / "downsample"))?,
-        })
+        let middle = Slot::new(Place::Conv3x3, o, vb);
+        let branch = branch
+            .push_named("", middle.clone())
+            .push_named("conv2", conv3x3(o, o, 1).build(&(vb / "conv2"))?)
+            .push_named("bn2", norm("bn2")?);
+        let block = Residual::new([i, o], branch, self.projection(&(vb / "downsample"))?, vb);
+        let slot = |place| block.slot(place).unwrap_or(&middle);
+        match self.attention {
+            Attention::None | Attention::Sk(_) => {}
+            Attention::Se(config) => {
+                let slot = slot(match config.position {
+                    SePosition::Standard => Place::Standard,
+                    SePosition::Pre => Place::Pre,
+                    SePosition::Post => Place::Post,
+                    SePosition::Identity => Place::Identity,
+                    SePosition::Conv3x3 => Place::Conv3x3,
+                });
+                let se = config.config(slot.channels()).build(&(vb / "se"))?;
+                slot.fill("se", Box::new(se))?;
+            }
+            Attention::Cbam(config) => {
+                let cbam = config.config(o).build(&(vb / "cbam"))?;
+                slot(Place::Standard).fill("cbam", Box::new(cbam))?;
+            }
+        }
+        Ok(block)
     }
 
     fn projection(&self, vb: &VarBuilder) -> Result<Option<Sequential>> {
@@ -79,96 +83,5 @@ impl BasicBlockConfig<'_> {
             .build(&(vb / 0))?;
         let norm = BatchNormConfig::new(self.out_channels).build_2d(&(vb / 1))?;
         Ok(Some(Sequential::new().push(conv).push(norm)))
-    }
-}
-
-/// The first 3x3 convolution with its norm and ReLU.
-#[derive(Debug)]
-enum First {
-    Plain(Conv2d, BatchNorm2d),
-    Selective(SkConv),
-}
-
-#[derive(Debug)]
-enum Attend {
-    Nothing,
-    Se(SePosition, SqueezeExcite),
-    Cbam(Cbam),
-}
-
-/// `relu(id + bn2(conv2(relu(bn1(conv1(x))))))`, with attention at its place.
-#[derive(Debug)]
-pub(crate) struct BasicBlock {
-    path: Arc<str>,
-    first: First,
-    conv2: Conv2d,
-    bn2: BatchNorm2d,
-    attend: Attend,
-    downsample: Option<Sequential>,
-}
-
-impl BasicBlock {
-    /// The attention, if this is its place.
-    fn at(&self, place: SePosition, x: Tensor) -> Result<Tensor> {
-        match &self.attend {
-            Attend::Se(position, se) if *position == place => se.forward(&x),
-            Attend::Cbam(cbam) if place == SePosition::Standard => cbam.forward(&x),
-            _ => Ok(x),
-        }
-    }
-
-    fn attends_before_the_sum(&self) -> bool {
-        matches!(
-            self.attend,
-            Attend::Se(SePosition::Standard, _) | Attend::Cbam(_)
-        )
-    }
-}
-
-impl Layer for BasicBlock {
-    fn visit(&self, v: &mut dyn Visitor) {
-        match &self.first {
-            First::Plain(conv, norm) => {
-                v.child("conv1", conv);
-                v.child("bn1", norm);
-            }
-            First::Selective(conv) => v.child("conv1", conv),
-        }
-        v.child("conv2", &self.conv2);
-        v.child("bn2", &self.bn2);
-        match &self.attend {
-            Attend::Nothing => {}
-            Attend::Se(_, se) => v.child("se", se),
-            Attend::Cbam(cbam) => v.child("cbam", cbam),
-        }
-        if let Some(downsample) = &self.downsample {
-            v.child("downsample", downsample);
-        }
-    }
-}
-
-impl Module for BasicBlock {
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        scope(&self.path, || {
-            let shortcut = match &self.downsample {
-                Some(projection) => projection.forward(x)?,
-                None => x.clone(),
-            };
-            let shortcut = self.at(SePosition::Identity, shortcut)?;
-            let y = self.at(SePosition::Pre, x.clone())?;
-            let y = match &self.first {
-                First::Plain(conv, norm) => conv_norm_act(conv, norm, Activation::Relu, &y, None)?,
-                First::Selective(conv) => conv.forward(&y)?,
-            };
-            let y = self.at(SePosition::Conv3x3, y)?;
-            let last = |act, residual| conv_norm_act(&self.conv2, &self.bn2, act, &y, residual);
-            let y = if self.attends_before_the_sum() {
-                let y = self.at(SePosition::Standard, last(Activation::Identity, None)?)?;
-                shortcut.add(&y)?.relu()?
-            } else {
-                last(Activation::Relu, Some(&shortcut))?
-            };
-            self.at(SePosition::Post, y)
-        })
     }
 }

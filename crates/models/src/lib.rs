@@ -20,6 +20,7 @@
 
 mod attention;
 mod basic_block;
+mod graft;
 mod network;
 mod plugin;
 mod registry;
@@ -29,6 +30,7 @@ mod resnet_small;
 mod sknet_cifar;
 
 pub use attention::{Attention, CbamSlot, SeSlot, SkSlot};
+pub use graft::{Grafted, graft, prune, slots};
 pub use network::{Network, NetworkBuilder};
 pub use plugin::{ConvPlugin, Plugin};
 pub use registry::{DEFAULT, ModelInfo, Options, build, find, list};
