@@ -74,8 +74,7 @@ pub fn save(path: &Path, dict: &StateDict, metadata: &Metadata) -> Result<()> {
 /// # Errors
 /// It cannot be read, is no safetensors file, or has a tensor of an unsupported type.
 pub fn load(path: &Path) -> Result<(StateDict, Metadata)> {
-    let bytes = fs::read(path).map_err(|e| io_error(path, &e))?;
-    from_bytes(&bytes).map_err(|e| e.at(&path.display().to_string()))
+    from_bytes(&weights::contents(path)?).map_err(|e| e.at(&path.display().to_string()))
 }
 
 /// Reads the bytes of a file. Tensors come in the order in which their data lies in it.

@@ -131,12 +131,12 @@ fn split(dict: StateDict, text: &str) -> Result<Checkpoint, Malformed> {
 /// # Errors
 /// When the file cannot be read or is damaged.
 pub fn load_weights(path: &Path) -> Result<Weights> {
-    let bytes = file::read(path, MAX_BYTES)?;
-    let refuse = |e| Error::malformed(path, e);
-    let mut weights = weights::from_bytes(&bytes).map_err(|e| refuse(malformed!("{e}")))?;
+    let mut weights = weights::load(path)?;
     if let Some(text) = weights.metadata.get(KEY) {
         let dict = std::mem::take(&mut weights.state_dict);
-        weights.state_dict = split(dict, text).map_err(refuse)?.model;
+        weights.state_dict = split(dict, text)
+            .map_err(|e| Error::malformed(path, e))?
+            .model;
         weights.unwrapped.push("model".to_owned());
         weights.ignored.push("optimizer".to_owned());
     }

@@ -13,6 +13,8 @@
 //! What a file is is told from its content, not from its name. No file is trusted: nothing in it is run, and sizes, offsets
 //! and counts are checked before anything is allocated. What is damaged or of another kind is an error that says so.
 //!
+//! A large file is mapped into memory while it is read, and its tensors are copies: they do not change with it.
+//!
 //! Half precision becomes f32, integers i64 and booleans bytes, all exactly.
 
 mod elements;
@@ -26,12 +28,11 @@ mod torch;
 mod zip;
 
 use std::fmt;
-use std::fs;
 use std::io;
 use std::path::Path;
 
 pub use striate_tensor::Error;
-use striate_tensor::Result;
+use striate_tensor::{FileBytes, Result};
 
 pub(crate) use self::elements::{Endian, Kind, Stored, row_major};
 pub use self::format::Format;
@@ -63,9 +64,13 @@ pub struct Weights {
 /// It cannot be read, is of no known kind, is damaged, or has more than tensors where they are expected.
 pub fn load(path: impl AsRef<Path>) -> Result<Weights> {
     let path = path.as_ref();
+    from_bytes(&contents(path)?).map_err(|e| e.at(&path.display().to_string()))
+}
+
+/// The bytes of a file; an error names it.
+pub(crate) fn contents(path: &Path) -> Result<FileBytes> {
     let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
-    let bytes = fs::read(path).map_err(named)?;
-    from_bytes(&bytes).map_err(|e| e.at(&path.display().to_string()))
+    Ok(FileBytes::open(path).map_err(named)?)
 }
 
 /// Reads the bytes of a file with weights.

@@ -348,6 +348,12 @@ impl<'a> Machine<'a> {
                     shape: self.sizes(shape)?,
                     strides: self.sizes(strides)?,
                 };
+                let [shape, strides] = [tensor.shape.len(), tensor.strides.len()];
+                if shape != strides {
+                    return Err(Error::msg(format!(
+                        "a tensor of {shape} dimensions with {strides} strides"
+                    )));
+                }
                 self.objects.tensors.push(tensor);
                 Ok(Value::Tensor(self.objects.tensors.len() - 1))
             }
