@@ -151,6 +151,9 @@ impl LoadReport {
 /// How many names of a kind a report's text spells out.
 const SHOWN: usize = 8;
 
+/// How many pairs of names are compared to find what resembles what: all of 180 names.
+const COMPARED: usize = 1 << 15;
+
 impl fmt::Display for LoadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} tensors loaded", self.loaded.len())?;
@@ -290,10 +293,11 @@ pub fn load_state_dict(
 }
 
 fn unmatched(names: &[&str], others: &[&str]) -> Vec<Unmatched> {
+    // Comparing all with all would take long when two large unrelated networks meet.
+    let compared = SHOWN.max(COMPARED / others.len().max(1));
     let describe = |(i, name): (usize, &&str)| Unmatched {
         name: (*name).to_owned(),
-        // Comparing all with all would take long when two unrelated networks meet.
-        nearest: if i < SHOWN {
+        nearest: if i < compared {
             nearest(name, others.iter().copied())
         } else {
             None

@@ -7,7 +7,7 @@
 //! println!("{weights}");
 //! let report = load_state_dict(&net, &weights.state_dict, Loading::Strict)?;
 //! println!("{report}");
-//! # Ok::<(), striate_layers::weights::Error>(())
+//! # Ok::<(), striate_tensor::Error>(())
 //! ```
 //!
 //! What a file is is told from its content, not from its name. No file is trusted: nothing in it is run, and sizes, offsets
@@ -31,8 +31,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-pub use striate_tensor::Error;
-use striate_tensor::{FileBytes, Result};
+use striate_tensor::{Error, FileBytes, Result};
 
 pub(crate) use self::elements::{Endian, Kind, Stored, row_major};
 pub use self::format::Format;
