@@ -334,3 +334,23 @@ pub(crate) fn missing(name: &str, dict: &StateDict) -> String {
     let hint = nearest(name, dict.names()).map_or(String::new(), |n| format!("; nearest: {n}"));
     format!("the state dict has no tensor {name}{hint}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_of_a_usual_network_gets_its_nearest() {
+        let numbered = |prefix: &str, n: usize| -> Vec<String> {
+            (0..n).map(|i| format!("{prefix}.{i:05}.weight")).collect()
+        };
+        for (n, told) in [(20, 20), (180, 180), (5000, SHOWN)] {
+            let (own, others) = (numbered("layer", n), numbered("layers", n));
+            let [own, others] = [&own, &others].map(|v| v.iter().map(String::as_str).collect());
+            let (own, others): (Vec<&str>, Vec<&str>) = (own, others);
+            let found = unmatched(&own, &others);
+            let nearest: Vec<&str> = found.iter().filter_map(|u| u.nearest.as_deref()).collect();
+            assert_eq!(nearest, others[..told]);
+        }
+    }
+}
