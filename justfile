@@ -47,7 +47,7 @@ parity:
 
 # Rewrites the reference cases; needs the Python packages of golden/requirements.txt.
 golden:
-    cd golden && python ops.py cases/ops && python modules.py cases/modules
+    cd golden && python ops.py cases/ops && python modules.py cases/modules && python weights.py weights
 
 # One minute of fuzzing; needs nightly and cargo-fuzz.
 fuzz TARGET SECONDS="60":

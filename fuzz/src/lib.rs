@@ -84,3 +84,20 @@ pub fn close(what: &str, geometry: &impl Debug, terms: usize, y: &[f32], expecte
         assert!(within, "{what}, {geometry:?}: {y} is not {e} at {i}");
     }
 }
+
+/// A zip archive of these files, without compression or checksums.
+pub fn zip(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let (mut data, mut directory) = (Vec::new(), Vec::new());
+    for (name, contents) in files {
+        let len = (contents.len() as u32).to_le_bytes();
+        let name_len = (name.len() as u16).to_le_bytes();
+        let record = [&[20, 0][..], &[0; 12], &len, &len, &name_len, &[0; 2]].concat();
+        let start = (data.len() as u32).to_le_bytes();
+        directory.extend([b"PK\x01\x02\x14\0", &record[..], &[0; 10], &start, name.as_bytes()].concat());
+        data.extend([b"PK\x03\x04", &record[..], name.as_bytes(), contents].concat());
+    }
+    let count = (files.len() as u16).to_le_bytes();
+    let [len, start] = [directory.len(), data.len()].map(|n| (n as u32).to_le_bytes());
+    let end = [&b"PK\x05\x06\0\0\0\0"[..], &count, &count, &len, &start, &[0, 0]];
+    [data, directory, end.concat()].concat()
+}

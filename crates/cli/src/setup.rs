@@ -85,8 +85,8 @@ impl Trained {
                 weights.display()
             ));
         }
-        let dict = load_weights(&weights)?;
-        load_state_dict(&network, &dict, Loading::Strict)
+        let read = load_weights(&weights)?;
+        load_state_dict(&network, &read.state_dict, Loading::Strict)
             .map_err(|e| Failure::work(format!("{}: {e}", weights.display())))?;
         set_training(&network, false);
         Ok(Self {

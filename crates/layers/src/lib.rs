@@ -27,7 +27,7 @@
 //! - [`basic`]: convolution, linear, norms, pooling, activations, dropout.
 //! - [`channel_attention`], [`selective`], [`mixed_attention`]: the plug-ins, a file each.
 //! - [`catalog`]: all of them by name, with worked numbers; its tests are theirs.
-//! - [`safetensors`], [`KeyMap`]: weights in files, and under other names.
+//! - [`weights`], [`safetensors`], [`KeyMap`]: weights in files, and under other names.
 //! - [`probe`], [`GateStatistics`]: what attention decides. [`summary`]: what a network costs.
 //!
 //! A new module starts in training mode, as in PyTorch: see [`set_training`] and [`evaluating`].
@@ -72,6 +72,7 @@ mod summary;
 pub mod temporal;
 pub mod util;
 mod var_builder;
+pub mod weights;
 
 pub use basic::*;
 pub use blocks::*;

@@ -14,6 +14,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
 use striate_tensor::{DType, Error, Result, Tensor};
 
 use crate::StateDict;
+use crate::weights::{self, Endian, Kind, row_major};
 
 const METADATA_START: &[u8] = br#"{"__metadata__":"#;
 
@@ -73,8 +74,7 @@ pub fn save(path: &Path, dict: &StateDict, metadata: &Metadata) -> Result<()> {
 /// # Errors
 /// It cannot be read, is no safetensors file, or has a tensor of an unsupported type.
 pub fn load(path: &Path) -> Result<(StateDict, Metadata)> {
-    let bytes = fs::read(path).map_err(|e| io_error(path, &e))?;
-    from_bytes(&bytes).map_err(|e| e.at(&path.display().to_string()))
+    from_bytes(&weights::contents(path)?).map_err(|e| e.at(&path.display().to_string()))
 }
 
 /// Reads the bytes of a file. Tensors come in the order in which their data lies in it.
@@ -196,41 +196,35 @@ impl View for Stored<'_> {
 }
 
 fn read(view: &TensorView<'_>) -> Result<Tensor> {
-    let (bytes, shape) = (view.data(), view.shape());
-    match view.dtype() {
-        Dtype::F32 => Tensor::from_vec(values(bytes, f32::from_le_bytes), shape),
-        Dtype::F64 => Tensor::from_vec(values(bytes, f64::from_le_bytes), shape),
-        Dtype::F16 => Tensor::from_vec(values(bytes, |b| half(u16::from_le_bytes(b))), shape),
-        Dtype::BF16 => {
-            let widen = |b| f32::from_bits(u32::from(u16::from_le_bytes(b)) << 16);
-            Tensor::from_vec(values(bytes, widen), shape)
+    let kind = match view.dtype() {
+        Dtype::F64 => Kind::F64,
+        Dtype::F32 => Kind::F32,
+        Dtype::F16 => Kind::F16,
+        Dtype::BF16 => Kind::Bf16,
+        Dtype::I64 => Kind::I64,
+        Dtype::I32 => Kind::I32,
+        Dtype::I16 => Kind::I16,
+        Dtype::I8 => Kind::I8,
+        Dtype::U64 => Kind::U64,
+        Dtype::U32 => Kind::U32,
+        Dtype::U16 => Kind::U16,
+        Dtype::U8 | Dtype::BOOL => Kind::U8,
+        other => {
+            return Err(Error::msg(format!(
+                "tensors of type {other:?} are not supported"
+            )));
         }
-        Dtype::I64 => Tensor::from_vec(values(bytes, i64::from_le_bytes), shape),
-        Dtype::I32 => Tensor::from_vec(values(bytes, |b| i64::from(i32::from_le_bytes(b))), shape),
-        Dtype::I16 => Tensor::from_vec(values(bytes, |b| i64::from(i16::from_le_bytes(b))), shape),
-        Dtype::I8 => Tensor::from_vec(values(bytes, |b| i64::from(i8::from_le_bytes(b))), shape),
-        Dtype::U8 | Dtype::BOOL => Tensor::from_slice(bytes, shape),
-        other => Err(Error::msg(format!(
-            "tensors of type {other:?} are not supported"
-        ))),
+    };
+    let uncountable = || Error::msg(format!("shape {:?} cannot be counted", view.shape()));
+    weights::Stored {
+        bytes: view.data(),
+        kind,
+        endian: Endian::Little,
+        offset: 0,
+        shape: view.shape(),
+        strides: &row_major(view.shape()).ok_or_else(uncountable)?,
     }
-}
-
-fn values<T, const N: usize>(bytes: &[u8], f: impl Fn([u8; N]) -> T) -> Vec<T> {
-    bytes.as_chunks::<N>().0.iter().map(|&b| f(b)).collect()
-}
-
-/// IEEE half precision to single, exactly.
-fn half(bits: u16) -> f32 {
-    let sign = u32::from(bits >> 15) << 31;
-    let exponent = u32::from(bits >> 10 & 0x1f);
-    let mantissa = u32::from(bits & 0x3ff);
-    match exponent {
-        // Zero and subnormals: mantissa * 2^-24.
-        0 => f32::from_bits(sign | (mantissa as f32 / 16_777_216.0).to_bits()),
-        31 => f32::from_bits(sign | 0x7f80_0000 | mantissa << 13),
-        _ => f32::from_bits(sign | (exponent + 112) << 23 | mantissa << 13),
-    }
+    .tensor()
 }
 
 #[cfg(test)]
@@ -311,21 +305,5 @@ mod tests {
             missing.to_string().contains("/nonexistent/w.safetensors"),
             "{missing}"
         );
-    }
-
-    #[test]
-    fn half_precision_is_exact() {
-        for (bits, value) in [
-            (0x0000, 0.0),
-            (0x3c00, 1.0),
-            (0xc000, -2.0),
-            (0x7bff, 65504.0),
-            (0x0400, 6.103_515_6e-5),
-            (0x0001, 5.960_464_5e-8),
-            (0x7c00, f32::INFINITY),
-        ] {
-            assert_eq!(half(bits), value, "{bits:#x}");
-        }
-        assert!(half(0x7e00).is_nan() && half(0x8000).is_sign_negative());
     }
 }

@@ -151,6 +151,9 @@ impl LoadReport {
 /// How many names of a kind a report's text spells out.
 const SHOWN: usize = 8;
 
+/// How many pairs of names are compared to find what resembles what: all of 180 names.
+const COMPARED: usize = 1 << 15;
+
 impl fmt::Display for LoadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} tensors loaded", self.loaded.len())?;
@@ -290,10 +293,11 @@ pub fn load_state_dict(
 }
 
 fn unmatched(names: &[&str], others: &[&str]) -> Vec<Unmatched> {
+    // Comparing all with all would take long when two large unrelated networks meet.
+    let compared = SHOWN.max(COMPARED / others.len().max(1));
     let describe = |(i, name): (usize, &&str)| Unmatched {
         name: (*name).to_owned(),
-        // Comparing all with all would take long when two unrelated networks meet.
-        nearest: if i < SHOWN {
+        nearest: if i < compared {
             nearest(name, others.iter().copied())
         } else {
             None
@@ -329,4 +333,24 @@ pub(crate) fn fit(name: &str, expected: &[usize], tensor: &Tensor) -> Result<Ten
 pub(crate) fn missing(name: &str, dict: &StateDict) -> String {
     let hint = nearest(name, dict.names()).map_or(String::new(), |n| format!("; nearest: {n}"));
     format!("the state dict has no tensor {name}{hint}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_of_a_usual_network_gets_its_nearest() {
+        let numbered = |prefix: &str, n: usize| -> Vec<String> {
+            (0..n).map(|i| format!("{prefix}.{i:05}.weight")).collect()
+        };
+        for (n, told) in [(20, 20), (180, 180), (5000, SHOWN)] {
+            let (own, others) = (numbered("layer", n), numbered("layers", n));
+            let [own, others] = [&own, &others].map(|v| v.iter().map(String::as_str).collect());
+            let (own, others): (Vec<&str>, Vec<&str>) = (own, others);
+            let found = unmatched(&own, &others);
+            let nearest: Vec<&str> = found.iter().filter_map(|u| u.nearest.as_deref()).collect();
+            assert_eq!(nearest, others[..told]);
+        }
+    }
 }

@@ -96,8 +96,7 @@ impl Plugin {
     /// A module of the catalogue with these arguments; the channels are filled in.
     ///
     /// # Errors
-    /// There is no module of that name, or it takes no number of channels. Other arguments are checked
-    /// when it is built.
+    /// There is no module of that name. Arguments are checked when it is built.
     pub fn catalogued(name: &str, arguments: &Map<String, Value>) -> Result<Self> {
         let entry = catalog::find(name)?;
         let typical: Value = serde_json::from_str(entry.typical.config)
@@ -106,11 +105,6 @@ impl Plugin {
             .into_iter()
             .filter(|key| typical.get(key).is_some())
             .collect();
-        if widths.is_empty() {
-            return Err(Error::msg(format!(
-                "{name} is for no number of channels: it cannot stand in a slot"
-            )));
-        }
         let arguments = arguments.clone();
         Ok(Self::new(name, move |channels, vb| {
             let mut arguments = arguments.clone();

@@ -44,6 +44,7 @@
 
 pub mod buffer;
 mod dispatch;
+mod file;
 mod kernel_fn;
 pub mod level;
 pub mod math;
@@ -65,6 +66,7 @@ mod portable;
 mod scalar;
 
 pub use buffer::{AllocError, Buffer};
+pub use file::FileBytes;
 pub use level::{Level, LevelError};
 pub use simd::Simd;
 pub use stream::Stream;

@@ -47,3 +47,8 @@ pub use striate_tensor::*;
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// So are those of the page on weights.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/weights.md")]
+struct Weights;

@@ -76,5 +76,5 @@ pub use striate_kernels::geometry::{
     GeometryError, Interpolation, PadMode, SampleMode, SamplePadding,
 };
 pub use striate_kernels::pool::Divisor;
-pub use striate_simd::{Buffer, Level, LevelError, memory};
+pub use striate_simd::{Buffer, FileBytes, Level, LevelError, memory};
 pub use tensor::{MemoryFormat, Tensor};

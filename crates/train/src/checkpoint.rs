@@ -8,6 +8,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use striate_layers::safetensors::{Metadata, from_bytes, to_bytes};
+use striate_layers::weights::{self, Weights};
 use striate_layers::{Module, StateDict, state_dict};
 
 use crate::config::TrainConfig;
@@ -90,11 +91,16 @@ pub(crate) fn load(path: &Path) -> Result<Checkpoint> {
 
 fn decode(bytes: &[u8]) -> Result<Checkpoint, Malformed> {
     let (dict, metadata) = from_bytes(bytes).map_err(|e| malformed!("{e}"))?;
-    let Some(text) = metadata.get(KEY) else {
-        return Err(malformed!(
+    match metadata.get(KEY) {
+        Some(text) => split(dict, text),
+        None => Err(malformed!(
             "no checkpoint: its metadata lacks \"{KEY}\" (are these weights alone?)"
-        ));
-    };
+        )),
+    }
+}
+
+/// The parts of a checkpoint with the tensors `dict` and the header `text`.
+fn split(dict: StateDict, text: &str) -> Result<Checkpoint, Malformed> {
     let refuse = |e: serde_json::Error| malformed!("damaged checkpoint: {e}");
     // The version first: fields of another one are not known.
     let any: serde_json::Value = serde_json::from_str(text).map_err(refuse)?;
@@ -120,18 +126,21 @@ fn decode(bytes: &[u8]) -> Result<Checkpoint, Malformed> {
     })
 }
 
-/// The weights in a safetensors file, be it a checkpoint or weights alone.
+/// The weights in a file, be it a checkpoint of a run or one that [`weights`](mod@weights) reads: safetensors, PyTorch's, npz.
 ///
 /// # Errors
 /// When the file cannot be read or is damaged.
-pub fn load_weights(path: &Path) -> Result<StateDict> {
-    let bytes = file::read(path, MAX_BYTES)?;
-    let (dict, metadata) =
-        from_bytes(&bytes).map_err(|e| Error::malformed(path, malformed!("{e}")))?;
-    if metadata.contains_key(KEY) {
-        return Ok(decode(&bytes).map_err(|e| Error::malformed(path, e))?.model);
+pub fn load_weights(path: &Path) -> Result<Weights> {
+    let mut weights = weights::load(path)?;
+    if let Some(text) = weights.metadata.get(KEY) {
+        let dict = std::mem::take(&mut weights.state_dict);
+        weights.state_dict = split(dict, text)
+            .map_err(|e| Error::malformed(path, e))?
+            .model;
+        weights.unwrapped.push("model".to_owned());
+        weights.ignored.push("optimizer".to_owned());
     }
-    Ok(dict)
+    Ok(weights)
 }
 
 impl Header {

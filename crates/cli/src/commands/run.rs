@@ -19,9 +19,12 @@ use crate::output::Output;
 /// Run a network on a tensor: reads the tensor `input` of a file and writes the tensor `output` of another
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Files are safetensors. The weights have PyTorch's names and must be complete.
+    after_help = "Weights are safetensors, what torch.save or numpy.savez wrote, or a checkpoint of a run; they have PyTorch's names and must
+be complete. A checkpoint around the state dict and a prefix `module.` are taken off. The other files are safetensors.
 
-Example: striate run seresnet_small --weights runs/digits-001/weights.safetensors --input x.safetensors --output y.safetensors"
+Examples:
+  striate run seresnet_small --weights runs/digits-001/weights.safetensors --input x.safetensors --output y.safetensors
+  striate run resnet20 --weights resnet20.pth --input x.safetensors --output y.safetensors"
 )]
 pub(crate) struct Run {
     /// The network: `striate models` lists them
@@ -31,7 +34,7 @@ pub(crate) struct Run {
     #[command(flatten)]
     slots: Slots,
 
-    /// The weights, or a checkpoint of a run
+    /// The weights: .safetensors, .pt, .pth, .npz, or a checkpoint of a run
     #[arg(long, value_name = "FILE")]
     weights: PathBuf,
 
@@ -51,6 +54,7 @@ pub(crate) struct Run {
 #[derive(Serialize)]
 struct Report<'a> {
     model: &'a str,
+    weights: String,
     input: &'a [usize],
     output: &'a [usize],
     file: &'a PathBuf,
@@ -72,7 +76,8 @@ impl Run {
         let [_, channels, _, _] = x.dims4().map_err(|e| e.at("input"))?;
         let vb = VarBuilder::seeded(0);
         let built = network.build(channels, self.classes.map(NonZeroUsize::get), &vb)?;
-        load_state_dict(&built, &load_weights(&self.weights)?, Loading::Strict)
+        let weights = load_weights(&self.weights)?;
+        load_state_dict(&built, &weights.state_dict, Loading::Strict)
             .map_err(|e| Failure::work(format!("{}: {e}", self.weights.display())))?;
         set_training(&built, false);
         let y = no_grad(|| built.forward(x))?;
@@ -82,10 +87,12 @@ impl Run {
         let file = &self.output;
         out.object(&Report {
             model: &self.model,
+            weights: weights.to_string(),
             input: x.shape(),
             output: &shape,
             file,
         })?;
+        out.text(format!("weights: {weights}"))?;
         let (input, output) = (joined(x.shape()), joined(&shape));
         out.text(format!(
             "{input} to {output}, written to {}",

@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::support::{run, text};
+use crate::support::{npz, run, text};
 use striate::layers::StateDict;
 use striate::layers::safetensors::{self, Metadata};
 use striate::train::data::Picture;
-use striate::{Philox, Tensor};
+use striate::{DType, Philox, Tensor};
 use tempfile::TempDir;
 
 /// Writes a grey picture, or one of red, green and blue if there are three times as many values.
@@ -188,6 +188,27 @@ fn a_network_runs_on_a_tensor_file() {
     // A checkpoint of the same run holds the same weights.
     run_with(&folder.join("checkpoints").join("last.safetensors")).success();
     assert_eq!(y(&output).unwrap(), first);
+
+    // So do arrays of NumPy with the prefix of data parallel training.
+    let (dict, _) = safetensors::load(&weights).unwrap();
+    let arrays = dict.iter().map(|(name, tensor)| {
+        let values = tensor.to_dtype(DType::F32).unwrap().to_vec().unwrap();
+        (format!("module.{name}"), tensor.shape().to_vec(), values)
+    });
+    let arrays: Vec<_> = arrays.collect();
+    let other = root.path().join("weights.npz");
+    fs::write(&other, npz(&arrays)).unwrap();
+    let told = &run_with(&other).objects()[0]["weights"];
+    let count = dict.len();
+    assert_eq!(
+        *told,
+        format!("npz, {count} tensors, names without module.")
+    );
+    assert_eq!(y(&output).unwrap(), first);
+
+    let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden/weights");
+    run_with(&files.join("checkpoint.pt")).fails(1, &["conv1.weight", "bn.running_mean"]);
+    run_with(&files.join("refused-system.pt")).fails(1, &["system is not part of a state dict"]);
 
     run_with(&input).fails(1, &["x.safetensors", "missing"]);
     save("image", &x);

@@ -80,3 +80,39 @@ pub(crate) fn outcome(command: &mut Command) -> Outcome {
 pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
+
+/// The bytes of a `.npz` file with arrays of f32, by name and shape: a zip archive without compression or checksums.
+pub(crate) fn npz(arrays: &[(String, Vec<usize>, Vec<f32>)]) -> Vec<u8> {
+    let (mut data, mut directory) = (Vec::new(), Vec::new());
+    for (name, shape, values) in arrays {
+        let shape: String = shape.iter().map(|n| format!("{n}, ")).collect();
+        let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({shape})}}\n");
+        let mut contents = b"\x93NUMPY\x01\x00".to_vec();
+        contents.extend((header.len() as u16).to_le_bytes());
+        contents.extend(header.as_bytes());
+        contents.extend(values.iter().flat_map(|v| v.to_le_bytes()));
+        let (name, len) = (format!("{name}.npy"), (contents.len() as u32).to_le_bytes());
+        // Version, flags, method, time, checksum; sizes; lengths of the name and of what follows it.
+        let mut record = vec![20, 0];
+        record.extend([0; 12]);
+        record.extend([len, len].concat());
+        record.extend((name.len() as u16).to_le_bytes());
+        record.extend([0; 2]);
+        directory.extend([b"PK\x01\x02\x14\0", record.as_slice(), &[0; 10]].concat());
+        directory.extend((data.len() as u32).to_le_bytes());
+        directory.extend(name.as_bytes());
+        data.extend([b"PK\x03\x04", record.as_slice(), name.as_bytes()].concat());
+        data.extend(contents);
+    }
+    let count = (arrays.len() as u16).to_le_bytes();
+    let [len, start] = [directory.len(), data.len()].map(|n| (n as u32).to_le_bytes());
+    let end = [
+        &b"PK\x05\x06\0\0\0\0"[..],
+        &count,
+        &count,
+        &len,
+        &start,
+        &[0, 0],
+    ];
+    [data, directory, end.concat()].concat()
+}

@@ -268,7 +268,8 @@ fn a_finished_run_leaves_its_results() {
     let own = state_dict(&model);
     let weights = load_weights(&summary.weights).unwrap();
     let from_checkpoint = load_weights(&path.join("checkpoints/last.safetensors")).unwrap();
-    for dict in [weights, from_checkpoint] {
+    assert_eq!(from_checkpoint.unwrapped, ["model"]);
+    for dict in [weights.state_dict, from_checkpoint.state_dict] {
         assert_eq!(dict.len(), own.len());
         let fresh = network(7);
         load_state_dict(&fresh, &dict, Loading::Strict).unwrap();
