@@ -20,6 +20,7 @@
 
 mod attention;
 mod basic_block;
+pub mod inception;
 mod network;
 mod plugin;
 mod registry;
@@ -27,11 +28,16 @@ mod residual;
 pub mod resnet;
 mod resnet_small;
 mod sknet_cifar;
+pub mod vgg;
 
 pub use attention::{Attention, CbamSlot, SeSlot, SkSlot};
+pub use inception::{
+    BnInceptionNetConfig, GoogLeNetConfig, InceptionResNetV2Config, InceptionV3NetConfig,
+};
 pub use network::{Network, NetworkBuilder};
 pub use plugin::{ConvPlugin, Plugin};
-pub use registry::{DEFAULT, ModelInfo, Options, build, find, list};
+pub use registry::{DEFAULT, ModelInfo, Options, Task, build, find, list};
 pub use resnet::{AntiAlias, Block, Dialect, ResNetConfig, Shortcut, Stages, Stem, StemPool};
 pub use resnet_small::{ResNetSmall, ResNetSmallConfig};
 pub use sknet_cifar::{SkNetCifar, SkNetCifarConfig};
+pub use vgg::VggConfig;

@@ -1,10 +1,10 @@
 //! Whole networks: parameters and multiply-adds equal the published ones.
 
 use striate_layers::{VarBuilder, parameter_count, summary};
-use striate_models::{Options, build};
+use striate_models::{Options, build, find};
 use striate_tensor::Result;
 
-/// Name, parameters, multiply-adds of one 224x224 image: of the implementation that the names come from.
+/// Name, parameters, multiply-adds of one image of the size it is for: of the implementation that the names come from.
 const COUNTS: &[(&str, usize, Option<u64>)] = &[
     ("resnet18", 11_689_512, Some(1_814_073_344)),
     ("resnet34", 21_797_672, Some(3_663_761_408)),
@@ -53,6 +53,20 @@ const COUNTS: &[(&str, usize, Option<u64>)] = &[
     ("resnet34_lpf4", 21_797_672, Some(4_191_412_224)),
     ("resnet50_lpf4", 25_557_032, Some(5_141_274_624)),
     ("resnet101_lpf4", 44_549_160, Some(8_853_495_808)),
+    ("vgg11", 132_863_336, None),
+    ("vgg11_bn", 132_868_840, None),
+    ("vgg13", 133_047_848, None),
+    ("vgg13_bn", 133_053_736, None),
+    ("vgg16", 138_357_544, Some(15_470_264_320)),
+    ("vgg16_bn", 138_365_992, Some(15_470_264_320)),
+    ("vgg19", 143_667_240, None),
+    ("vgg19_bn", 143_678_248, None),
+    ("googlenet", 6_624_904, None),
+    ("bn_inception", 11_285_224, None),
+    ("se_bn_inception", 11_931_622, Some(2_033_239_424)),
+    ("inception_v3", 23_834_568, Some(5_713_216_096)),
+    ("inception_resnet_v2", 55_843_464, Some(13_155_794_016)),
+    ("se_inception_resnet_v2", 64_387_444, None),
 ];
 
 #[test]
@@ -67,7 +81,8 @@ fn counts_equal_the_published_ones() -> Result<()> {
             ));
         }
         if let Some(expected) = multiply_adds {
-            let got = summary(&net, &[1, 3, 224, 224])?.multiply_adds;
+            let [c, h, w] = find(name)?.input;
+            let got = summary(&net, &[1, c, h, w])?.multiply_adds;
             if got != expected {
                 wrong.push(format!("{name}: {got} multiply-adds, not {expected}"));
             }

@@ -4,7 +4,7 @@ use striate_layers::{
     Loading, VarBuilder, load_state_dict, parameter_count, set_training, state_dict, summary,
 };
 use striate_models::{
-    Attention, Options, ResNetSmallConfig, SeSlot, SkNetCifarConfig, build, find, list,
+    Attention, Options, ResNetSmallConfig, SeSlot, SkNetCifarConfig, Task, build, find, list,
 };
 use striate_tensor::{Philox, Result, Tensor, no_grad};
 
@@ -111,9 +111,14 @@ fn every_network_classifies_odd_images() -> Result<()> {
         let [channels, _, _] = model.input;
         let net = build(model.name, &Options::default().classes(7), &vb())?;
         set_training(&net, false);
-        let x = Tensor::randn([2, channels, 13, 10], &mut Philox::new(2))?;
+        let size = [13.max(model.smallest + 1), 10.max(model.smallest)];
+        let x = Tensor::randn([2, channels, size[0], size[1]], &mut Philox::new(2))?;
         let y = no_grad(|| net.forward(&x))?;
-        assert_eq!(y.shape(), [2, 7], "{}", model.name);
+        let shape = match model.task {
+            Task::Classification => vec![2, 7],
+            Task::Segmentation => vec![2, 7, size[0], size[1]],
+        };
+        assert_eq!(y.shape(), shape, "{}", model.name);
         assert!(
             y.to_vec::<f32>()?.iter().all(|v| v.is_finite()),
             "{}",
