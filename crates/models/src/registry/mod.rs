@@ -108,12 +108,24 @@ macro_rules! imagenet {
     };
 }
 
+mod attention_nets;
+mod dense;
+mod mobile;
 mod plain;
 mod residual;
 mod small;
 
-static MODELS: LazyLock<Vec<ModelInfo>> =
-    LazyLock::new(|| [small::MODELS, residual::MODELS, plain::MODELS].concat());
+static MODELS: LazyLock<Vec<ModelInfo>> = LazyLock::new(|| {
+    [
+        small::MODELS,
+        residual::MODELS,
+        attention_nets::MODELS,
+        plain::MODELS,
+        mobile::MODELS,
+        dense::MODELS,
+    ]
+    .concat()
+});
 
 /// Every network there is.
 #[must_use]

@@ -320,4 +320,64 @@ pub(super) const MODELS: &[ModelInfo] = &[
         ResNetConfig::resnet101().anti_alias(AntiAlias::Adobe(4)),
         "antialiased ResNet-101, filters of 4"
     ),
+    imagenet!(
+        "gcresnet50t",
+        "timm",
+        ResNetConfig::gcresnet50t(),
+        "ResNet-50-T with global context blocks"
+    ),
+    imagenet!(
+        "nonlocal_resnet50",
+        "striate",
+        ResNetConfig::resnet50().non_local(),
+        "ResNet-50 with five non-local blocks"
+    ),
+    imagenet!(
+        "dcn_resnet50",
+        "mmdetection",
+        ResNetConfig::resnet50().deformable(false),
+        "ResNet-50 with deformable convolutions in stages 2 to 4"
+    ),
+    imagenet!(
+        "dcnv2_resnet50",
+        "mmdetection",
+        ResNetConfig::resnet50().deformable(true),
+        "ResNet-50 with modulated deformable convolutions in stages 2 to 4"
+    ),
+    imagenet!(
+        "od_resnet18",
+        "OD-Conv",
+        ResNetConfig::resnet18().od_conv(1),
+        "ResNet-18 with omni-dimensional dynamic convolutions"
+    ),
+    imagenet!(
+        "od_resnet18_4x",
+        "OD-Conv",
+        ResNetConfig::resnet18().od_conv(4),
+        "the same with 4 experts"
+    ),
+    imagenet!(
+        "od_resnet50",
+        "OD-Conv",
+        ResNetConfig::resnet50().od_conv(1),
+        "ResNet-50 with omni-dimensional dynamic convolutions"
+    ),
+    imagenet!(
+        "od_resnet50_4x",
+        "OD-Conv",
+        ResNetConfig::resnet50().od_conv(4),
+        "the same with 4 experts"
+    ),
+    imagenet!(
+        "dy_resnet18",
+        "kaijieshi7",
+        ResNetConfig::resnet18().dynamic_conv(4),
+        "ResNet-18 with dynamic convolutions, 4 experts"
+    ),
+    imagenet!(
+        "dy_resnet50",
+        "kaijieshi7",
+        ResNetConfig::resnet50().dynamic_conv(4),
+        "ResNet-50 with dynamic convolutions, 4 experts"
+    ),
 ];
