@@ -21,6 +21,7 @@
 mod attention;
 pub mod attention_net;
 mod basic_block;
+pub mod detection;
 pub mod inception;
 pub mod mobile;
 mod network;
@@ -35,6 +36,7 @@ pub mod vgg;
 
 pub use attention::{Attention, CbamSlot, SeSlot, SkSlot};
 pub use attention_net::{AttentionNetConfig, AttentionStage, AttentionStem};
+pub use detection::{PyramidNet, PyramidNetConfig, RfbNet, RfbNetConfig, RfbNetSize};
 pub use inception::{
     BnInceptionNetConfig, GoogLeNetConfig, InceptionResNetV2Config, InceptionV3NetConfig,
 };

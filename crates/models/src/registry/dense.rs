@@ -13,6 +13,7 @@ macro_rules! segmentation {
             task: Task::Segmentation,
             input: [3, $side, $side],
             smallest: 1,
+            multiple_of: 1,
             classes: 21,
             takes_attention: false,
             build: |options, info, vb| {

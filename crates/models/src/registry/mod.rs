@@ -34,11 +34,13 @@ pub struct ModelInfo {
     pub input: [usize; 3],
     /// The shortest side that an image may have: below it a map would vanish.
     pub smallest: usize,
+    /// What its sides must be multiples of: 1 for any.
+    pub multiple_of: usize,
     /// Classes it has unless told otherwise.
     pub classes: usize,
     /// Whether [`Options::attention`] applies.
     pub takes_attention: bool,
-    build: fn(&Options, &ModelInfo, &VarBuilder) -> Result<Box<dyn Module>>,
+    build: fn(&Options, &Self, &VarBuilder) -> Result<Box<dyn Module>>,
 }
 
 /// What a network is built for. Fields that are not set keep the network's own choice.
@@ -97,6 +99,7 @@ macro_rules! imagenet {
             task: $crate::registry::Task::Classification,
             input: [3, $side, $side],
             smallest: $smallest,
+            multiple_of: 1,
             classes: 1000,
             takes_attention: false,
             build: |options, info, vb| {
@@ -153,6 +156,10 @@ pub fn build(name: &str, options: &Options, vb: &VarBuilder) -> Result<Box<dyn M
     let model = find(name)?;
     if options.attention.is_some() && !model.takes_attention {
         return Err(Error::msg(format!("{name} has no slot for attention")));
+    }
+    if options.classes == Some(0) {
+        let text = format!("{name} needs at least one class; its configuration builds it without");
+        return Err(Error::msg(text));
     }
     (model.build)(options, model, vb)
 }

@@ -6,6 +6,16 @@ use crate::{
     VggConfig,
 };
 
+/// A network with modules that halve a map by convolutions and by a pooling, which agree on even maps only.
+macro_rules! halving {
+    ($name:literal, $config:expr, $description:literal) => {
+        ModelInfo {
+            multiple_of: 32,
+            ..imagenet!($name, "Caffe", 224, 64, $config, $description)
+        }
+    };
+}
+
 pub(super) const MODELS: &[ModelInfo] = &[
     imagenet!(
         "vgg11",
@@ -75,23 +85,13 @@ pub(super) const MODELS: &[ModelInfo] = &[
         "googlenet",
         "torchvision",
         224,
-        1,
+        31,
         GoogLeNetConfig::new(),
         "GoogLeNet with batch norms"
     ),
-    imagenet!(
-        "bn_inception",
-        "Caffe",
-        224,
-        1,
-        BnInceptionNetConfig::new(),
-        "BN-Inception"
-    ),
-    imagenet!(
+    halving!("bn_inception", BnInceptionNetConfig::new(), "BN-Inception"),
+    halving!(
         "se_bn_inception",
-        "Caffe",
-        224,
-        1,
         BnInceptionNetConfig::se(),
         "BN-Inception with squeeze-and-excitation on every module"
     ),

@@ -39,6 +39,8 @@ pub(super) const MODELS: &[ModelInfo] = &[
     imagenet!(
         "resnet50d",
         "timm",
+        224,
+        17,
         ResNetConfig::resnet50().d(),
         "ResNet-50 with a deep stem and pooled shortcuts"
     ),
@@ -225,6 +227,8 @@ pub(super) const MODELS: &[ModelInfo] = &[
     imagenet!(
         "skresnet50d",
         "timm",
+        224,
+        17,
         ResNetConfig::resnet50().d().sk(),
         "the same with a deep stem and pooled shortcuts"
     ),
@@ -261,6 +265,8 @@ pub(super) const MODELS: &[ModelInfo] = &[
     imagenet!(
         "ecaresnet50d",
         "timm",
+        224,
+        17,
         ResNetConfig::resnet50()
             .d()
             .attention(Stages::ALL, Plugin::eca()),
@@ -269,54 +275,72 @@ pub(super) const MODELS: &[ModelInfo] = &[
     imagenet!(
         "resnest14d",
         "timm",
+        224,
+        17,
         ResNetConfig::resnest([1; 4], Stem::Deep([32, 32, 64])),
         "ResNeSt-14"
     ),
     imagenet!(
         "resnest50d",
         "timm",
+        224,
+        17,
         ResNetConfig::resnest(R50, Stem::Deep([32, 32, 64])),
         "ResNeSt-50"
     ),
     imagenet!(
         "resnest101e",
         "timm",
+        224,
+        17,
         ResNetConfig::resnest(R101, Stem::Deep([64, 64, 128])),
         "ResNeSt-101"
     ),
     imagenet!(
         "resnetblur18",
         "timm",
+        224,
+        17,
         ResNetConfig::resnet18().blur(),
         "ResNet-18 with blurs instead of strides"
     ),
     imagenet!(
         "resnetblur50",
         "timm",
+        224,
+        17,
         ResNetConfig::resnet50().blur(),
         "ResNet-50 with blurs instead of strides"
     ),
     imagenet!(
         "resnet18_lpf4",
         "antialiased-cnns",
+        224,
+        35,
         ResNetConfig::resnet18().anti_alias(AntiAlias::Adobe(4)),
         "antialiased ResNet-18, filters of 4"
     ),
     imagenet!(
         "resnet34_lpf4",
         "antialiased-cnns",
+        224,
+        35,
         ResNetConfig::resnet34().anti_alias(AntiAlias::Adobe(4)),
         "antialiased ResNet-34, filters of 4"
     ),
     imagenet!(
         "resnet50_lpf4",
         "antialiased-cnns",
+        224,
+        35,
         ResNetConfig::resnet50().anti_alias(AntiAlias::Adobe(4)),
         "antialiased ResNet-50, filters of 4"
     ),
     imagenet!(
         "resnet101_lpf4",
         "antialiased-cnns",
+        224,
+        35,
         ResNetConfig::resnet101().anti_alias(AntiAlias::Adobe(4)),
         "antialiased ResNet-101, filters of 4"
     ),
@@ -329,6 +353,8 @@ pub(super) const MODELS: &[ModelInfo] = &[
     imagenet!(
         "nonlocal_resnet50",
         "striate",
+        224,
+        17,
         ResNetConfig::resnet50().non_local(),
         "ResNet-50 with five non-local blocks"
     ),
