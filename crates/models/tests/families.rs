@@ -1,7 +1,8 @@
 //! Families of backbones: maps of their stages, names of their parts, gradients, what is refused.
 
 use striate_layers::{
-    Module, Place, VarBuilder, evaluating, named_parameters, parameter_count, state_dict,
+    Module, Place, SkConvConfig, VarBuilder, evaluating, named_parameters, parameter_count,
+    state_dict,
 };
 use striate_models::{
     AttentionNetConfig, AttentionStem, BnInceptionNetConfig, ConvPlugin, DeepLabV3Config,
@@ -101,6 +102,18 @@ fn plug_ins_stand_where_they_are_put() -> Result<()> {
         &MobileNetV1Config::se().build(&vb())?,
         "blocks.4.1.se.fc2.bias",
     );
+    let selective = ConvPlugin::normalized(|conv, vb| {
+        SkConvConfig::new(conv.in_channels, conv.out_channels)
+            .groups(conv.groups)
+            .stride(conv.stride)
+            .build(vb)
+    });
+    let net = MobileNetV1Config::new().conv(selective).build(&vb())?;
+    let names = state_dict(&net);
+    assert!(names.get("blocks.0.0.conv_pw.weight").is_some(), "it stays");
+    let norm = names.get("blocks.0.0.bn1.weight");
+    assert!(norm.is_none(), "selective kernels have their own norms");
+    evaluating(&net, || no_grad(|| net.forward(&images(1, 32)?)))?;
     let net = VggConfig::vgg11().attention(Plugin::eca()).build(&vb())?;
     has(&net, "features.18.se.conv.weight");
     let net = BnInceptionNetConfig::se().build(&vb())?;

@@ -28,7 +28,7 @@ pub(super) struct Style<'a> {
     pub(super) norm: [f64; 2],
     /// Whether strided convolutions pad as in TensorFlow: more at the end.
     pub(super) tensorflow: bool,
-    /// What stands in for the convolutions of the blocks.
+    /// What stands in for the convolutions of the blocks: for the depthwise alone if it has its own norm.
     pub(super) conv: Option<&'a ConvPlugin>,
     /// What stands in the slots of the blocks.
     pub(super) plugins: &'a [(Place, Plugin)],
@@ -95,8 +95,13 @@ impl<'a> Style<'a> {
         let norm = self.batch_norm(conv.out_channels);
         let conv_vb = vb / &conv_name;
         let layers = match self.conv {
-            Some(plugin) => layers.push_named(conv_name, plugin.build(&conv, &conv_vb)?),
-            None => layers.push_named(conv_name, conv.build(&conv_vb)?),
+            Some(plugin) if plugin.is_normalized() && conv.groups > 1 => {
+                return Ok(layers.push_named(conv_name, plugin.build(&conv, &conv_vb)?));
+            }
+            Some(plugin) if !plugin.is_normalized() => {
+                layers.push_named(conv_name, plugin.build(&conv, &conv_vb)?)
+            }
+            _ => layers.push_named(conv_name, conv.build(&conv_vb)?),
         };
         let layers = layers.push_named(&norm_name, norm.build_2d(&(vb / &norm_name))?);
         Ok(match act {

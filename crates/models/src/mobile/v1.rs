@@ -32,7 +32,7 @@ pub struct MobileNetV1Config {
     pub width: f64,
     /// Dropout before the last layer.
     pub dropout: f64,
-    /// What stands in for the convolutions of the blocks.
+    /// What stands in for the convolutions of the blocks: for the depthwise alone if it has its own norm.
     pub conv: Option<ConvPlugin>,
     /// What stands in the slots of the blocks; [`Place::Standard`] is behind the pointwise convolution's ReLU6.
     pub plugins: Vec<(Place, Plugin)>,

@@ -34,7 +34,8 @@ pub struct MobileNetV2Config {
     pub width: f64,
     /// Dropout before the last layer.
     pub dropout: f64,
-    /// What stands in for the convolutions of the blocks and for the last.
+    /// What stands in for the convolutions of the blocks and for the last: for the depthwise alone if it has its own
+    /// norm.
     pub conv: Option<ConvPlugin>,
     /// What stands in the slots of the blocks; [`Place::Conv3x3`] is behind the depthwise convolution.
     pub plugins: Vec<(Place, Plugin)>,

@@ -66,6 +66,16 @@ pub(super) const MODELS: &[ModelInfo] = &[
         "the same with batch norms"
     ),
     imagenet!(
+        "se_vgg16_bn",
+        "striate",
+        224,
+        32,
+        VggConfig::vgg16()
+            .batch_norm(true)
+            .attention(Plugin::se(16)),
+        "the same with squeeze-and-excitation behind every convolution's ReLU"
+    ),
+    imagenet!(
         "vgg19",
         "torchvision",
         224,

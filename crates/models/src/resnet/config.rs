@@ -73,7 +73,7 @@ pub enum Dialect {
     Byob,
 }
 
-/// Which convolutions of a block another stands in for.
+/// Which convolutions of a block another stands in for: one with its own norm for the 3x3 alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Convs {
     /// The 3x3: of a basic block the first.
