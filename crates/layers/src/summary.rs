@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use striate_tensor::autograd::{Graph, GraphNode};
+use striate_tensor::autograd::{Graph, GraphNode, shapes_only};
 use striate_tensor::{DType, Result, Tensor};
 
 use crate::module::{Part, evaluating, named_parameters, parameter_count, walk};
@@ -50,13 +50,14 @@ pub struct LayerSummary {
     pub elementwise: u64,
 }
 
-/// Runs `module` in evaluation mode on an f32 input of zeros of that shape and counts.
+/// Runs `module` in evaluation mode on an f32 input of zeros of that shape, without computing its convolutions,
+/// and counts.
 ///
 /// # Errors
 /// The input does not fit the network.
 pub fn summary(module: &dyn Module, input: &[usize]) -> Result<Summary> {
     let x = Tensor::zeros(input, DType::F32)?.requires_grad(true)?;
-    let y = evaluating(module, || module.forward(&x))?;
+    let y = shapes_only(|| evaluating(module, || module.forward(&x)))?;
     Ok(Summary::of(module, input, &[y]))
 }
 

@@ -26,6 +26,7 @@ pub struct VarBuilder {
 
 #[derive(Clone, Debug)]
 enum Source {
+    Zeros,
     Seeded(u64),
     StateDict(Arc<StateDict>),
 }
@@ -38,6 +39,15 @@ impl VarBuilder {
             path: "".into(),
             source: Source::Seeded(seed),
             dtype: DType::F32,
+        }
+    }
+
+    /// Zeros everywhere: for a network that only tells its shapes, or whose weights are loaded next.
+    #[must_use]
+    pub fn zeros() -> Self {
+        Self {
+            source: Source::Zeros,
+            ..Self::seeded(0)
         }
     }
 
@@ -124,7 +134,7 @@ impl VarBuilder {
 
     fn tensor_from(&self, name: &str, start: &Tensor) -> Result<Tensor> {
         match &self.source {
-            Source::Seeded(_) => start.to_dtype(self.dtype).map_err(|e| e.at(&self.path)),
+            Source::Zeros | Source::Seeded(_) => start.to_dtype(self.dtype).map_err(|e| e.at(&self.path)),
             Source::StateDict(_) => self.tensor(name, start.shape(), Init::ZEROS),
         }
     }
@@ -140,7 +150,7 @@ impl VarBuilder {
                 Some(stored) => fit(&full, &[], stored)?.to_dtype(DType::I64)?,
                 None => Tensor::zeros((), DType::I64)?,
             },
-            Source::Seeded(_) => Tensor::zeros((), DType::I64)?,
+            Source::Zeros | Source::Seeded(_) => Tensor::zeros((), DType::I64)?,
         };
         Ok(Buffer::new(&tensor))
     }
@@ -148,6 +158,7 @@ impl VarBuilder {
     fn tensor(&self, name: &str, shape: &[usize], init: Init) -> Result<Tensor> {
         let full = self.name(name);
         match &self.source {
+            Source::Zeros => Tensor::zeros(shape, self.dtype),
             Source::Seeded(seed) => {
                 let mut rng = Philox::new(*seed).stream(key(&full));
                 init.sample(shape, &mut rng)

@@ -19,21 +19,48 @@
 #![forbid(unsafe_code)]
 
 mod attention;
+pub mod attention_net;
 mod basic_block;
+<<<<<<< HEAD
 mod graft;
+=======
+pub mod detection;
+pub mod inception;
+pub mod mobile;
+>>>>>>> nets
 mod network;
 mod plugin;
 mod registry;
 mod residual;
 pub mod resnet;
 mod resnet_small;
+pub mod segmentation;
 mod sknet_cifar;
+pub mod vgg;
 
 pub use attention::{Attention, CbamSlot, SeSlot, SkSlot};
+<<<<<<< HEAD
 pub use graft::{Grafted, graft, prune, slots};
+=======
+pub use attention_net::{AttentionNetConfig, AttentionStage, AttentionStem};
+pub use detection::{PyramidNet, PyramidNetConfig, RfbNet, RfbNetConfig, RfbNetSize};
+pub use inception::{
+    BnInceptionNetConfig, GoogLeNetConfig, InceptionResNetV2Config, InceptionV3NetConfig,
+};
+pub use mobile::{
+    EfficientNetConfig, EfficientNetPadding, GhostNetConfig, MobileNetV1Config, MobileNetV2Config,
+    MobileNetV3Config,
+};
+>>>>>>> nets
 pub use network::{Network, NetworkBuilder};
 pub use plugin::{ConvPlugin, Plugin};
-pub use registry::{DEFAULT, ModelInfo, Options, build, find, list};
-pub use resnet::{AntiAlias, Block, Dialect, ResNetConfig, Shortcut, Stages, Stem, StemPool};
+pub use registry::{DEFAULT, ModelInfo, Options, Task, build, find, list};
+pub use resnet::{
+    AntiAlias, Block, Convs, Dialect, Plugged, ResNetConfig, Shortcut, Stages, Stem, StemPool,
+};
 pub use resnet_small::{ResNetSmall, ResNetSmallConfig};
+pub use segmentation::{
+    DeepLabV3, DeepLabV3Config, DeepLabV3Plus, DeepLabV3PlusConfig, OutputStride,
+};
 pub use sknet_cifar::{SkNetCifar, SkNetCifarConfig};
+pub use vgg::VggConfig;

@@ -30,7 +30,7 @@ struct Stage {
 #[derive(Debug)]
 struct Classifier {
     name: String,
-    in_features: usize,
+    config: LinearConfig,
     layer: Box<dyn Module>,
 }
 
@@ -71,24 +71,18 @@ impl Network {
                 "the network has no last layer to replace",
             ));
         };
-        classifier.layer = classifier_layer(&classifier.name, classifier.in_features, classes, vb)?;
+        classifier.config.out_features = classes;
+        classifier.layer = classifier_layer(&classifier.name, &classifier.config, vb)?;
         Ok(())
     }
 }
 
 /// The last layer; none for 0 classes.
-fn classifier_layer(
-    name: &str,
-    in_features: usize,
-    classes: usize,
-    vb: &VarBuilder,
-) -> Result<Box<dyn Module>> {
-    if classes == 0 {
+fn classifier_layer(name: &str, config: &LinearConfig, vb: &VarBuilder) -> Result<Box<dyn Module>> {
+    if config.out_features == 0 {
         return Ok(Box::new(striate_layers::Identity));
     }
-    Ok(Box::new(
-        LinearConfig::new(in_features, classes).build(&(vb / name))?,
-    ))
+    Ok(Box::new(config.build(&(vb / name))?))
 }
 
 impl Stage {
@@ -195,11 +189,19 @@ impl NetworkBuilder {
     /// # Errors
     /// Memory is out, or the state dict lacks the layer.
     pub fn classify(self, name: &str, in_features: usize, classes: usize) -> Result<Network> {
-        let layer = classifier_layer(name, in_features, classes, &self.vb)?;
+        self.classify_with(name, LinearConfig::new(in_features, classes))
+    }
+
+    /// Ends the network with this linear layer; without outputs there is none.
+    ///
+    /// # Errors
+    /// As [`NetworkBuilder::classify`].
+    pub fn classify_with(self, name: &str, config: LinearConfig) -> Result<Network> {
+        let layer = classifier_layer(name, &config, &self.vb)?;
         let name = name.to_owned();
         let classifier = Some(Classifier {
             name,
-            in_features,
+            config,
             layer,
         });
         Ok(Network {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use striate_layers::catalog::{self, Catalogued};
 use striate_layers::{
-    BamConfig, CbamConfig, Conv2dConfig, EcaConfig, Layer, Module, Rounding, SqueezeExciteConfig,
-    VarBuilder, Visitor,
+    BamConfig, CbamConfig, CondConv2dConfig, Conv2dConfig, DeformConv2dConfig, DynamicConv2dConfig,
+    EcaConfig, Layer, Module, OdConv2dConfig, Rounding, SqueezeExciteConfig, VarBuilder, Visitor,
 };
 use striate_tensor::{Error, Result, Tensor};
 
@@ -216,6 +216,64 @@ impl ConvPlugin {
             normalized: true,
             ..Self::new(make)
         }
+    }
+
+    /// Deformable convolutions, of the first version or, `modulated`, the second, without biases.
+    ///
+    /// Papers: Dai et al., ICCV 2017, arXiv:1703.06211; Zhu et al., CVPR 2019, arXiv:1811.11168.
+    #[must_use]
+    pub fn deformable(modulated: bool) -> Self {
+        Self::new(move |conv, vb| {
+            let make = match modulated {
+                true => DeformConv2dConfig::modulated,
+                false => DeformConv2dConfig::new,
+            };
+            make(conv.in_channels, conv.out_channels, conv.kernel)
+                .stride(conv.stride)
+                .padding(conv.padding)
+                .dilation(conv.dilation)
+                .groups(conv.groups)
+                .bias(false)
+                .build(vb)
+        })
+    }
+
+    /// Omni-dimensional dynamic convolutions with so many experts.
+    ///
+    /// Paper: Li, Zhou, Yao, ICLR 2022, arXiv:2209.07947.
+    #[must_use]
+    pub fn od_conv(experts: usize) -> Self {
+        Self::new(move |conv, vb| {
+            OdConv2dConfig::new(conv.clone())
+                .kernel_num(experts)
+                .build(vb)
+        })
+    }
+
+    /// Dynamic convolutions with so many experts, at temperature 1; `int(C / 4) + 1` hidden channels, as in the
+    /// implementation whose names they have.
+    ///
+    /// Paper: Chen et al., *Dynamic Convolution*, CVPR 2020, arXiv:1912.03458.
+    #[must_use]
+    pub fn dynamic_conv(experts: usize) -> Self {
+        Self::new(move |conv, vb| {
+            DynamicConv2dConfig::new(conv.clone())
+                .kernel_num(experts)
+                .plus_one(true)
+                .build(vb)
+        })
+    }
+
+    /// Conditionally parameterised convolutions with so many experts, each with its own routing.
+    ///
+    /// Paper: Yang, Bender, Le, Ngiam, *CondConv*, NeurIPS 2019, arXiv:1904.04971.
+    #[must_use]
+    pub fn cond_conv(experts: usize) -> Self {
+        Self::new(move |conv, vb| {
+            CondConv2dConfig::new(conv.clone())
+                .experts(experts)
+                .build(vb)
+        })
     }
 
     /// Whether it has its own batch norm and activation.

@@ -6,14 +6,34 @@ use striate_layers::{Activation, Layer, Module, Place, Sequential, Slot, VarBuil
 use striate_tensor::autograd::scope;
 use striate_tensor::{Result, Tensor};
 
-/// `act(shortcut(x) + branch(x))`, with slots at the places of the squeeze-and-excitation ablation.
+use crate::Plugin;
+
+/// What is added to the branch.
+#[derive(Debug)]
+pub(crate) enum Skip {
+    /// Nothing.
+    None,
+    /// The input.
+    Identity,
+    /// A projection of it under this name.
+    Projection(&'static str, Sequential),
+}
+
+impl Skip {
+    /// The projection, if there is one, or the input.
+    pub(crate) fn projected(name: &'static str, projection: Option<Sequential>) -> Self {
+        projection.map_or(Self::Identity, |p| Self::Projection(name, p))
+    }
+}
+
+/// `act(skip(x) + branch(x))`, with slots at the places of the squeeze-and-excitation ablation.
 ///
-/// The parts of the branch are named as children of the block; the shortcut is `downsample`.
+/// The parts of the branch are named as children of the block.
 #[derive(Debug)]
 pub(crate) struct Residual {
     path: Arc<str>,
     branch: Sequential,
-    downsample: Option<Sequential>,
+    skip: Skip,
     act: Activation,
     pre: Slot,
     standard: Slot,
@@ -22,19 +42,20 @@ pub(crate) struct Residual {
 }
 
 impl Residual {
-    /// A block from so many channels to so many; no `downsample` is the identity.
+    /// A block from so many channels to so many.
     pub(crate) fn new(
         [in_channels, out_channels]: [usize; 2],
         branch: Sequential,
-        downsample: Option<Sequential>,
+        skip: Skip,
+        act: Activation,
         vb: &VarBuilder,
     ) -> Self {
         let slot = |place, channels| Slot::new(place, channels, vb);
         Self {
             path: Arc::clone(vb.path()),
             branch,
-            downsample,
-            act: Activation::Relu,
+            skip,
+            act,
             pre: slot(Place::Pre, in_channels),
             standard: slot(Place::Standard, out_channels),
             identity: slot(Place::Identity, out_channels),
@@ -49,13 +70,18 @@ impl Residual {
     }
 }
 
+/// Puts a plug-in into a slot of the block at `vb`.
+pub(crate) fn fill(slot: &Slot, plugin: &Plugin, vb: &VarBuilder) -> Result<()> {
+    slot.fill(plugin.name(), plugin.build(slot.channels(), vb)?)
+}
+
 impl Layer for Residual {
     fn visit(&self, v: &mut dyn Visitor) {
         self.pre.visit(v);
         self.branch.visit(v);
         self.standard.visit(v);
-        if let Some(downsample) = &self.downsample {
-            v.child("downsample", downsample);
+        if let Skip::Projection(name, projection) = &self.skip {
+            v.child(name, projection);
         }
         self.identity.visit(v);
         self.post.visit(v);
@@ -67,17 +93,25 @@ impl Module for Residual {
     /// `[N, in, H, W] -> [N, out, H', W']`
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         scope(&self.path, || {
-            let shortcut = match &self.downsample {
-                Some(projection) => projection.forward(x)?,
-                None => x.clone(),
+            let skipped = match &self.skip {
+                Skip::None => None,
+                Skip::Identity => Some(x.clone()),
+                Skip::Projection(_, projection) => Some(projection.forward(x)?),
             };
-            let shortcut = self.identity.forward(&shortcut)?;
             let x = self.pre.forward(x)?;
-            let y = if self.standard.is_empty() {
-                self.branch.forward_onto(&shortcut, self.act, &x)?
-            } else {
-                self.branch
-                    .attend_onto(&self.standard, &shortcut, self.act, &x)?
+            let y = match skipped {
+                None => {
+                    let y = self.standard.forward(&self.branch.forward(&x)?)?;
+                    self.act.forward(&y)?
+                }
+                Some(skipped) => {
+                    let skipped = self.identity.forward(&skipped)?;
+                    if self.standard.is_empty() {
+                        self.branch.forward_onto(&skipped, self.act, &x)?
+                    } else {
+                        self.branch.attend_onto(&self.standard, &skipped, self.act, &x)?
+                    }
+                }
             };
             self.post.forward(&y)
         })

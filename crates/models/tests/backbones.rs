@@ -1,10 +1,10 @@
 //! Whole networks: parameters and multiply-adds equal the published ones.
 
 use striate_layers::{VarBuilder, parameter_count, summary};
-use striate_models::{Options, build};
+use striate_models::{Options, build, find};
 use striate_tensor::Result;
 
-/// Name, parameters, multiply-adds of one 224x224 image: of the implementation that the names come from.
+/// Name, parameters, multiply-adds of one image of the size it is for: of the implementation that the names come from.
 const COUNTS: &[(&str, usize, Option<u64>)] = &[
     ("resnet18", 11_689_512, Some(1_814_073_344)),
     ("resnet34", 21_797_672, Some(3_663_761_408)),
@@ -53,6 +53,54 @@ const COUNTS: &[(&str, usize, Option<u64>)] = &[
     ("resnet34_lpf4", 21_797_672, Some(4_191_412_224)),
     ("resnet50_lpf4", 25_557_032, Some(5_141_274_624)),
     ("resnet101_lpf4", 44_549_160, Some(8_853_495_808)),
+    ("vgg11", 132_863_336, None),
+    ("vgg11_bn", 132_868_840, None),
+    ("vgg13", 133_047_848, None),
+    ("vgg13_bn", 133_053_736, None),
+    ("vgg16", 138_357_544, Some(15_470_264_320)),
+    ("vgg16_bn", 138_365_992, Some(15_470_264_320)),
+    ("vgg19", 143_667_240, None),
+    ("vgg19_bn", 143_678_248, None),
+    ("googlenet", 6_624_904, None),
+    ("bn_inception", 11_285_224, None),
+    ("se_bn_inception", 11_931_622, Some(2_033_239_424)),
+    ("inception_v3", 23_834_568, Some(5_713_216_096)),
+    ("inception_resnet_v2", 55_843_464, Some(13_155_794_016)),
+    ("se_inception_resnet_v2", 64_387_444, None),
+    ("nonlocal_resnet50", 32_915_496, None),
+    ("dcn_resnet50", 26_137_874, None),
+    ("dcnv2_resnet50", 26_428_295, None),
+    ("od_resnet18", 11_943_944, None),
+    ("od_resnet18_4x", 44_901_640, None),
+    ("od_resnet50", 28_635_112, None),
+    ("od_resnet50_4x", 90_670_888, None),
+    ("dy_resnet18", 45_475_008, None),
+    ("dy_resnet50", 100_895_176, None),
+    ("gcresnet50t", 25_897_080, None),
+    ("attention56", 31_810_728, Some(6_270_836_736)),
+    ("attention92", 52_466_344, Some(10_533_789_696)),
+    ("attentionnext56", 31_318_824, Some(6_419_106_816)),
+    ("attentionnext92", 52_102_952, Some(10_704_337_920)),
+    ("attention92_cifar", 1_841_274, None),
+    ("attention236_cifar", 5_084_794, None),
+    ("attention92_cifar_wide", 12_170_730, Some(1_089_185_792)),
+    ("mobilenetv1_100", 4_231_976, Some(568_740_352)),
+    ("se_mobilenet_v1", 4_718_044, None),
+    ("mobilenet_v2", 3_504_872, Some(300_774_272)),
+    ("od_mobilenet_v2", 4_940_185, None),
+    ("od_mobilenet_v2_4x", 11_512_149, None),
+    ("dy_mobilenet_v2", 12_416_576, None),
+    ("mobilenet_v3_large", 5_483_032, Some(216_589_760)),
+    ("mobilenet_v3_small", 2_542_856, None),
+    ("efficientnet_b0", 5_288_548, Some(385_814_752)),
+    ("tf_efficientnet_cc_b0_4e", 13_314_116, Some(396_513_888)),
+    ("tf_efficientnet_cc_b0_8e", 24_013_284, Some(407_213_024)),
+    ("tf_efficientnet_cc_b1_8e", 39_715_968, None),
+    ("ghostnet_050", 2_587_292, Some(42_328_152)),
+    ("ghostnet_100", 5_182_508, Some(141_150_512)),
+    ("ghostnet_130", 7_358_820, Some(227_003_256)),
+    ("deeplabv3_resnet50", 39_638_869, Some(168_731_205_888)),
+    ("deeplabv3_resnet101", 58_630_997, None),
 ];
 
 #[test]
@@ -67,7 +115,8 @@ fn counts_equal_the_published_ones() -> Result<()> {
             ));
         }
         if let Some(expected) = multiply_adds {
-            let got = summary(&net, &[1, 3, 224, 224])?.multiply_adds;
+            let [c, h, w] = find(name)?.input;
+            let got = summary(&net, &[1, c, h, w])?.multiply_adds;
             if got != expected {
                 wrong.push(format!("{name}: {got} multiply-adds, not {expected}"));
             }

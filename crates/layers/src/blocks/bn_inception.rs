@@ -14,7 +14,7 @@ use striate_tensor::{PoolOptions, Result};
 
 use super::chain::{Chain, InceptionBlock, Style};
 use crate::util::invalid;
-use crate::{AvgPool2d, MaxPool2d, Parallel, VarBuilder};
+use crate::{AvgPool2d, Init, MaxPool2d, Parallel, VarBuilder};
 
 /// How the pooled branch pools its 3x3 windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,6 +131,7 @@ impl BnInceptionConfig {
         let style = Style {
             eps: 1e-5,
             bias: self.conv_bias,
+            init: Init::KaimingUniform,
         };
         let chain = || Chain::new(vb, &style, self.in_channels);
         let mut branches = Parallel::new();

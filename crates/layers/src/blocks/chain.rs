@@ -6,7 +6,8 @@ use striate_tensor::autograd::scope;
 use striate_tensor::{Result, Tensor};
 
 use crate::{
-    Conv2dConfig, ConvNormActConfig, Layer, Module, Pair, Parallel, Sequential, VarBuilder, Visitor,
+    Conv2dConfig, ConvNormActConfig, Init, Layer, Module, Pair, Parallel, Sequential, VarBuilder,
+    Visitor,
 };
 
 /// How the convolutions of a block are built: batch norm and ReLU follow each.
@@ -16,6 +17,8 @@ pub(super) struct Style {
     pub eps: f64,
     /// Whether the convolutions have biases.
     pub bias: bool,
+    /// Where the weights start.
+    pub init: Init,
 }
 
 /// One branch of a block, as it is built.
@@ -60,7 +63,7 @@ impl<'a> Chain<'a> {
 
     fn push(mut self, name: &str, config: Conv2dConfig) -> Result<Self> {
         self.channels = config.out_channels;
-        let config = ConvNormActConfig::new(config)
+        let config = ConvNormActConfig::new(config.init(self.style.init))
             .conv_bias(self.style.bias)
             .eps(self.style.eps);
         let layer = config.build(&(&self.vb / name))?;

@@ -20,7 +20,9 @@ use striate_tensor::{Result, Tensor};
 
 use super::chain::{Chain, Style};
 use crate::util::{at_least_one, invalid};
-use crate::{Conv2d, Conv2dConfig, Layer, Module, Parallel, VarBuilder, Visitor};
+use crate::{
+    Conv2d, Conv2dConfig, Init, Layer, Module, Parallel, Place, Slot, VarBuilder, Visitor,
+};
 
 /// Which block of Inception-ResNet-v2, after the size of its maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +106,7 @@ impl InceptionResNetConfig {
         let style = Style {
             eps: 1e-3,
             bias: false,
+            init: Init::KaimingUniform,
         };
         // Width and kernel of each convolution of each branch.
         let branches: &[&[(usize, [usize; 2])]] = match self.kind {
@@ -140,6 +143,7 @@ impl InceptionResNetConfig {
             path: Arc::clone(vb.path()),
             branches: all,
             join: Conv2dConfig::new(joined, self.channels, 1).build(&(vb / "conv2d"))?,
+            slot: Slot::new(Place::Standard, self.channels, vb),
             scale: self.scale,
             relu: self.relu,
         })
@@ -152,14 +156,24 @@ pub struct InceptionResNetBlock {
     path: Arc<str>,
     branches: Parallel,
     join: Conv2d,
+    slot: Slot,
     scale: f64,
     relu: bool,
+}
+
+impl InceptionResNetBlock {
+    /// The place for attention: on the correction, before its factor.
+    #[must_use]
+    pub fn slot(&self) -> &Slot {
+        &self.slot
+    }
 }
 
 impl Layer for InceptionResNetBlock {
     fn visit(&self, v: &mut dyn Visitor) {
         self.branches.visit(v);
         v.child("conv2d", &self.join);
+        self.slot.visit(v);
     }
 }
 
@@ -170,7 +184,7 @@ impl Module for InceptionResNetBlock {
         scope(&self.path, || {
             x.dims_array::<4>("InceptionResNet")?;
             let correction = self.join.forward(&self.branches.forward(x)?)?;
-            let correction = correction.mul_scalar(self.scale)?;
+            let correction = self.slot.forward(&correction)?.mul_scalar(self.scale)?;
             if self.relu {
                 x.add_relu(&correction)
             } else {

@@ -14,7 +14,7 @@ use striate_tensor::{PoolOptions, Result};
 
 use super::chain::{Chain, InceptionBlock, Style};
 use crate::util::odd;
-use crate::{MaxPool2d, Parallel, VarBuilder};
+use crate::{Init, MaxPool2d, Parallel, VarBuilder};
 
 /// How to build the block of GoogLeNet.
 #[derive(Clone, Debug)]
@@ -33,6 +33,8 @@ pub struct InceptionV1Config {
     pub large_kernel: usize,
     /// What the batch norms add to the variance.
     pub eps: f64,
+    /// Where the weights of the convolutions start.
+    pub init: Init,
 }
 
 impl InceptionV1Config {
@@ -53,6 +55,7 @@ impl InceptionV1Config {
             pool_proj,
             large_kernel: 3,
             eps: 1e-3,
+            init: Init::KaimingUniform,
         }
     }
 
@@ -70,6 +73,13 @@ impl InceptionV1Config {
         self
     }
 
+    /// Sets where the weights of the convolutions start.
+    #[must_use]
+    pub fn init(mut self, init: Init) -> Self {
+        self.init = init;
+        self
+    }
+
     /// Builds the block under torchvision's names: `branch1`, `branch2.0`, `branch2.1`, `branch3.0`,
     /// `branch3.1`, `branch4.1`, each `conv` and `bn`.
     ///
@@ -80,6 +90,7 @@ impl InceptionV1Config {
         let style = Style {
             eps: self.eps,
             bias: false,
+            init: self.init,
         };
         let chain = |vb: &VarBuilder| Chain::new(vb, &style, self.in_channels);
         let reduced = |name: &str, [width, out]: [usize; 2], kernel: usize| -> Result<_> {

@@ -18,7 +18,7 @@ use striate_tensor::{PoolOptions, Result};
 
 use super::chain::{Chain, InceptionBlock, Style};
 use crate::util::at_least_one;
-use crate::{AvgPool2d, MaxPool2d, Parallel, VarBuilder};
+use crate::{AvgPool2d, Init, MaxPool2d, Parallel, VarBuilder};
 
 /// Which block of Inception-v3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub struct InceptionV3Config {
     pub kind: InceptionV3Kind,
     /// What the batch norms add to the variance.
     pub eps: f64,
+    /// Where the weights of the convolutions start.
+    pub init: Init,
     /// What the fixed widths are divided by, for narrower networks.
     pub narrow: usize,
 }
@@ -62,6 +64,7 @@ impl InceptionV3Config {
             in_channels,
             kind,
             eps: 1e-3,
+            init: Init::KaimingUniform,
             narrow: 1,
         }
     }
@@ -80,6 +83,13 @@ impl InceptionV3Config {
         self
     }
 
+    /// Sets where the weights of the convolutions start.
+    #[must_use]
+    pub fn init(mut self, init: Init) -> Self {
+        self.init = init;
+        self
+    }
+
     /// Builds the block under torchvision's names, each layer `conv` and `bn`.
     ///
     /// # Errors
@@ -90,6 +100,7 @@ impl InceptionV3Config {
         let style = Style {
             eps: self.eps,
             bias: false,
+            init: self.init,
         };
         let chain = || Chain::new(vb, &style, self.in_channels);
         let pooled = |channels| -> Result<_> {

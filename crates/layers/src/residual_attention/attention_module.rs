@@ -14,7 +14,7 @@ use std::sync::Arc;
 use striate_tensor::autograd::scope;
 use striate_tensor::{Interpolation, PoolOptions, Result, Tensor};
 
-use super::preact_bottleneck::PreActBottleneckConfig;
+use super::unit::AttentionUnit;
 use crate::probe::{self, ProbeKind};
 use crate::util::at_least_one;
 use crate::{
@@ -108,6 +108,8 @@ pub struct AttentionModuleConfig {
     pub mask: AttentionMask,
     /// What the mask does to the trunk.
     pub learning: AttentionLearning,
+    /// What the blocks are.
+    pub unit: AttentionUnit,
 }
 
 impl AttentionModuleConfig {
@@ -125,6 +127,7 @@ impl AttentionModuleConfig {
             pool: AttentionPool::TorchPad1,
             mask: AttentionMask::Mixed,
             learning: AttentionLearning::Residual,
+            unit: AttentionUnit::PreAct,
         }
     }
 
@@ -160,6 +163,13 @@ impl AttentionModuleConfig {
     #[must_use]
     pub fn learning(mut self, learning: AttentionLearning) -> Self {
         self.learning = learning;
+        self
+    }
+
+    /// Sets what the blocks are.
+    #[must_use]
+    pub fn unit(mut self, unit: AttentionUnit) -> Self {
+        self.unit = unit;
         self
     }
 
@@ -202,10 +212,9 @@ impl AttentionModuleConfig {
 
     /// `n` blocks, numbered.
     fn row(&self, n: usize, name: String, vb: &VarBuilder) -> Result<Part> {
-        let block = PreActBottleneckConfig::new(self.channels, self.channels);
         let mut row = Sequential::new();
         for i in 0..n {
-            row = row.push(block.build(&(vb / &name / i))?);
+            row = row.push(self.block(&(vb / &name / i))?);
         }
         Ok(Part::new(name, row))
     }
@@ -215,21 +224,29 @@ impl AttentionModuleConfig {
         if n != 1 {
             return self.row(n, name, vb);
         }
-        let block = PreActBottleneckConfig::new(self.channels, self.channels);
-        let block = block.build(&(vb / &name))?;
+        let block = self.block(&(vb / &name))?;
         Ok(Part::new(name, block))
+    }
+
+    fn block(&self, vb: &VarBuilder) -> Result<Box<dyn Module>> {
+        self.unit.build(self.channels, self.channels, 1, vb)
     }
 
     fn head(&self, name: String, vb: &VarBuilder) -> Result<Part> {
         let (vb, channels) = (vb / &name, self.channels);
-        let mut head = Sequential::new();
-        for at in [0, 3] {
+        let conv = |at: usize| {
             let conv = Conv2dConfig::new(channels, channels, 1).bias(false);
-            head = head
-                .push(BatchNormConfig::new(channels).build_2d(&(&vb / at))?)
-                .push(Activation::Relu)
-                .push(conv.build(&(&vb / (at + 2)))?);
+            conv.build(&(&vb / at))
+        };
+        let norm = |at: usize| BatchNormConfig::new(channels).build_2d(&(&vb / at));
+        let mut head = Sequential::new();
+        // Units that end with an activation need none here.
+        if self.unit == AttentionUnit::PreAct {
+            head = head.push(norm(0)?).push(Activation::Relu);
         }
+        let at = head.len();
+        let head = head.push(conv(at)?).push(norm(at + 1)?);
+        let head = head.push(Activation::Relu).push(conv(at + 3)?);
         Ok(Part::new(name, head))
     }
 }

@@ -6,14 +6,16 @@ use striate_layers::{
 };
 use striate_tensor::{Divisor, PoolOptions, Result};
 
-use super::config::{AntiAlias, Block, Dialect, ResNetConfig, Shortcut};
-use crate::Plugin;
-use crate::residual::Residual;
+use super::config::{AntiAlias, Block, Convs, Dialect, ResNetConfig, Shortcut};
+use crate::ConvPlugin;
+use crate::residual::{Residual, Skip, fill};
 
 /// Where a block stands and what that makes of it.
 pub(super) struct BlockPlan<'a> {
     pub(super) config: &'a ResNetConfig,
     pub(super) stage: usize,
+    /// Its place in the stage, from 0.
+    pub(super) index: usize,
     pub(super) in_channels: usize,
     pub(super) planes: usize,
     pub(super) stride: usize,
@@ -33,17 +35,17 @@ impl BlockPlan<'_> {
         if self.config.relu_before_attention {
             branch = branch.push_named("", Activation::Relu);
         }
-        let block = Residual::new(
-            [self.in_channels, out],
-            branch,
-            self.shortcut(out, &(vb / "downsample"))?,
-            vb,
-        );
-        for (stages, place, plugin) in &self.config.plugins {
-            if stages.contains(self.stage)
-                && let Some(slot) = block.slot(*place)
+        let name = match self.config.dialect {
+            Dialect::Byob => "shortcut",
+            _ => "downsample",
+        };
+        let skip = Skip::projected(name, self.shortcut(out, &(vb / name))?);
+        let block = Residual::new([self.in_channels, out], branch, skip, Activation::Relu, vb);
+        for plugged in &self.config.plugins {
+            if plugged.is_in(self.stage, self.index)
+                && let Some(slot) = block.slot(plugged.place)
             {
-                fill(slot, plugin, vb)?;
+                fill(slot, &plugged.plugin, vb)?;
             }
         }
         Ok(block)
@@ -115,6 +117,13 @@ impl BlockPlan<'_> {
     fn names(&self, i: usize) -> [String; 2] {
         match self.config.dialect {
             Dialect::Nested => [format!("conv{i}.conv"), format!("conv{i}.bn")],
+            Dialect::Byob => {
+                let conv = match (self.config.block, i) {
+                    (Block::Bottleneck, 1 | 3) => format!("conv{i}_1x1"),
+                    _ => format!("conv{i}_kxk"),
+                };
+                [format!("{conv}.conv"), format!("{conv}.bn")]
+            }
             Dialect::Torchvision | Dialect::Legacy => [format!("conv{i}"), format!("bn{i}")],
         }
     }
@@ -140,9 +149,21 @@ impl BlockPlan<'_> {
             conv_name += ".1";
         }
         let norm = BatchNormConfig::new(conv.out_channels).build_2d(&(vb / &norm_name))?;
-        Ok(branch
-            .push_named(&conv_name, conv.build(&(vb / &conv_name))?)
-            .push_named(&norm_name, norm))
+        let conv_vb = vb / &conv_name;
+        let branch = match self.plugged(|which| which != Convs::Spatial) {
+            Some(plugin) if !plugin.is_normalized() => {
+                branch.push_named(&conv_name, plugin.build(conv, &conv_vb)?)
+            }
+            _ => branch.push_named(&conv_name, conv.build(&conv_vb)?),
+        };
+        Ok(branch.push_named(&norm_name, norm))
+    }
+
+    /// What stands in for convolutions in this stage, of those that `which` takes.
+    fn plugged(&self, which: impl Fn(Convs) -> bool) -> Option<&ConvPlugin> {
+        let mut convs = self.config.convs.iter().rev();
+        let found = convs.find(|(stages, convs, _)| stages.contains(self.stage) && which(*convs));
+        found.map(|(_, _, plugin)| plugin)
     }
 
     /// The convolution that others can stand in for, with its norm and activation.
@@ -153,23 +174,17 @@ impl BlockPlan<'_> {
         conv: &Conv2dConfig,
         vb: &VarBuilder,
     ) -> Result<Sequential> {
-        let plugged = self
-            .config
-            .convs
-            .iter()
-            .rev()
-            .find(|(stages, _)| stages.contains(self.stage));
-        let Some((_, plugin)) = plugged else {
+        let Some(plugin) = self.plugged(|_| true) else {
             return Ok(self
                 .plain(branch, i, conv, false, vb)?
                 .push_named("", Activation::Relu));
         };
-        let name = format!("conv{i}");
-        let branch = branch.push_named(&name, plugin.build(conv, &(vb / &name))?);
         if plugin.is_normalized() {
-            return Ok(branch);
+            let name = format!("conv{i}");
+            return Ok(branch.push_named(&name, plugin.build(conv, &(vb / &name))?));
         }
-        let norm_name = format!("bn{i}");
+        let [name, norm_name] = self.names(i);
+        let branch = branch.push_named(&name, plugin.build(conv, &(vb / &name))?);
         let norm = BatchNormConfig::new(conv.out_channels).build_2d(&(vb / &norm_name))?;
         Ok(branch
             .push_named(norm_name, norm)
@@ -179,9 +194,9 @@ impl BlockPlan<'_> {
     /// What stands behind the first 3x3 convolution: timm's blur and the slot.
     fn middle(&self, branch: Sequential, channels: usize, vb: &VarBuilder) -> Result<Sequential> {
         let slot = Slot::new(Place::Conv3x3, channels, vb);
-        for (stages, place, plugin) in &self.config.plugins {
-            if *place == Place::Conv3x3 && stages.contains(self.stage) {
-                fill(&slot, plugin, vb)?;
+        for plugged in &self.config.plugins {
+            if plugged.place == Place::Conv3x3 && plugged.is_in(self.stage, self.index) {
+                fill(&slot, &plugged.plugin, vb)?;
             }
         }
         let branch = branch.push_named("", slot);
@@ -201,8 +216,19 @@ impl BlockPlan<'_> {
         }
         let moved = |layers: Sequential, conv: Conv2dConfig| {
             let i = layers.len();
-            let norm = BatchNormConfig::new(out).build_2d(&(vb / (i + 1)))?;
-            Ok(Some(layers.push(conv.build(&(vb / i))?).push(norm)))
+            let [conv_name, norm_name] = match self.config.dialect {
+                Dialect::Byob => ["conv".to_owned(), "bn".to_owned()],
+                _ => [i, i + 1].map(|i| i.to_string()),
+            };
+            let norm = BatchNormConfig::new(out).build_2d(&(vb / &norm_name))?;
+            let conv_vb = vb / &conv_name;
+            let layers = match self.plugged(|which| which == Convs::All) {
+                Some(plugin) if !plugin.is_normalized() => {
+                    layers.push_named(conv_name, plugin.build(&conv, &conv_vb)?)
+                }
+                _ => layers.push_named(conv_name, conv.build(&conv_vb)?),
+            };
+            Ok(Some(layers.push_named(norm_name, norm)))
         };
         match self.config.shortcut {
             Shortcut::Conv(kernel) => {
@@ -240,9 +266,4 @@ fn width(planes: usize, groups: usize, base_width: usize) -> Result<usize> {
     let width = planes.checked_mul(base_width).map(|w| w / 64);
     let width = width.and_then(|w| w.checked_mul(groups));
     width.ok_or_else(|| util::invalid("ResNet", "base_width", base_width, "the channels must fit"))
-}
-
-/// Puts a plug-in into a slot of the block at `vb`.
-fn fill(slot: &Slot, plugin: &Plugin, vb: &VarBuilder) -> Result<()> {
-    slot.fill(plugin.name(), plugin.build(slot.channels(), vb)?)
 }

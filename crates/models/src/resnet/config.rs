@@ -69,6 +69,39 @@ pub enum Dialect {
     Nested,
     /// Cadene's and timm's `legacy` networks: `layer0.conv1`, `last_linear`.
     Legacy,
+    /// timm's networks of listed blocks: `stem.conv1.conv`, `stages.0.0.conv2_kxk.bn`, `head.fc`.
+    Byob,
+}
+
+/// Which convolutions of a block another stands in for: one with its own norm for the 3x3 alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Convs {
+    /// The 3x3: of a basic block the first.
+    Spatial,
+    /// All of the branch.
+    Branch,
+    /// All of the branch, and the projection of the shortcut.
+    All,
+}
+
+/// A plug-in and where it stands.
+#[derive(Clone, Debug)]
+pub struct Plugged {
+    /// The stages.
+    pub stages: Stages,
+    /// In each how many-th block of a stage: 2 for the second, the fourth, ...
+    pub every: usize,
+    /// Where in the block.
+    pub place: Place,
+    /// What.
+    pub plugin: Plugin,
+}
+
+impl Plugged {
+    /// Whether it stands in that block, counted from 0, of that stage.
+    pub(super) fn is_in(&self, stage: usize, block: usize) -> bool {
+        self.stages.contains(stage) && (block + 1).is_multiple_of(self.every)
+    }
 }
 
 /// Which stages something applies to, 1 to 4.
@@ -135,16 +168,18 @@ pub struct ResNetConfig {
     pub avg_down: bool,
     /// Stages whose stride is replaced by dilation, for dense prediction: DeepLab has `[false, true, true]`.
     pub dilate: [bool; 3],
+    /// Factors of the dilations of the three blocks of stage 4, all of them dilated (DeepLab's multi-grid).
+    pub multi_grid: Option<[usize; 3]>,
     /// Whether a ReLU precedes the attention of basic blocks (timm's legacy SE-ResNet-18 and 34).
     pub relu_before_attention: bool,
     /// Dropout before the last layer.
     pub dropout: f64,
     /// Names of the parts.
     pub dialect: Dialect,
-    /// What stands in for 3x3 convolutions, by stage; the last that applies counts.
-    pub convs: Vec<(Stages, ConvPlugin)>,
-    /// What stands in the slots of the blocks, by stage.
-    pub plugins: Vec<(Stages, Place, Plugin)>,
+    /// What stands in for convolutions, by stage; the last that applies counts.
+    pub convs: Vec<(Stages, Convs, ConvPlugin)>,
+    /// What stands in the slots of the blocks.
+    pub plugins: Vec<Plugged>,
 }
 
 impl ResNetConfig {
@@ -166,6 +201,7 @@ impl ResNetConfig {
             anti_alias: None,
             avg_down: false,
             dilate: [false; 3],
+            multi_grid: None,
             relu_before_attention: false,
             dropout: 0.0,
             dialect: Dialect::Torchvision,
@@ -233,6 +269,13 @@ impl ResNetConfig {
         self
     }
 
+    /// Sets the factors of the dilations of the blocks of stage 4.
+    #[must_use]
+    pub fn multi_grid(mut self, factors: [usize; 3]) -> Self {
+        self.multi_grid = Some(factors);
+        self
+    }
+
     /// Sets the names of the parts.
     #[must_use]
     pub fn dialect(mut self, dialect: Dialect) -> Self {
@@ -248,20 +291,44 @@ impl ResNetConfig {
 
     /// Puts a plug-in at a place of these stages: [`Place::Stage`] once behind each, others in every block.
     #[must_use]
-    pub fn plugin(mut self, stages: impl Into<Stages>, place: Place, plugin: Plugin) -> Self {
-        self.plugins.push((stages.into(), place, plugin));
+    pub fn plugin(self, stages: impl Into<Stages>, place: Place, plugin: Plugin) -> Self {
+        self.plugin_every(1, stages, place, plugin)
+    }
+
+    /// Puts a plug-in at a place of each `every`-th block of these stages.
+    #[must_use]
+    pub fn plugin_every(
+        mut self,
+        every: usize,
+        stages: impl Into<Stages>,
+        place: Place,
+        plugin: Plugin,
+    ) -> Self {
+        let stages = stages.into();
+        self.plugins.push(Plugged {
+            stages,
+            every,
+            place,
+            plugin,
+        });
         self
     }
 
     /// Lets another convolution stand in for the 3x3 ones of these stages: of basic blocks the first.
     #[must_use]
-    pub fn conv3x3(mut self, stages: impl Into<Stages>, conv: ConvPlugin) -> Self {
-        self.convs.push((stages.into(), conv));
+    pub fn conv3x3(self, stages: impl Into<Stages>, conv: ConvPlugin) -> Self {
+        self.conv(stages, Convs::Spatial, conv)
+    }
+
+    /// Lets another convolution stand in for these of these stages.
+    #[must_use]
+    pub fn conv(mut self, stages: impl Into<Stages>, which: Convs, conv: ConvPlugin) -> Self {
+        self.convs.push((stages.into(), which, conv));
         self
     }
 
     /// Channels behind a stage, 1 to 4.
-    fn channels(&self, stage: usize) -> usize {
+    pub(crate) fn channels(&self, stage: usize) -> usize {
         planes(stage) * self.block.expansion()
     }
 
@@ -272,10 +339,10 @@ impl ResNetConfig {
     pub fn build(&self, vb: &VarBuilder) -> Result<Network> {
         let features = self.trunk(vb)?.push("", GlobalAvgPool);
         let features = features.push("", Dropout::new(self.dropout, vb)?);
-        let name = if self.dialect == Dialect::Legacy {
-            "last_linear"
-        } else {
-            "fc"
+        let name = match self.dialect {
+            Dialect::Legacy => "last_linear",
+            Dialect::Byob => "head.fc",
+            Dialect::Torchvision | Dialect::Nested => "fc",
         };
         features.classify(name, self.channels(4), self.classes)
     }
@@ -286,32 +353,56 @@ impl ResNetConfig {
             let rule = "every stage must have at least one block";
             return Err(util::invalid("ResNet", "depths", self.depths, rule));
         }
+        if self.plugins.iter().any(|p| p.every == 0) {
+            return Err(util::invalid("ResNet", "every", 0, "it must be at least 1"));
+        }
+        if let Some(factors) = self.multi_grid.filter(|f| f.contains(&0)) {
+            let rule = "every factor must be at least 1";
+            return Err(util::invalid("ResNet", "multi_grid", factors, rule));
+        }
         let mut net = self.push_stem(NetworkBuilder::new(vb), vb)?;
         let mut channels = self.stem_channels();
-        let mut dilation = 1;
+        let mut dilation = 1_usize;
         for stage in 1..=4 {
             let before = dilation;
             let mut stride = if stage == 1 { 1 } else { 2 };
             if stage > 1 && self.dilate[stage - 2] {
                 (dilation, stride) = (dilation * stride, 1);
             }
-            let name = format!("layer{stage}");
+            let name = match self.dialect {
+                Dialect::Byob => format!("stages.{}", stage - 1),
+                _ => format!("layer{stage}"),
+            };
             let mut blocks = Sequential::new();
             for i in 0..self.depths[stage - 1] {
+                let [here, later] = match self.multi_grid {
+                    Some(factors) if stage == 4 => {
+                        [dilation.saturating_mul(factors[i % factors.len()]); 2]
+                    }
+                    _ if i == 0 => [before, dilation],
+                    _ => [dilation; 2],
+                };
                 let plan = BlockPlan {
                     config: self,
                     stage,
+                    index: i,
                     in_channels: channels,
                     planes: planes(stage),
                     stride: if i == 0 { stride } else { 1 },
-                    dilation: if i == 0 { before } else { dilation },
-                    later_dilation: dilation,
+                    dilation: here,
+                    later_dilation: later,
                 };
                 blocks = blocks.push(plan.build(&(vb / &name / i))?);
                 channels = self.channels(stage);
             }
             net = net.push(&name, blocks).end_stage(&name, channels);
-            for (stages, place, plugin) in &self.plugins {
+            for Plugged {
+                stages,
+                place,
+                plugin,
+                ..
+            } in &self.plugins
+            {
                 if *place == Place::Stage && stages.contains(stage) {
                     net = net.plug(&format!("{}{stage}", plugin.name()), plugin)?;
                 }

@@ -9,5 +9,5 @@ mod config;
 mod presets;
 mod stem;
 
-pub use config::{AntiAlias, Block, Dialect, ResNetConfig, Shortcut, Stages};
+pub use config::{AntiAlias, Block, Convs, Dialect, Plugged, ResNetConfig, Shortcut, Stages};
 pub use stem::{Stem, StemPool};

@@ -1,8 +1,10 @@
 //! The networks that people have weights from.
 
-use striate_layers::{Place, SkConvConfig, SplitAttentionConfig};
+use striate_layers::{
+    ContextFusion, GlobalContextConfig, NonLocalConfig, Place, SkConvConfig, SplitAttentionConfig,
+};
 
-use super::{AntiAlias, Block, Dialect, ResNetConfig, Shortcut, Stages, Stem, StemPool};
+use super::{AntiAlias, Block, Convs, Dialect, ResNetConfig, Shortcut, Stages, Stem, StemPool};
 use crate::{ConvPlugin, Plugin};
 
 const DEPTHS_18: [usize; 4] = [2, 2, 2, 2];
@@ -176,5 +178,52 @@ impl ResNetConfig {
     #[must_use]
     pub fn blur(self) -> Self {
         self.anti_alias(AntiAlias::Timm)
+    }
+
+    /// timm's `gcresnet50t`: a stem of three convolutions that strides twice, and the global context, added, behind
+    /// every 3x3 convolution.
+    ///
+    /// Paper: Cao et al., *GCNet*, ICCVW 2019, arXiv:1904.11492.
+    #[must_use]
+    pub fn gcresnet50t() -> Self {
+        let context = Plugin::new("attn", |c, vb| {
+            let context = GlobalContextConfig::timm(c).fusion(ContextFusion::Add);
+            context.build(vb)
+        });
+        Self::resnet50()
+            .stem(Stem::Deep([24, 32, 64]))
+            .stem_pool(StemPool::Strided)
+            .dialect(Dialect::Byob)
+            .plugin(Stages::ALL, Place::Conv3x3, context)
+    }
+
+    /// Five non-local blocks, as in the paper: behind every second block of stages 2 and 3, with sub-sampling.
+    ///
+    /// Paper: Wang, Girshick, Gupta, He, *Non-local Neural Networks*, CVPR 2018, arXiv:1711.07971.
+    #[must_use]
+    pub fn non_local(self) -> Self {
+        let block = Plugin::new("nl", |c, vb| {
+            NonLocalConfig::new(2, c).sub_sample(true).build(vb)
+        });
+        self.plugin_every(2, 2..=3, Place::Post, block)
+    }
+
+    /// Deformable 3x3 convolutions in stages 2 to 4, which the papers call conv3 to conv5; `modulated` for the second
+    /// version.
+    #[must_use]
+    pub fn deformable(self, modulated: bool) -> Self {
+        self.conv3x3(2..=4, ConvPlugin::deformable(modulated))
+    }
+
+    /// Omni-dimensional dynamic convolutions with so many experts in all branches.
+    #[must_use]
+    pub fn od_conv(self, experts: usize) -> Self {
+        self.conv(Stages::ALL, Convs::Branch, ConvPlugin::od_conv(experts))
+    }
+
+    /// Dynamic convolutions with so many experts in all blocks, the projections too.
+    #[must_use]
+    pub fn dynamic_conv(self, experts: usize) -> Self {
+        self.conv(Stages::ALL, Convs::All, ConvPlugin::dynamic_conv(experts))
     }
 }

@@ -25,6 +25,8 @@ pub enum StemPool {
     Padded,
     /// 3x3 with stride 2 and no padding, rounded up, as in Caffe.
     Ceil,
+    /// None: the last convolution of the stem strides.
+    Strided,
 }
 
 impl ResNetConfig {
@@ -47,18 +49,25 @@ impl ResNetConfig {
         };
         let norm = |c, name: &str| BatchNormConfig::new(c).build_2d(&(vb / name));
         let mut layers = Sequential::new();
-        let convs: Vec<[usize; 4]> = match self.stem {
+        let mut convs: Vec<[usize; 4]> = match self.stem {
             Stem::Conv7 => vec![[self.in_channels, 64, 7, 2]],
             Stem::Deep([a, b, c]) => {
                 vec![[self.in_channels, a, 3, 2], [a, b, 3, 1], [b, c, 3, 1]]
             }
         };
         let count = convs.len();
+        if let (StemPool::Strided, Some(last)) = (self.stem_pool, convs.last_mut()) {
+            last[3] *= 2;
+        }
         for (i, [from, to, kernel, stride]) in convs.into_iter().enumerate() {
             let (conv_name, norm_name) = match self.dialect {
                 Dialect::Legacy => (
                     format!("layer0.conv{}", i + 1),
                     format!("layer0.bn{}", i + 1),
+                ),
+                Dialect::Byob => (
+                    format!("stem.conv{}.conv", i + 1),
+                    format!("stem.conv{}.bn", i + 1),
                 ),
                 _ if count == 1 => ("conv1".to_owned(), "bn1".to_owned()),
                 _ if i + 1 == count => (format!("conv1.{}", 3 * i), "bn1".to_owned()),
@@ -83,12 +92,11 @@ impl ResNetConfig {
             return Ok(net.push("maxpool", pool.build(&(vb / "maxpool"))?));
         }
         let pool = PoolOptions::new(3).stride(2);
-        Ok(net.push(
-            "",
-            MaxPool2d::new(match self.stem_pool {
-                StemPool::Padded => pool.padding(1),
-                StemPool::Ceil => pool.ceil_mode(true),
-            }),
-        ))
+        let pool = match self.stem_pool {
+            StemPool::Padded => pool.padding(1),
+            StemPool::Ceil => pool.ceil_mode(true),
+            StemPool::Strided => return Ok(net),
+        };
+        Ok(net.push("", MaxPool2d::new(pool)))
     }
 }

@@ -21,6 +21,7 @@ mod gradcheck;
 mod graph;
 pub(crate) mod node;
 mod scope;
+mod shapes_only;
 
 pub use backward::Gradients;
 pub use checkpoint::{checkpoint, is_recomputing};
@@ -31,6 +32,8 @@ pub use grad_mode::{is_grad_enabled, no_grad};
 pub use gradcheck::{Gradcheck, gradcheck};
 pub use graph::{Graph, GraphInput, GraphNode, GraphSource};
 pub use node::LeafId;
+pub(crate) use shapes_only::is_shapes_only;
+pub use shapes_only::shapes_only;
 pub use scope::{LayerTime, profile, scope};
 
 #[cfg(test)]

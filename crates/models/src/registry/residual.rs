@@ -1,137 +1,7 @@
-//! Networks by name.
+//! Residual networks for ImageNet.
 
-use striate_layers::{Module, VarBuilder, nearest};
-use striate_tensor::{Error, Result};
-
-use crate::{Attention, Block, Network, ResNetConfig, ResNetSmallConfig, SkNetCifarConfig, Stem};
-
-/// The network that `striate train` takes unless told otherwise.
-pub const DEFAULT: &str = "seresnet_small";
-
-/// A network in the registry.
-#[derive(Clone, Copy, Debug)]
-pub struct ModelInfo {
-    /// Its name.
-    pub name: &'static str,
-    /// What it is, in one line.
-    pub description: &'static str,
-    /// Whose names its weights have.
-    pub origin: &'static str,
-    /// Channels, height and width of the images it is meant for. Other sizes work as long as no
-    /// map vanishes.
-    pub input: [usize; 3],
-    /// Classes it has unless told otherwise.
-    pub classes: usize,
-    /// Whether [`Options::attention`] applies.
-    pub takes_attention: bool,
-    build: fn(&Options, &ModelInfo, &VarBuilder) -> Result<Box<dyn Module>>,
-}
-
-/// What a network is built for. Fields that are not set keep the network's own choice.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// Number of classes.
-    pub classes: Option<usize>,
-    /// Channels of the images.
-    pub in_channels: Option<usize>,
-    /// What stands in the attention slots.
-    pub attention: Option<Attention>,
-}
-
-impl Options {
-    /// Sets the number of classes.
-    #[must_use]
-    pub fn classes(mut self, classes: usize) -> Self {
-        self.classes = Some(classes);
-        self
-    }
-
-    /// Sets the channels of the images.
-    #[must_use]
-    pub fn in_channels(mut self, channels: usize) -> Self {
-        self.in_channels = Some(channels);
-        self
-    }
-
-    /// Sets what stands in the attention slots.
-    #[must_use]
-    pub fn attention(mut self, attention: Attention) -> Self {
-        self.attention = Some(attention);
-        self
-    }
-
-    /// Channels of the images and number of classes.
-    fn sizes(&self, info: &ModelInfo) -> [usize; 2] {
-        [
-            self.in_channels.unwrap_or(info.input[0]),
-            self.classes.unwrap_or(info.classes),
-        ]
-    }
-}
-
-/// A residual network for small images.
-macro_rules! small {
-    ($name:literal, $attention:literal, $channels:literal, $config:expr, $description:literal) => {
-        ModelInfo {
-            name: $name,
-            description: $description,
-            origin: "striate",
-            input: [$channels, 32, 32],
-            classes: 10,
-            takes_attention: true,
-            build: |options, info, vb| {
-                let config: fn(usize, usize) -> ResNetSmallConfig = $config;
-                let [channels, classes] = options.sizes(info);
-                let attention = match &options.attention {
-                    Some(attention) => attention.clone(),
-                    None => Attention::parse($attention)?,
-                };
-                Ok(Box::new(
-                    config(channels, classes).attention(attention).build(vb)?,
-                ))
-            },
-        }
-    };
-}
-
-/// The selective-kernel network for CIFAR.
-macro_rules! sknet_cifar {
-    ($name:literal, $dilated:literal, $description:literal) => {
-        ModelInfo {
-            name: $name,
-            description: $description,
-            origin: "PyTorch listing",
-            input: [3, 32, 32],
-            classes: 10,
-            takes_attention: false,
-            build: |options, info, vb| {
-                let [channels, classes] = options.sizes(info);
-                let config = SkNetCifarConfig::new(channels, classes);
-                Ok(Box::new(config.dilated($dilated).build(vb)?))
-            },
-        }
-    };
-}
-
-/// A network for ImageNet.
-macro_rules! imagenet {
-    ($name:literal, $origin:literal, $config:expr, $description:literal) => {
-        ModelInfo {
-            name: $name,
-            description: $description,
-            origin: $origin,
-            input: [3, 224, 224],
-            classes: 1000,
-            takes_attention: false,
-            build: |options, info, vb| {
-                let [channels, classes] = options.sizes(info);
-                let config = $config.in_channels(channels).classes(classes);
-                let network: Network = config.build(vb)?;
-                Ok(Box::new(network))
-            },
-        }
-    };
-}
+use super::ModelInfo;
+use crate::{AntiAlias, Block, Plugin, ResNetConfig, Stages, Stem};
 
 const R18: [usize; 4] = [2, 2, 2, 2];
 const R50: [usize; 4] = [3, 4, 6, 3];
@@ -141,66 +11,7 @@ fn resnext(depths: [usize; 4], groups: usize, base_width: usize) -> ResNetConfig
     ResNetConfig::new(Block::Bottleneck, depths).cardinality(groups, base_width)
 }
 
-const MODELS: &[ModelInfo] = &[
-    small!(
-        "resnet_small",
-        "none",
-        1,
-        ResNetSmallConfig::new,
-        "residual network of three blocks for small images"
-    ),
-    small!(
-        "seresnet_small",
-        "se",
-        1,
-        ResNetSmallConfig::new,
-        "the same with squeeze-and-excitation"
-    ),
-    small!(
-        "skresnet_small",
-        "sk",
-        1,
-        ResNetSmallConfig::new,
-        "the same with selective-kernel convolutions"
-    ),
-    small!(
-        "cbamresnet_small",
-        "cbam",
-        1,
-        ResNetSmallConfig::new,
-        "the same with CBAM"
-    ),
-    small!(
-        "resnet20",
-        "none",
-        3,
-        |c, k| ResNetSmallConfig::cifar(c, k, 3),
-        "ResNet-20 for CIFAR"
-    ),
-    small!(
-        "seresnet20",
-        "se",
-        3,
-        |c, k| ResNetSmallConfig::cifar(c, k, 3),
-        "ResNet-20 with squeeze-and-excitation"
-    ),
-    small!(
-        "resnet56",
-        "none",
-        3,
-        |c, k| ResNetSmallConfig::cifar(c, k, 9),
-        "ResNet-56 for CIFAR"
-    ),
-    sknet_cifar!(
-        "sknet_cifar",
-        false,
-        "selective-kernel network for CIFAR, kernels 3 and 5"
-    ),
-    sknet_cifar!(
-        "sknet_cifar_dilated",
-        true,
-        "the same with a dilated 3x3 instead of the 5x5"
-    ),
+pub(super) const MODELS: &[ModelInfo] = &[
     imagenet!(
         "resnet18",
         "torchvision",
@@ -228,6 +39,8 @@ const MODELS: &[ModelInfo] = &[
     imagenet!(
         "resnet50d",
         "timm",
+        224,
+        17,
         ResNetConfig::resnet50().d(),
         "ResNet-50 with a deep stem and pooled shortcuts"
     ),
@@ -414,6 +227,8 @@ const MODELS: &[ModelInfo] = &[
     imagenet!(
         "skresnet50d",
         "timm",
+        224,
+        17,
         ResNetConfig::resnet50().d().sk(),
         "the same with a deep stem and pooled shortcuts"
     ),
@@ -450,93 +265,145 @@ const MODELS: &[ModelInfo] = &[
     imagenet!(
         "ecaresnet50d",
         "timm",
+        224,
+        17,
         ResNetConfig::resnet50()
             .d()
-            .attention(crate::Stages::ALL, crate::Plugin::eca()),
+            .attention(Stages::ALL, Plugin::eca()),
         "ResNet-50-D with efficient channel attention"
     ),
     imagenet!(
         "resnest14d",
         "timm",
+        224,
+        17,
         ResNetConfig::resnest([1; 4], Stem::Deep([32, 32, 64])),
         "ResNeSt-14"
     ),
     imagenet!(
         "resnest50d",
         "timm",
+        224,
+        17,
         ResNetConfig::resnest(R50, Stem::Deep([32, 32, 64])),
         "ResNeSt-50"
     ),
     imagenet!(
         "resnest101e",
         "timm",
+        224,
+        17,
         ResNetConfig::resnest(R101, Stem::Deep([64, 64, 128])),
         "ResNeSt-101"
     ),
     imagenet!(
         "resnetblur18",
         "timm",
+        224,
+        17,
         ResNetConfig::resnet18().blur(),
         "ResNet-18 with blurs instead of strides"
     ),
     imagenet!(
         "resnetblur50",
         "timm",
+        224,
+        17,
         ResNetConfig::resnet50().blur(),
         "ResNet-50 with blurs instead of strides"
     ),
     imagenet!(
         "resnet18_lpf4",
         "antialiased-cnns",
-        ResNetConfig::resnet18().anti_alias(crate::AntiAlias::Adobe(4)),
+        224,
+        35,
+        ResNetConfig::resnet18().anti_alias(AntiAlias::Adobe(4)),
         "antialiased ResNet-18, filters of 4"
     ),
     imagenet!(
         "resnet34_lpf4",
         "antialiased-cnns",
-        ResNetConfig::resnet34().anti_alias(crate::AntiAlias::Adobe(4)),
+        224,
+        35,
+        ResNetConfig::resnet34().anti_alias(AntiAlias::Adobe(4)),
         "antialiased ResNet-34, filters of 4"
     ),
     imagenet!(
         "resnet50_lpf4",
         "antialiased-cnns",
-        ResNetConfig::resnet50().anti_alias(crate::AntiAlias::Adobe(4)),
+        224,
+        35,
+        ResNetConfig::resnet50().anti_alias(AntiAlias::Adobe(4)),
         "antialiased ResNet-50, filters of 4"
     ),
     imagenet!(
         "resnet101_lpf4",
         "antialiased-cnns",
-        ResNetConfig::resnet101().anti_alias(crate::AntiAlias::Adobe(4)),
+        224,
+        35,
+        ResNetConfig::resnet101().anti_alias(AntiAlias::Adobe(4)),
         "antialiased ResNet-101, filters of 4"
     ),
+    imagenet!(
+        "gcresnet50t",
+        "timm",
+        ResNetConfig::gcresnet50t(),
+        "ResNet-50-T with global context blocks"
+    ),
+    imagenet!(
+        "nonlocal_resnet50",
+        "striate",
+        224,
+        17,
+        ResNetConfig::resnet50().non_local(),
+        "ResNet-50 with five non-local blocks"
+    ),
+    imagenet!(
+        "dcn_resnet50",
+        "mmdetection",
+        ResNetConfig::resnet50().deformable(false),
+        "ResNet-50 with deformable convolutions in stages 2 to 4"
+    ),
+    imagenet!(
+        "dcnv2_resnet50",
+        "mmdetection",
+        ResNetConfig::resnet50().deformable(true),
+        "ResNet-50 with modulated deformable convolutions in stages 2 to 4"
+    ),
+    imagenet!(
+        "od_resnet18",
+        "OD-Conv",
+        ResNetConfig::resnet18().od_conv(1),
+        "ResNet-18 with omni-dimensional dynamic convolutions"
+    ),
+    imagenet!(
+        "od_resnet18_4x",
+        "OD-Conv",
+        ResNetConfig::resnet18().od_conv(4),
+        "the same with 4 experts"
+    ),
+    imagenet!(
+        "od_resnet50",
+        "OD-Conv",
+        ResNetConfig::resnet50().od_conv(1),
+        "ResNet-50 with omni-dimensional dynamic convolutions"
+    ),
+    imagenet!(
+        "od_resnet50_4x",
+        "OD-Conv",
+        ResNetConfig::resnet50().od_conv(4),
+        "the same with 4 experts"
+    ),
+    imagenet!(
+        "dy_resnet18",
+        "kaijieshi7",
+        ResNetConfig::resnet18().dynamic_conv(4),
+        "ResNet-18 with dynamic convolutions, 4 experts"
+    ),
+    imagenet!(
+        "dy_resnet50",
+        "kaijieshi7",
+        ResNetConfig::resnet50().dynamic_conv(4),
+        "ResNet-50 with dynamic convolutions, 4 experts"
+    ),
 ];
-
-/// Every network there is.
-#[must_use]
-pub fn list() -> &'static [ModelInfo] {
-    MODELS
-}
-
-/// The network of that name.
-///
-/// # Errors
-/// There is none; the text names the nearest.
-pub fn find(name: &str) -> Result<&'static ModelInfo> {
-    MODELS.iter().find(|m| m.name == name).ok_or_else(|| {
-        let near = nearest(name, MODELS.iter().map(|m| m.name));
-        let near = near.map_or(String::new(), |n| format!("; nearest: {n}"));
-        Error::msg(format!("no model is called {name:?}{near}"))
-    })
-}
-
-/// Builds the network of that name.
-///
-/// # Errors
-/// There is none of that name, an option does not apply to it, or a size does not fit.
-pub fn build(name: &str, options: &Options, vb: &VarBuilder) -> Result<Box<dyn Module>> {
-    let model = find(name)?;
-    if options.attention.is_some() && !model.takes_attention {
-        return Err(Error::msg(format!("{name} has no slot for attention")));
-    }
-    (model.build)(options, model, vb)
-}
