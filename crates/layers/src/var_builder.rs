@@ -134,7 +134,9 @@ impl VarBuilder {
 
     fn tensor_from(&self, name: &str, start: &Tensor) -> Result<Tensor> {
         match &self.source {
-            Source::Zeros | Source::Seeded(_) => start.to_dtype(self.dtype).map_err(|e| e.at(&self.path)),
+            Source::Zeros | Source::Seeded(_) => {
+                start.to_dtype(self.dtype).map_err(|e| e.at(&self.path))
+            }
             Source::StateDict(_) => self.tensor(name, start.shape(), Init::ZEROS),
         }
     }

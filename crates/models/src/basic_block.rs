@@ -10,7 +10,7 @@ use striate_layers::{
 use striate_tensor::Result;
 
 use crate::Attention;
-use crate::residual::Residual;
+use crate::residual::{Residual, Skip};
 
 /// How to build a block.
 #[derive(Clone, Debug)]
@@ -49,7 +49,8 @@ impl BasicBlockConfig<'_> {
             .push_named("", middle.clone())
             .push_named("conv2", conv3x3(o, o, 1).build(&(vb / "conv2"))?)
             .push_named("bn2", norm("bn2")?);
-        let block = Residual::new([i, o], branch, self.projection(&(vb / "downsample"))?, vb);
+        let skip = self.skip(&(vb / "downsample"))?;
+        let block = Residual::new([i, o], branch, skip, Activation::Relu, vb);
         let slot = |place| block.slot(place).unwrap_or(&middle);
         match self.attention {
             Attention::None | Attention::Sk(_) => {}
@@ -72,9 +73,9 @@ impl BasicBlockConfig<'_> {
         Ok(block)
     }
 
-    fn projection(&self, vb: &VarBuilder) -> Result<Option<Sequential>> {
+    fn skip(&self, vb: &VarBuilder) -> Result<Skip> {
         if self.in_channels == self.out_channels && self.stride == 1 {
-            return Ok(None);
+            return Ok(Skip::Identity);
         }
         let conv = Conv2dConfig::new(self.in_channels, self.out_channels, 1)
             .stride(self.stride)
@@ -82,6 +83,9 @@ impl BasicBlockConfig<'_> {
             .init(Init::KaimingNormal)
             .build(&(vb / 0))?;
         let norm = BatchNormConfig::new(self.out_channels).build_2d(&(vb / 1))?;
-        Ok(Some(Sequential::new().push(conv).push(norm)))
+        Ok(Skip::Projection(
+            "downsample",
+            Sequential::new().push(conv).push(norm),
+        ))
     }
 }

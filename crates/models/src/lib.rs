@@ -21,13 +21,10 @@
 mod attention;
 pub mod attention_net;
 mod basic_block;
-<<<<<<< HEAD
-mod graft;
-=======
 pub mod detection;
+mod graft;
 pub mod inception;
 pub mod mobile;
->>>>>>> nets
 mod network;
 mod plugin;
 mod registry;
@@ -39,11 +36,9 @@ mod sknet_cifar;
 pub mod vgg;
 
 pub use attention::{Attention, CbamSlot, SeSlot, SkSlot};
-<<<<<<< HEAD
-pub use graft::{Grafted, graft, prune, slots};
-=======
 pub use attention_net::{AttentionNetConfig, AttentionStage, AttentionStem};
 pub use detection::{PyramidNet, PyramidNetConfig, RfbNet, RfbNetConfig, RfbNetSize};
+pub use graft::{Grafted, graft, prune, slots};
 pub use inception::{
     BnInceptionNetConfig, GoogLeNetConfig, InceptionResNetV2Config, InceptionV3NetConfig,
 };
@@ -51,7 +46,6 @@ pub use mobile::{
     EfficientNetConfig, EfficientNetPadding, GhostNetConfig, MobileNetV1Config, MobileNetV2Config,
     MobileNetV3Config,
 };
->>>>>>> nets
 pub use network::{Network, NetworkBuilder};
 pub use plugin::{ConvPlugin, Plugin};
 pub use registry::{DEFAULT, ModelInfo, Options, Task, build, find, list};

@@ -109,7 +109,8 @@ impl Module for Residual {
                     if self.standard.is_empty() {
                         self.branch.forward_onto(&skipped, self.act, &x)?
                     } else {
-                        self.branch.attend_onto(&self.standard, &skipped, self.act, &x)?
+                        self.branch
+                            .attend_onto(&self.standard, &skipped, self.act, &x)?
                     }
                 }
             };

@@ -107,7 +107,7 @@ const COUNTS: &[(&str, usize, Option<u64>)] = &[
 fn counts_equal_the_published_ones() -> Result<()> {
     let mut wrong = Vec::new();
     for &(name, parameters, multiply_adds) in COUNTS {
-        let net = build(name, &Options::default(), &VarBuilder::seeded(0))?;
+        let net = build(name, &Options::default(), &VarBuilder::zeros())?;
         if parameter_count(&net) != parameters {
             wrong.push(format!(
                 "{name}: {} parameters, not {parameters}",

@@ -51,7 +51,7 @@ impl Models {
                 slots: Slots::default(),
             };
             let [channels, h, w] = info.input;
-            let built = network.build(channels, None, &VarBuilder::seeded(0))?;
+            let built = network.build(channels, None, &VarBuilder::zeros())?;
             let cost = layers::summary(&built, &[1, channels, h, w])?;
             let listed = Listed {
                 model: info.name,

@@ -74,7 +74,7 @@ impl Run {
             Failure::work(format!("{file} has no tensor `input`; it has: {names}"))
         })?;
         let [_, channels, _, _] = x.dims4().map_err(|e| e.at("input"))?;
-        let vb = VarBuilder::seeded(0);
+        let vb = VarBuilder::zeros();
         let built = network.build(channels, self.classes.map(NonZeroUsize::get), &vb)?;
         let weights = load_weights(&self.weights)?;
         load_state_dict(&built, &weights.state_dict, Loading::Strict)

@@ -75,7 +75,7 @@ impl Summary {
         let built = network.build(
             input[1],
             self.classes.map(NonZeroUsize::get),
-            &VarBuilder::seeded(0),
+            &VarBuilder::zeros(),
         )?;
         let summary = layers::summary(&built, &input)?;
         let own_layers = summary.layers.iter().map(|l| Layer {

@@ -22,7 +22,7 @@ pub(super) fn run(case: &CaseFile) -> Result<(Computed, f64), String> {
         .ok_or("it has no tensor `input`")?;
     let forward = || -> striate::Result<_> {
         let (weights, _) = safetensors::load(&weights(case))?;
-        let net = models::build(&case.name, &Options::default(), &VarBuilder::seeded(0))?;
+        let net = models::build(&case.name, &Options::default(), &VarBuilder::zeros())?;
         load_state_dict(&net, &weights, Loading::Strict)?;
         set_training(&net, false);
         no_grad(|| net.forward(&tensor(input)?))

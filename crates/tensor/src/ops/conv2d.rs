@@ -12,9 +12,9 @@ use super::spatial::{
     Padding, Pair, check_filters, filled_by, format_for, format_of, image, image_layout, in_format,
     view,
 };
+use crate::autograd::is_shapes_only;
 use crate::autograd::{Description, VariadicFunction, apply_variadic, gradients};
 use crate::level::current_policy;
-use crate::autograd::is_shapes_only;
 use crate::{DType, Error, MemoryFormat, Result, Tensor};
 
 const OP: &str = "conv2d";
@@ -234,7 +234,14 @@ impl VariadicFunction for Conv2d {
         let bias = bias.map(Tensor::contiguous).transpose()?;
         if is_shapes_only() && self.stats.is_none() {
             let y = Tensor::zeros(g.y_shape(), x.dtype())?;
-            return Ok((y, Saved { geometry: g, x: x.clone(), weight: weight.clone() }));
+            return Ok((
+                y,
+                Saved {
+                    geometry: g,
+                    x: x.clone(),
+                    weight: weight.clone(),
+                },
+            ));
         }
         if x.dtype() == DType::F32 {
             let bias = bias.as_ref().map(Tensor::memory).transpose()?;
