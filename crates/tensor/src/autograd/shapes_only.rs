@@ -15,7 +15,7 @@ impl Drop for Restore {
     }
 }
 
-/// Runs `f` with convolutions that give zeros of the right shape and compute nothing, so that what a network
+/// Runs `f` with convolutions and linear maps that give zeros of the right shape and compute nothing, so that what a network
 /// records can be counted in little time. The values that come out mean nothing.
 pub fn shapes_only<R>(f: impl FnOnce() -> R) -> R {
     let _restore = Restore(SHAPES_ONLY.replace(true));

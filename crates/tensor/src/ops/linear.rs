@@ -5,6 +5,7 @@ use striate_kernels::gemm::{Matrix, MatrixMut, PackedB};
 use striate_simd::Buffer;
 
 use super::{check_float, check_same_dtype};
+use crate::autograd::is_shapes_only;
 use crate::autograd::{Description, VariadicFunction, apply_variadic, gradients};
 use crate::layout::Layout;
 use crate::{DType, Error, MemoryFormat, Result, Tensor, current_level};
@@ -65,7 +66,9 @@ impl VariadicFunction for Linear {
             return Err(Error::msg("linear: an input and a weight are needed"));
         };
         let bias = bias.first();
-        let y = if x.dtype() == DType::F32 {
+        let y = if is_shapes_only() {
+            Tensor::zeros([x.shape()[0], weight.shape()[0]], x.dtype())?
+        } else if x.dtype() == DType::F32 {
             affine(x, weight, bias)?
         } else {
             let y = x.matmul(&weight.transpose(0, 1)?)?;
