@@ -2,10 +2,13 @@
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use striate::layers::{Module, VarBuilder};
-use striate::models::{self, Attention, ModelInfo, Options};
+use striate::layers::{Module, Place, VarBuilder};
+use striate::models::{self, Attention, ModelInfo, Options, Plugin};
 
 use crate::failure::Failure;
+
+/// What new plug-ins are drawn from.
+const GRAFT_SEED: u64 = 0;
 
 /// A network by name, with what stands in its attention slots. Kept with a run.
 #[derive(Args, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +30,41 @@ pub(crate) struct Slots {
     #[arg(long, value_name = "NAME")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) attention: Option<String>,
+
+    /// A plug-in to put into the blocks whose path matches, such that the network computes what it did: a pattern, a
+    /// module of `striate modules` with its arguments, and a place (standard, pre, post, identity, conv3x3, stage).
+    /// For example layer3.*=cbam, layer*.*=se:reduction=8@post, layer3=bam@stage
+    #[arg(long, value_name = "PATTERN=MODULE[@PLACE]")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) graft: Vec<String>,
+}
+
+/// A graft as a command line writes it.
+struct Graft {
+    pattern: String,
+    plugin: Plugin,
+    place: Place,
+}
+
+impl Graft {
+    fn parse(text: &str) -> Result<Self, Failure> {
+        let (pattern, rest) = text.split_once('=').ok_or_else(|| {
+            Failure::usage(format!("{text:?} is no PATTERN=MODULE, like layer3.*=cbam"))
+        })?;
+        let (module, place) = rest.rsplit_once('@').unwrap_or((rest, "standard"));
+        let place = Place::NAMES
+            .iter()
+            .find(|(name, _)| *name == place)
+            .ok_or_else(|| {
+                let names = Place::NAMES.map(|(name, _)| name).join(", ");
+                Failure::usage(format!("no place is called {place:?}; there are {names}"))
+            })?;
+        Ok(Self {
+            pattern: pattern.to_owned(),
+            plugin: Plugin::parse(module).map_err(Failure::usage)?,
+            place: place.1,
+        })
+    }
 }
 
 impl Network {
@@ -44,6 +82,9 @@ impl Network {
                 return Err(Failure::usage(message));
             }
         }
+        for graft in &self.slots.graft {
+            Graft::parse(graft)?;
+        }
         Ok(info)
     }
 
@@ -60,14 +101,28 @@ impl Network {
         if let Some(name) = &self.slots.attention {
             options = options.attention(Attention::parse(name)?);
         }
-        Ok(models::build(&self.model, &options, vb)?)
+        let built = models::build(&self.model, &options, vb)?;
+        for text in &self.slots.graft {
+            let graft = Graft::parse(text)?;
+            models::graft(
+                &built,
+                &graft.pattern,
+                graft.place,
+                &graft.plugin,
+                GRAFT_SEED,
+            )
+            .map_err(|e| Failure::usage(format!("--graft {text}: {e}")))?;
+        }
+        Ok(built)
     }
 
     /// How a line calls it.
     pub(crate) fn title(&self) -> String {
-        match &self.slots.attention {
-            Some(attention) => format!("{} with {attention}", self.model),
-            None => self.model.clone(),
+        let Slots { attention, graft } = &self.slots;
+        let with: Vec<&str> = attention.iter().chain(graft).map(String::as_str).collect();
+        if with.is_empty() {
+            return self.model.clone();
         }
+        format!("{} with {}", self.model, with.join(", "))
     }
 }

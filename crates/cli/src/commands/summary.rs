@@ -21,6 +21,7 @@ use crate::output::{Output, bytes, grouped, table};
 Examples:
   striate summary
   striate summary resnet20 --attention cbam --input 8x3x32x32
+  striate summary resnet50 --graft 'layer3.*=cbam'
   striate summary sknet_cifar --json"
 )]
 pub(crate) struct Summary {

@@ -51,6 +51,33 @@ fn a_summary_adds_up() {
 }
 
 #[test]
+fn a_graft_is_part_of_the_summary() {
+    let parameters = |options: &[&str]| {
+        let line = ["summary", "resnet20", "--json"].iter().chain(options);
+        run(line.copied()).objects()[0]["parameters"]
+            .as_u64()
+            .unwrap()
+    };
+    let plain = parameters(&[]);
+    // 64 -> 16 -> 64 with biases, and the factor, in three blocks.
+    let added = 3 * (2 * 64 * 16 + 16 + 64 + 1);
+    assert_eq!(
+        parameters(&["--graft", "layer3.*=se:reduction=4"]),
+        plain + added
+    );
+    assert_eq!(
+        parameters(&["--graft", "layer3.*=se:reduction=4@post"]),
+        plain + added
+    );
+    let graft = |text| run(["summary", "resnet20", "--graft", text]);
+    graft("layer3.*").fails(2, &["layer3.*", "PATTERN=MODULE"]);
+    graft("layer9.*=se").fails(2, &["layer9.*", "layer1.0"]);
+    graft("layer3.*=sse").fails(2, &["sse", "nearest"]);
+    graft("layer3.*=se@last").fails(2, &["last", "standard"]);
+    graft("layer3.*=se:reduce=4").fails(2, &["reduce"]);
+}
+
+#[test]
 fn a_wrong_model_attention_or_input_is_named() {
     run(["summary", "resnet_smal"]).fails(2, &["resnet_smal", "nearest: resnet_small"]);
     run(["summary", "--attention", "sse"]).fails(2, &["sse", "cbam"]);
@@ -78,6 +105,11 @@ fn a_bench_tells_the_median_at_each_level() {
             assert_eq!(object["threads"], 2, "{what}");
         }
     }
+    let objects = run("bench --layers --seconds 0 --json".split(' ')).objects();
+    assert!(
+        objects.iter().any(|o| o["layer"] == "layer1.0.conv1"),
+        "{objects:?}"
+    );
     run(["bench", "resnet_smal"]).fails(2, &["nearest: resnet_small"]);
     run(["bench", "--seconds", "x"]).fails(2, &["--seconds"]);
     run(["bench", "--input", "1x1x0x32"]).fails(2, &["--input"]);
