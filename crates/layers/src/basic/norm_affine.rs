@@ -70,19 +70,21 @@ impl Statistics {
 
 /// The scale and the shift that were asked for last.
 #[derive(Debug, Default)]
-pub(super) struct KeptAffine(Mutex<Option<(Statistics, [Tensor; 2])>>);
+pub(super) struct KeptAffine(Mutex<Option<Box<Kept>>>);
+
+type Kept = (Statistics, [Tensor; 2]);
 
 impl KeptAffine {
     /// Those of `statistics`, computed anew if they are not those of last time.
     pub(super) fn of(&self, statistics: Statistics) -> Result<[Tensor; 2]> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((last, affine)) = &*kept
+        if let Some((last, affine)) = kept.as_deref()
             && last.is(&statistics)
         {
             return Ok(affine.clone());
         }
         let affine = statistics.affine()?;
-        *kept = Some((statistics, affine.clone()));
+        *kept = Some(Box::new((statistics, affine.clone())));
         Ok(affine)
     }
 }

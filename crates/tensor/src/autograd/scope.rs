@@ -107,13 +107,16 @@ mod tests {
 
     #[test]
     fn a_profile_has_the_own_time_of_every_layer() {
-        let pause = |ms| std::thread::sleep(Duration::from_millis(ms));
+        let pause = |ms| {
+            std::thread::sleep(Duration::from_millis(ms));
+            Ok(())
+        };
         let [outer, inner] = ["block", "block.conv"].map(Arc::<str>::from);
         let run = || {
             scope(&outer, || {
-                pause(2);
-                scope(&inner, || Ok(pause(20)))?;
-                scope(&inner, || Ok(pause(20)))
+                pause(2)?;
+                scope(&inner, || pause(20))?;
+                scope(&inner, || pause(20))
             })
         };
         let (result, layers) = profile(run);
