@@ -97,6 +97,9 @@ pub fn run_case(case: &CaseFile) -> Result<Report, ParityError> {
 /// What a case gave, under the names of its expectations.
 type Computed = BTreeMap<String, Tensor>;
 
+/// How the name of what was computed with `Accuracy::Strict` ends.
+const STRICT: &str = ", strict";
+
 /// How the names of expectations begin.
 const EXPECTED: [&str; 4] = ["output", "grad.input.", "grad.param.", "after."];
 
@@ -105,9 +108,16 @@ fn compare_all(case: &CaseFile, computed: &Computed, rtol: f64) -> Result<Vec<Ch
     let expected = case.tensors.iter();
     expected
         .filter(|(name, _)| EXPECTED.iter().any(|prefix| name.starts_with(prefix)))
-        .map(|(name, expected)| match computed.get(name) {
-            Some(got) => check(name, got, expected, rtol),
-            None => Err(format!("{name} was not computed")),
+        .flat_map(|(name, expected)| {
+            let strict = format!("{name}{STRICT}");
+            let strict = computed
+                .get_key_value(&strict)
+                .map(|(strict, got)| check(strict, got, expected, rtol));
+            let usual = match computed.get(name) {
+                Some(got) => check(name, got, expected, rtol),
+                None => Err(format!("{name} was not computed")),
+            };
+            [Some(usual), strict].into_iter().flatten()
         })
         .collect()
 }
