@@ -163,19 +163,26 @@ impl Layer for ChannelConv {
 
 impl ChannelConv {
     fn attend(&self, x: &Tensor, beyond: Beyond) -> Result<Tensor> {
-        x.dims_array::<4>(LAYER).map_err(|e| e.at(&self.path))?;
-        x.mul(&self.gate(&x.mean(&[2, 3], true)?, beyond)?)
-            .map_err(|e| e.at(&self.path))
+        scope(&self.path, || {
+            self.check(x)?;
+            x.mul(&self.gate(&x.mean(&[2, 3], true)?, beyond)?)
+        })
+    }
+
+    fn check(&self, x: &Tensor) -> Result<()> {
+        let [_, c, _, _] = x.dims_array(LAYER)?;
+        if self.channels.is_some_and(|channels| channels != c) {
+            let rule = format!("it must be the channels of the input {:?}", x.shape());
+            return Err(invalid(LAYER, "channels", self.channels, rule));
+        }
+        Ok(())
     }
 
     /// The factors of channels with these means, `[N, C, 1, 1]`.
     fn gate(&self, means: &Tensor, beyond: Beyond) -> Result<Tensor> {
         scope(&self.path, || {
+            self.check(means)?;
             let [n, c, _, _] = means.dims_array(LAYER)?;
-            if self.channels.is_some_and(|channels| channels != c) {
-                let rule = format!("it must be the {c} channels of the input");
-                return Err(invalid(LAYER, "channels", self.channels, rule));
-            }
             let taps = self.weight.numel();
             let mut row = means.reshape([n, 1, 1, c])?;
             let mut padding = taps / 2;
