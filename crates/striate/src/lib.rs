@@ -52,3 +52,8 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/weights.md")]
 struct Weights;
+
+/// And those of the page on networks.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/networks.md")]
+struct Networks;

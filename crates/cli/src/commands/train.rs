@@ -7,11 +7,14 @@ use std::sync::atomic::Ordering;
 use clap::Args;
 use serde::Serialize;
 use striate::kernels::parallel;
-use striate::layers::{Module, VarBuilder, parameter_count};
+use striate::layers::{Loading, Module, VarBuilder, load_state_dict, parameter_count};
 use striate::models::DEFAULT;
 use striate::simd::Level;
+use striate::train::checkpoint::load_weights;
 use striate::train::config::TrainConfig;
+use striate::train::evaluate::evaluate;
 use striate::train::history::EpochRecord;
+use striate::train::loader::{Loader, Order};
 use striate::train::optim::{Decay, OptimizerConfig, SgdConfig};
 use striate::train::progress::{Bar, Observer, Plan, StepReport};
 use striate::train::run::RunFolder;
@@ -47,6 +50,7 @@ Examples:
   striate train
   striate train --attention cbam --epochs 10 --out runs/cbam
   striate train --model seresnet20 --data ~/data/cifar-10-batches-bin
+  striate train --weights runs/digits-001/weights.safetensors --graft 'layer3.*=cbam' --lr 0.01
   striate train --resume runs/digits-001"
 )]
 pub(crate) struct Train {
@@ -85,6 +89,11 @@ pub(crate) struct Train {
     /// Decides all random numbers [default: 0]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+
+    /// Start from these weights, of any kind that `striate run` takes. What they lack (a graft, another number of classes)
+    /// starts anew
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
+    weights: Option<PathBuf>,
 
     /// The folder of the run [default: the next free runs/DATA-NNN]
     #[arg(long, value_name = "FOLDER")]
@@ -165,6 +174,9 @@ impl Train {
             view: task.view.clone(),
         };
         let built = build(&setup, &task, config.seed)?;
+        if let Some(weights) = &self.weights {
+            start_from(weights, &built, &task, &config)?;
+        }
         let kept = serde_json::to_value(&setup)?;
         let mut trainer = Trainer::start(&built, &task.data, config, kept, &folder)?;
         announce(&setup, &task, &built, level);
@@ -280,6 +292,37 @@ fn build(setup: &Setup, task: &Task, seed: u64) -> Result<Box<dyn Module>, Failu
     setup
         .network
         .build(setup.view.channels, classes, &VarBuilder::seeded(seed))
+}
+
+/// Loads weights and tells what they lack and what they are worth before anything is learned.
+fn start_from(
+    weights: &Path,
+    network: &dyn Module,
+    task: &Task,
+    config: &TrainConfig,
+) -> Result<(), Failure> {
+    let file = weights.display();
+    let loaded = load_weights(weights)?;
+    let report = load_state_dict(network, &loaded.state_dict, Loading::Lenient)?;
+    if report.loaded.is_empty() {
+        return Err(Failure::work(format!("{file}: nothing fits: {report}")));
+    }
+    note(format!("from {file}: {loaded}; {report}"));
+    let (test, transform) = (task.data.test.clone(), task.data.test_transform.clone());
+    let loader = Loader::new(
+        test,
+        transform,
+        config.batch_size,
+        Order::Sequential,
+        config.seed,
+    )?;
+    if let Some(test) = evaluate(network, &loader, &|| false)? {
+        note(format!(
+            "test accuracy before training: {:.2} %",
+            100.0 * test.accuracy
+        ));
+    }
+    Ok(())
 }
 
 /// The data's path as it is found from anywhere.

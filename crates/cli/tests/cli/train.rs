@@ -55,6 +55,30 @@ fn the_last_line_tells_the_result_and_the_folder_holds_it() {
 }
 
 #[test]
+fn a_grafted_network_starts_with_the_accuracy_of_its_weights() {
+    let root = tempfile::tempdir().unwrap();
+    let first = root.path().join("first");
+    let trained = train(&first, "--epochs 4 --json --attention none").objects();
+    let accuracy = trained[4]["test_accuracy"].as_f64().unwrap();
+    let weights = first.join("weights.safetensors");
+    let second = root.path().join("second");
+    let options = format!(
+        "--epochs 1 --attention none --graft layer*.*=cbam:reduction=4 --weights {}",
+        text(&weights)
+    );
+    let tuned = train(&second, &options);
+    let told = format!("test accuracy before training: {:.2} %", 100.0 * accuracy);
+    assert!(tuned.stderr.contains(&told), "{told} is not in {}", tuned.stderr);
+    assert!(tuned.stderr.contains("layer1.0.cbam"), "what starts anew: {}", tuned.stderr);
+    let eval = run(["eval", text(&second), "--json"]).objects();
+    assert!(eval[0]["test_accuracy"].as_f64().is_some(), "the graft is part of the run");
+    let third = root.path().join("third");
+    let nothing = train(&third, "--epochs 1 --model sknet_cifar --weights nowhere.pt");
+    nothing.fails(1, &["nowhere.pt"]);
+    assert!(!third.exists(), "no folder without a run");
+}
+
+#[test]
 fn runs_without_a_name_are_numbered() {
     let root = tempfile::tempdir().unwrap();
     for number in ["001", "002"] {
