@@ -200,3 +200,63 @@ fn connected_networks_have_the_published_counts() -> Result<()> {
     assert_eq!((se, cbam), (30_898_696, 30_900_376), "of ResNet-50");
     Ok(())
 }
+
+/// Every gate that is known from means, and one that is not.
+fn attentions(channels: usize) -> Result<Vec<Box<dyn Module>>> {
+    let se = || SqueezeExciteConfig::new(channels).reduction(2);
+    Ok(vec![
+        Box::new(se().build(&(vb() / "se"))?),
+        Box::new(se().gate(Gate::Tanh).build(&(vb() / "tanh"))?),
+        Box::new(se().squeeze(Squeeze::Max).build(&(vb() / "max"))?),
+        Box::new(EffectiveSeConfig::new(channels).build(&(vb() / "ese"))?),
+        Box::new(EcaConfig::new(channels).build(&(vb() / "eca"))?),
+        Box::new(EcaConfig::new(channels).build_circular(&(vb() / "ring"))?),
+        Box::new(
+            CbamConfig::new(channels)
+                .reduction(2)
+                .build(&(vb() / "cbam"))?,
+        ),
+    ])
+}
+
+#[test]
+fn attention_behind_a_pointwise_convolution_is_what_its_steps_are() -> Result<()> {
+    for (images, kernel, stride) in [(1, 1, 1), (3, 1, 1), (0, 1, 1), (2, 3, 1), (2, 1, 2)] {
+        let conv = Conv2dConfig::new(6, 16, kernel)
+            .stride(stride)
+            .same_padding();
+        let conv = conv.build(&(vb() / "conv"))?;
+        let bn = BatchNormConfig::new(16).build_2d(&(vb() / "bn"))?;
+        set_training(&bn, true);
+        bn.forward(&randn(&[4, 16, 5, 5])?)?;
+        set_training(&bn, false);
+        let x = randn(&[images, 6, 9, 7])?;
+        let residual = randn(&[
+            images,
+            16,
+            9_usize.div_ceil(stride),
+            7_usize.div_ceil(stride),
+        ])?;
+        for attention in attentions(16)? {
+            set_training(&attention, false);
+            let steps = || {
+                let y = attention.forward(&bn.forward(&conv.forward(&x)?)?)?;
+                residual.add(&y)?.relu()
+            };
+            let fused = || {
+                let relu = Activation::Relu;
+                conv_norm_attend_onto(&conv, &bn, &attention, relu, &x, &residual)
+            };
+            // Recorded, and not.
+            let steps = steps()?.detach();
+            for y in [fused()?.detach(), striate_tensor::no_grad(fused)?] {
+                close(
+                    &y,
+                    &steps.to_vec::<f32>()?,
+                    &format!("{images} {kernel} {stride} {attention:?}"),
+                )?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -68,12 +68,26 @@ fn a_grafted_network_starts_with_the_accuracy_of_its_weights() {
     );
     let tuned = train(&second, &options);
     let told = format!("test accuracy before training: {:.2} %", 100.0 * accuracy);
-    assert!(tuned.stderr.contains(&told), "{told} is not in {}", tuned.stderr);
-    assert!(tuned.stderr.contains("layer1.0.cbam"), "what starts anew: {}", tuned.stderr);
+    assert!(
+        tuned.stderr.contains(&told),
+        "{told} is not in {}",
+        tuned.stderr
+    );
+    assert!(
+        tuned.stderr.contains("layer1.0.cbam"),
+        "what starts anew: {}",
+        tuned.stderr
+    );
     let eval = run(["eval", text(&second), "--json"]).objects();
-    assert!(eval[0]["test_accuracy"].as_f64().is_some(), "the graft is part of the run");
+    assert!(
+        eval[0]["test_accuracy"].as_f64().is_some(),
+        "the graft is part of the run"
+    );
     let third = root.path().join("third");
-    let nothing = train(&third, "--epochs 1 --model sknet_cifar --weights nowhere.pt");
+    let nothing = train(
+        &third,
+        "--epochs 1 --model sknet_cifar --weights nowhere.pt",
+    );
     nothing.fails(1, &["nowhere.pt"]);
     assert!(!third.exists(), "no folder without a run");
 }

@@ -80,17 +80,28 @@ fn what_evaluation_fuses_is_what_it_means() -> Result<()> {
             randn(&[o], 4)?,
             randn(&[o], 5)?,
             randn(&[2, o, 6, 5], 6)?,
+            randn(&[2, o], 7)?,
+            randn(&[2, o], 8)?,
         ];
         for activation in [Activation::None, Activation::Relu, Activation::Silu] {
-            for given in 0..16 {
+            for given in 0..64 {
                 let value = |dtype: DType| {
-                    let [gate, scale, bias, residual] =
+                    let [gate, scale, bias, residual, own_scale, own_bias] =
                         operands.each_ref().map(|t| t.to_dtype(dtype));
                     let (gate, scale, bias, residual) = (gate?, scale?, bias?, residual?);
+                    let (own_scale, own_bias) = (own_scale?, own_bias?);
                     let epilogue = Conv2dEpilogue {
                         gate: (given & 1 > 0).then_some(&gate),
-                        scale: (given & 2 > 0).then_some(&scale),
-                        bias: (given & 4 > 0).then_some(&bias),
+                        scale: match given & 18 {
+                            0 => None,
+                            2 => Some(&scale),
+                            _ => Some(&own_scale),
+                        },
+                        bias: match given & 36 {
+                            0 => None,
+                            4 => Some(&bias),
+                            _ => Some(&own_bias),
+                        },
                         residual: (given & 8 > 0).then_some(&residual),
                         activation,
                     };
