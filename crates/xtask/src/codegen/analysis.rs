@@ -48,7 +48,7 @@ const LEVELS: [Fused; 3] = [
 
 /// Functions whose loops may read vectors from the stack, though not write them there: they have more constants than sixteen
 /// registers hold beside what changes, and the stack is as good a place for them as any. What changes would be written, too.
-const MANY_CONSTANTS: [&str; 6] = [
+const MANY_CONSTANTS: [&str; 7] = [
     // The constants of elementary functions, of which the exponential is one.
     "striate_kernels::elementwise::unary_f32::",
     "striate_kernels::attention::forward::Block",
@@ -58,6 +58,8 @@ const MANY_CONSTANTS: [&str; 6] = [
     "striate_kernels::norm::vector::moments::",
     // A factor that the loop does not use, beside the double precision constants that places are found with.
     "striate_kernels::deform_conv2d::backward_input::run::",
+    // The weights of a tap in double precision, read once for each of four pixels and not in the sums over channels.
+    "striate_kernels::sample::vector::backward_grid::",
 ];
 
 /// The result of a check.
