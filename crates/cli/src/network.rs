@@ -32,9 +32,10 @@ pub(crate) struct Slots {
     pub(crate) attention: Option<String>,
 
     /// A plug-in to put into the blocks whose path matches, such that the network computes what it did: a pattern, a
-    /// module of `striate modules` with its arguments, and a place (standard, pre, post, identity, conv3x3, stage).
-    /// For example layer3.*=cbam, layer*.*=se:reduction=8@post, layer3=bam@stage
-    #[arg(long, value_name = "PATTERN=MODULE[@PLACE]")]
+    /// module of `striate modules` with its arguments, a place (standard, pre, post, identity, conv3x3, stage), and what
+    /// its weights are named if not as the module.
+    /// For example layer3.*=cbam, layer*.*=se:reduction=8@post/se2, layer3=bam@stage
+    #[arg(long, value_name = "PATTERN=MODULE[@PLACE][/NAME]")]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) graft: Vec<String>,
 }
@@ -51,6 +52,10 @@ impl Graft {
         let (pattern, rest) = text.split_once('=').ok_or_else(|| {
             Failure::usage(format!("{text:?} is no PATTERN=MODULE, like layer3.*=cbam"))
         })?;
+        let (rest, name) = match rest.rsplit_once('/') {
+            Some((rest, name)) => (rest, Some(name)),
+            None => (rest, None),
+        };
         let (module, place) = rest.rsplit_once('@').unwrap_or((rest, "standard"));
         let place = Place::NAMES
             .iter()
@@ -59,9 +64,13 @@ impl Graft {
                 let names = Place::NAMES.map(|(name, _)| name).join(", ");
                 Failure::usage(format!("no place is called {place:?}; there are {names}"))
             })?;
+        let plugin = Plugin::parse(module).map_err(Failure::usage)?;
         Ok(Self {
             pattern: pattern.to_owned(),
-            plugin: Plugin::parse(module).map_err(Failure::usage)?,
+            plugin: match name {
+                Some(name) => plugin.named(name),
+                None => plugin,
+            },
             place: place.1,
         })
     }

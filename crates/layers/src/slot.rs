@@ -48,6 +48,8 @@ pub struct Slot(Arc<SlotInner>);
 
 struct SlotInner {
     path: Arc<str>,
+    /// What comes before a plug-in's name: a stage's slot stands beside the stage, and its plug-in is named as if it stood inside.
+    prefix: String,
     place: Place,
     channels: usize,
     content: RwLock<Option<Arc<Plugged>>>,
@@ -64,15 +66,26 @@ impl Slot {
     /// An empty slot of the block at `vb`, for maps of so many channels.
     #[must_use]
     pub fn new(place: Place, channels: usize, vb: &VarBuilder) -> Self {
+        Self::named(place, channels, vb, String::new())
+    }
+
+    /// The empty slot behind a stage of the network at `vb`, for maps of so many channels.
+    #[must_use]
+    pub fn behind_stage(stage: &str, channels: usize, vb: &VarBuilder) -> Self {
+        Self::named(Place::Stage, channels, &(vb / stage), format!("{stage}."))
+    }
+
+    fn named(place: Place, channels: usize, vb: &VarBuilder, prefix: String) -> Self {
         Self(Arc::new(SlotInner {
             path: Arc::clone(vb.path()),
+            prefix,
             place,
             channels,
             content: RwLock::new(None),
         }))
     }
 
-    /// The block it belongs to: `layer3.0`.
+    /// The block or stage it belongs to, `layer3.0` or `layer3`.
     #[must_use]
     pub fn path(&self) -> &Arc<str> {
         &self.0.path
@@ -102,7 +115,13 @@ impl Slot {
         self.read().is_none()
     }
 
-    /// Puts a module in, its parts named `name`.
+    /// What [`Slot::fill`] takes for the parts of a module to be named `PATH.name.*`.
+    #[must_use]
+    pub fn part(&self, name: &str) -> String {
+        format!("{}{name}", self.0.prefix)
+    }
+
+    /// Puts a module in, its parts named `name` as seen from the layer that has the slot.
     ///
     /// # Errors
     /// Something stands there already, or the name is empty.

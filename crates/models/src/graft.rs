@@ -46,8 +46,8 @@ pub struct Grafted {
 /// ```
 ///
 /// # Errors
-/// No slot matches, one is taken, or the plug-in does not fit or changes the shape of a map. The network is as
-/// it was then.
+/// No slot matches, one is taken, a block has a part of the plug-in's name, or the plug-in does not fit or changes
+/// the shape of a map. The network is as it was then.
 pub fn graft(
     network: &dyn Layer,
     pattern: &str,
@@ -70,6 +70,7 @@ pub fn graft(
         );
         return Err(Error::msg(text).at(taken.path()));
     }
+    check_names(network, &matching, plugin.name())?;
     let mut new = Vec::new();
     for slot in matching {
         let vb = slot
@@ -88,7 +89,7 @@ pub fn graft(
     new.into_iter()
         .map(|(slot, module, blended)| {
             let parameters = parameter_count(&module);
-            slot.fill(plugin.name(), module)?;
+            slot.fill(slot.part(plugin.name()), module)?;
             Ok(Grafted {
                 block: Arc::clone(slot.path()),
                 place,
@@ -117,6 +118,28 @@ pub fn slots(network: &dyn Layer) -> Vec<Slot> {
         }
     });
     slots
+}
+
+/// Two parts of one name would be one in a state dict.
+fn check_names(network: &dyn Layer, slots: &[&Slot], name: &str) -> Result<()> {
+    let parts: Vec<String> = slots
+        .iter()
+        .map(|slot| match &**slot.path() {
+            "" => name.to_owned(),
+            block => format!("{block}.{name}"),
+        })
+        .collect();
+    let mut taken = None;
+    walk(network, &mut |path, _| {
+        let within = |part: &&String| {
+            let below = path.strip_prefix(part.as_str());
+            below.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        taken = taken.or_else(|| parts.iter().find(within));
+    });
+    let Some(part) = taken else { return Ok(()) };
+    let text = format!("{part} is there already: the plug-in needs another name than {name:?}");
+    Err(Error::msg(text))
 }
 
 fn no_match(slots: &[Slot], pattern: &str, place: Place) -> Error {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use striate_layers::{Layer, LinearConfig, Module, Place, Sequential, Slot, VarBuilder, Visitor};
+use striate_layers::{Layer, LinearConfig, Module, Sequential, Slot, VarBuilder, Visitor};
 use striate_tensor::autograd::scope;
 use striate_tensor::{Result, Tensor};
 
@@ -152,7 +152,7 @@ impl NetworkBuilder {
     #[must_use]
     pub fn end_stage(mut self, name: impl Into<String>, channels: usize) -> Self {
         let name = name.into();
-        let slot = Slot::new(Place::Stage, channels, &(&self.vb / &name));
+        let slot = Slot::behind_stage(&name, channels, &self.vb);
         let layers = std::mem::take(&mut self.layers);
         self.stages.push(Stage { name, layers, slot });
         self

@@ -1,5 +1,7 @@
 //! Plug-ins put into networks that have weights, and taken out again.
 
+use std::collections::HashSet;
+
 use striate_layers::{
     Loading, Place, VarBuilder, load_state_dict, named_parameters, parameter_count, set_training,
     state_dict,
@@ -101,10 +103,37 @@ fn every_place_takes_a_plugin() -> Result<()> {
                 "{model}: {name}"
             );
             assert!(close(&before, &output(&net, &x)?), "{model}: {name}");
+            let names: HashSet<String> = named_parameters(&net).into_iter().map(|p| p.0).collect();
+            assert_eq!(names.len(), named_parameters(&net).len(), "{model}: {name}");
+            let part = format!("{}.se.", grafted[0].block);
+            assert!(names.iter().any(|n| n.starts_with(&part)), "{part}");
             prune(&net, pattern);
         }
         assert_eq!(slots(&net).len(), all, "slots stay");
         assert!(slots(&net).iter().all(striate_layers::Slot::is_empty));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_name_that_a_block_has_is_refused() -> Result<()> {
+    let net = build("seresnet20", &Options::default(), &VarBuilder::seeded(0))?;
+    let error = |plugin: &Plugin| {
+        let result = graft(&net, "layer3.*", Place::Post, plugin, 0);
+        result.expect_err("the name is taken").to_string()
+    };
+    let text = error(&Plugin::se(4));
+    assert!(text.contains("layer3.0.se"), "{text}");
+    let text = error(&Plugin::se(4).named("conv1"));
+    assert!(text.contains("layer3.0.conv1"), "{text}");
+    assert_eq!(prune(&net, "layer3.*"), 3, "its own, and nothing was added");
+    graft(&net, "layer3.*", Place::Standard, &Plugin::se(4), 0)?;
+    let other = Plugin::se(4).named("se2");
+    let grafted = graft(&net, "layer3.*", Place::Post, &other, 0)?;
+    assert_eq!(grafted.len(), 3);
+    let dict = state_dict(&net);
+    for name in ["layer3.2.se.fc1.weight", "layer3.2.se2.fc1.weight"] {
+        assert!(dict.get(name).is_some(), "{name}");
     }
     Ok(())
 }
