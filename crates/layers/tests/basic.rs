@@ -1,5 +1,7 @@
 //! The plain layers: names, initial values, training and evaluation, errors.
 
+use std::sync::Arc;
+
 use striate_layers::*;
 use striate_tensor::{
     Conv2dOptions, DType, Error, Philox, Pool3dOptions, Result, Tensor, manual_seed, no_grad,
@@ -513,5 +515,36 @@ fn a_folded_convolution_equals_it_and_its_norm() -> Result<()> {
         .map(|(n, _)| n)
         .collect();
     assert_eq!(names, ["0.weight", "0.bias", "1.weight", "1.bias"]);
+    Ok(())
+}
+
+#[test]
+fn boxed_layers_run_in_one_pass_as_bare_ones_do() -> Result<()> {
+    let vb = VarBuilder::seeded(0);
+    let conv = || Conv2dConfig::new(8, 8, 3).padding(1).build(&(&vb / "conv"));
+    let norm = || BatchNormConfig::new(8).build_2d(&(&vb / "norm"));
+    let (bare, boxed, shared) = (
+        Sequential::new()
+            .push(conv()?)
+            .push(norm()?)
+            .push(Activation::Relu),
+        Sequential::new()
+            .push(Box::new(conv()?))
+            .push(Box::new(norm()?) as Box<dyn Module>)
+            .push(Box::new(Activation::Relu)),
+        Sequential::new()
+            .push(Arc::new(conv()?))
+            .push(Arc::new(norm()?) as Arc<dyn Module>)
+            .push(Arc::new(Activation::Relu)),
+    );
+    let x = randn(&[2, 8, 6, 6])?;
+    let one_by_one = norm()?.forward(&conv()?.forward(&x)?)?.relu()?;
+    let bits = |y: &Tensor| -> Result<Vec<f32>> { y.to_vec() };
+    for layers in [&bare, &boxed, &shared] {
+        let y = layers.forward(&x)?;
+        assert_eq!(bits(&y)?, bits(&bare.forward(&x)?)?);
+        assert_eq!(y.graph().nodes.len(), bare.forward(&x)?.graph().nodes.len());
+        assert!(y.graph().nodes.len() < one_by_one.graph().nodes.len());
+    }
     Ok(())
 }

@@ -45,6 +45,7 @@ pub(crate) struct Summary {
 struct Report<'a> {
     model: &'a str,
     attention: Option<&'a str>,
+    graft: &'a [String],
     input: [usize; 4],
     output: &'a [usize],
     parameters: usize,
@@ -90,6 +91,7 @@ impl Summary {
         out.object(&Report {
             model: &self.model,
             attention: self.slots.attention.as_deref(),
+            graft: &self.slots.graft,
             input,
             output: &summary.output,
             parameters: summary.parameters,

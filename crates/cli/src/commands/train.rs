@@ -124,6 +124,7 @@ struct Finished<'a> {
     weights: &'a Path,
     model: &'a str,
     attention: Option<&'a str>,
+    graft: &'a [String],
     epochs: u64,
     level: &'static str,
     threads: usize,
@@ -245,6 +246,7 @@ impl Train {
     fn check_unchanged(&self, setup: &Setup, config: &TrainConfig) -> Result<(), Failure> {
         let text = |n: usize| n.to_string();
         let number = |n: Option<NonZeroUsize>| n.map(|n| text(n.get()));
+        let grafts = |all: &[String]| (!all.is_empty()).then(|| all.join(" --graft "));
         let network = &setup.network;
         let pairs = [
             ("model", self.model.clone(), network.model.clone()),
@@ -256,6 +258,11 @@ impl Train {
                     .attention
                     .clone()
                     .unwrap_or_else(|| "its model's own".to_owned()),
+            ),
+            (
+                "graft",
+                grafts(&self.slots.graft),
+                grafts(&network.slots.graft).unwrap_or_else(|| "none".to_owned()),
             ),
             ("size", number(self.size), text(setup.side)),
             (
@@ -448,6 +455,7 @@ fn report(
         weights,
         model: &setup.network.model,
         attention: setup.network.slots.attention.as_deref(),
+        graft: &setup.network.slots.graft,
         epochs,
         level: level.name(),
         threads: parallel::threads(),

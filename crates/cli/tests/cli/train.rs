@@ -179,6 +179,7 @@ fn a_resume_takes_the_options_of_the_run() {
     train(&folder, "--epochs 1 --resume").success();
     train(&folder, "--epochs 2 --resume").fails(2, &["--epochs 2", "started with 1"]);
     train(&folder, "--attention se --resume").fails(2, &["--attention se", "none"]);
+    train(&folder, "--graft layer3.*=se --resume").fails(2, &["--graft layer3.*=se", "none"]);
     run(["train", "--resume"]).fails(2, &["--resume RUN"]);
     let other = root.path().join("other");
     run(["train", "--resume", text(&other)]).fails(1, &[text(&other), "holds no run"]);

@@ -235,7 +235,7 @@ fn is_recorded(conv: &Conv2d, bn: &BatchNorm2d, x: &Tensor, residual: Option<&Te
 /// `act(attention(bn(conv(x))) + residual)`, the end of a residual block with channel attention.
 ///
 /// The means of a pointwise convolution's output follow from those of its input. So without gradients the
-/// gate is known before the convolution, is part of its scale and shift, and costs no pass over a map.
+/// gate is known before the convolution and part of its scale and shift: nothing is read but the convolution's input.
 ///
 /// # Shapes
 /// The residual has the shape of the output.
