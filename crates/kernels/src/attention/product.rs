@@ -6,6 +6,7 @@ use crate::epilogue::Epilogue;
 use crate::error::KernelError;
 use crate::gemm::Matrix;
 use crate::gemm::block::{Batch, Block, Next};
+use crate::gemm::microkernel::Aheads;
 use crate::gemm::pack::pack_b;
 use crate::gemm::panels::Panels;
 use crate::gemm::store::Store;
@@ -125,11 +126,10 @@ impl Packed {
                 x_step: a_stride,
                 runs: &runs,
                 dy: b,
-                next: [&[]; 2],
                 add: true,
             };
             let out = &mut out[start + rows.start * width..start + rows.end * width];
-            block.run_on_tiles(self.level, vectors, out);
+            block.run_on_tiles(self.level, vectors, Aheads::new(&[]), out);
         }
     }
 

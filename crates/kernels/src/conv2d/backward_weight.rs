@@ -18,7 +18,7 @@ use super::taps::{TapWeights, Taps};
 use super::{Conv2dGeometry, OP};
 use crate::disjoint::DisjointMut;
 use crate::error::KernelError;
-use crate::gemm::microkernel::{Ahead, accumulate_outer, zero};
+use crate::gemm::microkernel::{Ahead, Aheads, accumulate_outer, zero};
 use crate::gemm::panels::{Panel, Panels, tile_runs};
 use crate::gemm::tile::{TileKernel, run_tile};
 use crate::geometry::element_count;
@@ -37,6 +37,9 @@ const TASK: f64 = 3e6;
 
 /// Tasks to have if the work is large enough.
 const TASKS: usize = 16;
+
+/// Elements of a line of memory.
+const LINE: usize = 16;
 
 /// Computes `dweight` from `x` and `dy`, both channels-last.
 pub(super) fn run(
@@ -230,6 +233,9 @@ impl Task<'_> {
         for first in pixels.clone().step_by(STRIP) {
             let strip_pixels = first..(first + STRIP).min(pixels.end);
             self.pack_gradient(strip_pixels.clone(), width, &mut strip);
+            let next = strip_pixels.end..(strip_pixels.end + STRIP).min(pixels.end);
+            let aheads = self.ahead(level, next);
+            let mut next = Aheads::new(&aheads);
             for unit in self.units.clone() {
                 let (tap, block) = (unit / plan.blocks.tasks(), unit % plan.blocks.tasks());
                 if block == 0 || unit == self.units.start {
@@ -244,13 +250,33 @@ impl Task<'_> {
                     x_step: plan.taps.stride[1] * plan.taps.in_channels,
                     runs: &runs,
                     dy: &strip,
-                    next: [&[]; 2],
                     add: first > pixels.start,
                 };
-                block.run_on_tiles(level, self.panel.vectors, &mut out);
+                next = block.run_on_tiles(level, self.panel.vectors, next, &mut out);
             }
         }
         Ok(())
+    }
+
+    /// What another strip needs: the panel of the gradient, a line of memory of each pixel and then the next, and the
+    /// inputs where the pixels follow one another.
+    fn ahead(&self, level: Level, pixels: Range<usize>) -> Vec<Ahead<'_>> {
+        let taps = self.plan.taps;
+        let lanes = level.lanes();
+        let mut all = Vec::with_capacity(1 + self.panel.vectors);
+        if pixels.is_empty() {
+            return all;
+        }
+        let first = self.group * taps.columns() + self.panel.columns.start;
+        let dy = &self.dy[pixels.start * taps.out_channels..pixels.end * taps.out_channels];
+        for line in (0..self.panel.columns.len()).step_by(LINE) {
+            all.push(Ahead::new([&dy[first + line..], &[]], taps.out_channels));
+        }
+        if taps.taps.len() == 1 && taps.stride == [1, 1] && taps.groups == 1 {
+            let x = &self.x[pixels.start * taps.in_channels..pixels.end * taps.in_channels];
+            all.push(Ahead::new([x, &[]], lanes));
+        }
+        all
     }
 
     /// Copies the panel of the gradient: consecutive, and with zeros beyond the last channel.
@@ -318,31 +344,40 @@ pub(crate) struct Block<'a> {
     pub(crate) x_step: usize,
     pub(crate) runs: &'a [Run],
     pub(crate) dy: &'a [f32],
-    /// What is needed next and comes from further away.
-    pub(crate) next: [&'a [f32]; 2],
     /// Whether the sums are added to the old contents of the output.
     pub(crate) add: bool,
 }
 
 impl Block<'_> {
     /// Sums up the channels whose rows `out` holds, with the tiles that suit them.
-    pub(crate) fn run_on_tiles(self, level: Level, vectors: usize, out: &mut [f32]) {
+    /// What is left of `next`, which is needed next and comes from further away.
+    pub(crate) fn run_on_tiles<'n>(
+        self,
+        level: Level,
+        vectors: usize,
+        mut next: Aheads<'n>,
+        out: &mut [f32],
+    ) -> Aheads<'n> {
         let width = vectors * level.lanes();
         let rows = out.len() / width;
+        let steps: usize = self.runs.iter().map(|run| run.len).sum();
         for (height, run) in tile_runs(level, rows, vectors) {
             let out = &mut out[run.start * width..run.end * width];
             let block = Self {
                 channel: self.channel + run.start,
                 ..self
             };
-            run_tile(level, height, vectors, Channels { block, out });
+            run_tile(level, height, vectors, Channels { block, next, out });
+            next = next.after(run.len() / height * steps);
         }
+        next
     }
 }
 
 /// Input channels of a block that make up whole tiles.
 struct Channels<'b, 'o> {
     block: Block<'b>,
+    next: Aheads<'b>,
     out: &'o mut [f32],
 }
 
@@ -351,14 +386,17 @@ impl TileKernel for Channels<'_, '_> {
     fn run<S: Simd, const MR: usize, const NV: usize>(self, s: S) {
         let block = self.block;
         let width = NV * S::LANES;
-        let mut ahead = Ahead::new(block.next, S::LANES);
+        let mut ahead = self.next;
+        let asks = !ahead.is_empty();
         let mut channel = block.channel;
         for out in self.out.chunks_exact_mut(MR * width) {
             let mut acc = zero::<S, MR, NV>(s);
             for run in block.runs {
                 let (x, dy) = (&block.x[run.x + channel..], &block.dy[run.dy * width..]);
-                accumulate_outer(s, &mut acc, x, block.x_step, run.len, dy, ahead);
-                ahead = ahead.after(run.len);
+                accumulate_outer(s, &mut acc, x, block.x_step, run.len, dy, ahead.now());
+                if asks {
+                    ahead = ahead.after(run.len);
+                }
             }
             write(s, &acc, block.add, 0, out);
             channel += MR;

@@ -31,11 +31,56 @@ pub(crate) fn zero<S: Simd, const MR: usize, const NV: usize>(s: S) -> Sums<S, M
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ahead<'a> {
     data: [&'a [f32]; 2],
-    /// Elements of a step, at most a vector.
+    /// Elements from one step to the next; of each, what lies in the first one's line of memory is brought.
     step: usize,
 }
 
+/// One [`Ahead`] after the other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Aheads<'a> {
+    now: Ahead<'a>,
+    then: &'a [Ahead<'a>],
+}
+
+impl<'a> Aheads<'a> {
+    pub(crate) fn new(all: &'a [Ahead<'a>]) -> Self {
+        let (now, then) = all.split_first().unwrap_or((&Ahead::NOTHING, &[]));
+        Self { now: *now, then }
+    }
+
+    /// Whether nothing is left.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.now.data[0].is_empty()
+    }
+
+    #[inline(always)]
+    pub(crate) fn now(&self) -> Ahead<'a> {
+        self.now
+    }
+
+    /// What is left after `steps` steps.
+    #[inline(always)]
+    pub(crate) fn after(self, steps: usize) -> Self {
+        let now = self.now.after(steps);
+        if now.data[0].is_empty() && !self.then.is_empty() {
+            return self.beyond(steps);
+        }
+        Self { now, ..self }
+    }
+
+    fn beyond(self, steps: usize) -> Self {
+        let of_now: usize = self.now.data.iter().map(|data| data.len()).sum();
+        let of_now = of_now.div_ceil(self.now.step);
+        Self::new(self.then).after(steps.saturating_sub(of_now))
+    }
+}
+
 impl<'a> Ahead<'a> {
+    const NOTHING: Self = Self {
+        data: [&[]; 2],
+        step: 1,
+    };
+
     pub(crate) fn new(data: [&'a [f32]; 2], step: usize) -> Self {
         Self { data, step }.after(0)
     }

@@ -6,6 +6,7 @@ use super::tiles::{Pixels, Tiles};
 use crate::conv2d::backward_weight::{Block, Run};
 use crate::conv2d::taps::Taps;
 use crate::error::KernelError;
+use crate::gemm::microkernel::{Ahead, Aheads};
 use crate::gemm::panels::{Panel, Panels};
 use crate::parallel::Cut;
 use std::ops::Range;
@@ -119,6 +120,8 @@ impl<'a> Points<'a> {
         // Those of the next point come from afar.
         let next =
             |all: &'p [f32], len: usize| all.chunks_exact(len).nth(point + 1).unwrap_or_default();
+        let next = [next(inputs, x_len), next(gradients, dy_len)];
+        let next = [Ahead::new(next, self.pass.level.lanes())];
         let block = Block {
             x: &inputs[point * x_len..],
             channel: 0,
@@ -129,9 +132,8 @@ impl<'a> Points<'a> {
                 len: count,
             }],
             dy: &gradients[point * dy_len..],
-            next: [next(inputs, x_len), next(gradients, dy_len)],
             add,
         };
-        block.run_on_tiles(self.pass.level, panel.vectors, out);
+        block.run_on_tiles(self.pass.level, panel.vectors, Aheads::new(&next), out);
     }
 }
