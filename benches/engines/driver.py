@@ -1,8 +1,8 @@
-"""Runs convolutions, operations or modules through several engines, turn by turn, and appends what it measures to a file for
-report.py.
+"""Runs convolutions, operations, modules or networks through several engines, turn by turn, and appends what it measures to a
+file for report.py.
 
-    driver.py [--suite conv|ops|modules] [--peers striate,torch] [--threads 1,2] [--modes fwd,fwdbwd] [--cases substring,=name]
-              [--rounds 3] [--seconds 0.1] [--out results/SUITE.jsonl]
+    driver.py [--suite conv|ops|modules|models|train] [--peers striate,torch] [--threads 1,2] [--modes fwd,fwdbwd]
+              [--cases substring,=name] [--rounds 3] [--seconds 0.1] [--out results/SUITE.jsonl]
 
 Every engine has a process of its own. A case is loaded by all of them; then, round by round, each runs it for some time. The row
 of an engine has the median of the rounds' medians. Before and after each turn the machine's multiply-add rate is measured; a turn
@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 import machine
-from case import HERE, SUITES, convolutions, operations
+from case import HERE, SUITES
 from engines import ENGINES, Worker
 
 REFERENCE = "torch"
@@ -30,12 +30,13 @@ QUIET_OTHERS = 0.25
 ATTEMPTS = 4
 # An engine's threads may wait for more work before they sleep.
 SETTLING_SECONDS = 0.05
+# An engine may compile what it loads.
+LOADING_SECONDS = 600.0
 
 
 def main() -> None:
     options = arguments()
-    if not all(Path(case.onnx).exists() for case in convolutions() + operations() if case.onnx):
-        subprocess.run([sys.executable, HERE / "export.py"], check=True)
+    export([case for case, _ in selected(options)])
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with options.out.open("a") as out:
         for threads in options.threads:
@@ -58,7 +59,7 @@ def arguments() -> argparse.Namespace:
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--suite", choices=SUITES, default="conv")
-    parser.add_argument("--peers", type=words, default=list(ENGINES), help="engines, from " + ", ".join(ENGINES))
+    parser.add_argument("--peers", type=words, help="engines, from " + ", ".join(ENGINES))
     parser.add_argument("--threads", type=lambda text: [int(n) for n in words(text)], default=[1, 2])
     parser.add_argument("--modes", type=words, default=["fwd", "fwdbwd"])
     parser.add_argument("--cases", type=words, default=[""], help="parts of names, or =name")
@@ -67,8 +68,24 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--fresh-memory", action="store_true", help="let malloc give memory back between runs")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    options.peers = options.peers or [name for name, engine in ENGINES.items() if options.suite in engine.suites]
     options.out = options.out or HERE / "results" / f"{options.suite}.jsonl"
     return options
+
+
+def export(cases: list) -> None:
+    """Writes the models and weights of cases that are not there yet."""
+    files = {"network": lambda case: [case.weights, case.onnx], "plugin": lambda case: []}
+    lacking = [
+        case
+        for case in cases
+        if not all(Path(file).exists() for file in files.get(case.kind, lambda case: [case.onnx])(case) if file)
+    ]
+    networks = {case.network: None for case in lacking if case.kind == "network"}
+    if networks:
+        subprocess.run([sys.executable, HERE / "networks.py", *networks], check=True)
+    if any(case.kind != "network" for case in lacking):
+        subprocess.run([sys.executable, HERE / "export.py"], check=True)
 
 
 def selected(options: argparse.Namespace) -> list[tuple]:
@@ -79,7 +96,7 @@ def selected(options: argparse.Namespace) -> list[tuple]:
         (case, mode)
         for mode in options.modes
         for case in SUITES[options.suite]()
-        if wanted(case) and (mode == "fwd" or case.train)
+        if wanted(case) and mode in case.modes
     ]
 
 
@@ -87,11 +104,11 @@ def compare(case, mode: str, threads: int, workers: dict[str, Worker], peak: mac
     """The rows of a case, one for each engine."""
     rows = {}
     for engine in options.peers:
-        if mode == "fwdbwd" and not ENGINES[engine].trains:
+        if mode != "fwd" and not ENGINES[engine].trains:
             continue
         if engine not in workers or not workers[engine].alive:
             workers[engine] = Worker(engine, threads, options.fresh_memory)
-        answer = workers[engine].ask(do="load", case=dataclasses.asdict(case), mode=mode)
+        answer = workers[engine].ask(LOADING_SECONDS, do="load", case=dataclasses.asdict(case), mode=mode)
         rows[engine] = {"case": case.id, "mode": mode, "threads": threads, "engine": engine, **answer}
     running = [engine for engine, row in rows.items() if "error" not in row]
     turns = {engine: [] for engine in running}
