@@ -20,6 +20,7 @@ class Layered:
     """What is run forward, and where it is trained backward too."""
 
     train: bool
+    measures_memory = False
 
     @property
     def modes(self) -> tuple[str, ...]:
@@ -156,6 +157,11 @@ class Network:
     @property
     def modes(self) -> tuple[str, ...]:
         return (self.mode,)
+
+    @property
+    def measures_memory(self) -> bool:
+        """Of training, by a process that does nothing else."""
+        return self.mode == "fwdbwd"
 
     @property
     def multiply_adds(self) -> int:

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Callable
 
 import machine
 from case import HERE, SUITES
@@ -106,18 +107,25 @@ def compare(case, mode: str, threads: int, workers: dict[str, Worker], peak: mac
     for engine in options.peers:
         if mode != "fwd" and not ENGINES[engine].trains:
             continue
+        if engine in workers and case.measures_memory:
+            workers.pop(engine).kill()
         if engine not in workers or not workers[engine].alive:
             workers[engine] = Worker(engine, threads, options.fresh_memory)
-        answer = workers[engine].ask(LOADING_SECONDS, do="load", case=dataclasses.asdict(case), mode=mode)
-        rows[engine] = {"case": case.id, "mode": mode, "threads": threads, "engine": engine, **answer}
+        rows[engine] = {"case": case.id, "mode": mode, "threads": threads, "engine": engine}
+        if case.measures_memory:
+            if "error" not in workers[engine].ask(do="ready"):
+                rows[engine]["idle_mib"] = workers[engine].mebibytes("VmRSS")
+        rows[engine] |= workers[engine].ask(LOADING_SECONDS, do="load", case=dataclasses.asdict(case), mode=mode)
     running = [engine for engine, row in rows.items() if "error" not in row]
     turns = {engine: [] for engine in running}
     for turn in range(options.rounds):
         first = turn % max(len(running), 1)
         for engine in running[first:] + running[:first]:
-            turns[engine].append(quiet_turn(workers[engine], peak, options.seconds))
+            turns[engine].append(quiet(peak, lambda: turn_of(workers[engine], options.seconds)))
     for engine in running:
         rows[engine].update(summary(turns[engine]))
+        if case.measures_memory and workers[engine].alive:
+            rows[engine]["peak_mib"] = workers[engine].mebibytes("VmHWM")
         if "error" not in rows[engine]:
             rows[engine].update(workers[engine].ask(do="output"), peak_gflops=peak.best)
     reference = rows.get(REFERENCE, {}).get("digests")
@@ -128,16 +136,23 @@ def compare(case, mode: str, threads: int, workers: dict[str, Worker], peak: mac
     return list(rows.values())
 
 
-def quiet_turn(worker: Worker, peak: machine.Peak, seconds: float) -> dict:
-    """What a worker measures in a turn; of several attempts, the one at the quietest time."""
+def turn_of(worker: Worker, seconds: float) -> dict:
+    """What a worker measures in a turn."""
+    before = worker.cpu_seconds()
+    turn = worker.ask(do="measure", seconds=seconds)
+    return turn if "error" in turn else {**turn, "own": worker.cpu_seconds() - before}
+
+
+def quiet(peak: machine.Peak, run: Callable[[], dict]) -> dict:
+    """What `run` measures, with the processor seconds that are its `own`; of several attempts, the one at the quietest time."""
     best = None
     for _ in range(ATTEMPTS):
         share = peak.share()
-        start, busy, own = time.monotonic(), machine.busy_seconds(), worker.cpu_seconds()
-        turn = worker.ask(do="measure", seconds=seconds)
+        start, busy = time.monotonic(), machine.busy_seconds()
+        turn = run()
         if "error" in turn:
             return turn
-        others = (machine.busy_seconds() - busy) - (worker.cpu_seconds() - own)
+        others = (machine.busy_seconds() - busy) - turn.pop("own")
         turn["others"] = max(0.0, others / (time.monotonic() - start))
         time.sleep(SETTLING_SECONDS)
         turn["share"] = min(share, peak.share())

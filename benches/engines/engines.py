@@ -103,6 +103,12 @@ class Worker:
             user, system = stat.read().rsplit(")", 1)[1].split()[11:13]
         return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
+    def mebibytes(self, what: str) -> float:
+        """Of memory: VmRSS, what the process has, or VmHWM, the most it ever had."""
+        with open(f"/proc/{self.process.pid}/status") as status:
+            (found,) = (line for line in status if line.startswith(what))
+        return int(found.split()[1]) / 1024
+
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
