@@ -76,12 +76,7 @@ def arguments() -> argparse.Namespace:
 
 def export(cases: list) -> None:
     """Writes the models and weights of cases that are not there yet."""
-    files = {"network": lambda case: [case.weights, case.onnx], "plugin": lambda case: []}
-    lacking = [
-        case
-        for case in cases
-        if not all(Path(file).exists() for file in files.get(case.kind, lambda case: [case.onnx])(case) if file)
-    ]
+    lacking = [case for case in cases if not all(Path(file).exists() for file in (getattr(case, "weights", ""), case.onnx) if file)]
     networks = {case.network: None for case in lacking if case.kind == "network"}
     if networks:
         subprocess.run([sys.executable, HERE / "networks.py", *networks], check=True)

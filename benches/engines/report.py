@@ -105,8 +105,10 @@ def training(lines: dict[str, Line], threads: int) -> str:
     def memory(row: Row | None) -> str:
         return f"{row['peak_mib']:.0f} ({grown(row):.0f})" if row and "peak_mib" in row else "-"
 
-    rates = [[case, *(rate(case, engine) for engine in engines), best_other(line) or "", times(ahead(line))] for case, line in lines.items()]
-    memories = [[case, *(memory(line.get(engine)) for engine in engines), least_other(line) or "", times(leaner(line))] for case, line in lines.items()]
+    rates, memories = [], []
+    for case, line in lines.items():
+        rates.append([case, *(rate(case, engine) for engine in engines), best_other(line) or "", times(ahead(line))])
+        memories.append([case, *(memory(line.get(engine)) for engine in engines), least_other(line) or "", times(leaner(line))])
     text = table(f"Training, {of}, images a second", head, rates)
     text += [*means(lines, ahead), behind(lines, ahead)]
     text += table(f"Training, {of}, MiB at the peak, and how much more that is than before", head, memories)

@@ -40,7 +40,7 @@ def only_models(case, mode: str) -> None:
 
 
 def serve(load: Callable[..., Loaded]) -> None:
-    """Answers requests until the input ends. `load` prepares a case for a mode, fwd or fwdbwd: of a network that is a step of training."""
+    """Answers requests until the input ends. `load` prepares a case for a mode: fwd or fwdbwd, of a network a step of training."""
     # What libraries print goes to the error stream.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
