@@ -1,5 +1,5 @@
 """What is run and its numbers, drawn like those of protocol/src: the convolutions of benches/shapes/conv.json, the
-operations of ops.json and the plug-in modules of modules.json."""
+operations of ops.json, the plug-in modules of modules.json and the whole networks of models.json and train.json."""
 
 import json
 from dataclasses import dataclass
@@ -9,12 +9,26 @@ import numpy as np
 
 HERE = Path(__file__).resolve().parent
 SHAPES = HERE.parent / "shapes"
-# Models that are exported for engines that read ONNX.
+# Models that are exported for engines that read ONNX, and weights of networks.
 DATA = HERE / "data"
+# Of a step of training.
+LEARNING_RATE = 0.01
+MOMENTUM = 0.9
+
+
+class Layered:
+    """What is run forward, and where it is trained backward too."""
+
+    train: bool
+    measures_memory = False
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        return ("fwd", "fwdbwd") if self.train else ("fwd",)
 
 
 @dataclass(frozen=True)
-class Case:
+class Case(Layered):
     """A convolution; pairs are height, then width."""
 
     id: str
@@ -84,7 +98,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Operation:
+class Operation(Layered):
     """A function of tensors; of regions the number is given, of other inputs the shape and the range of the numbers."""
 
     id: str
@@ -105,7 +119,7 @@ class Operation:
 
 
 @dataclass(frozen=True)
-class Plugin:
+class Plugin(Layered):
     """A module of the catalogue, with the name and the arguments of its reference cases."""
 
     id: str
@@ -125,6 +139,41 @@ class Plugin:
         if len(shape) > 1:
             return fill(shape, 100 + place, np.float32(2.0) / np.sqrt(np.float32(np.prod(shape[1:]))))
         return fill(shape, 100 + place, 0.5) + np.float32(1.0 if name.endswith("weight") else 0.0)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network by the name that striate's registry has for it; forward and backward is a step of training."""
+
+    id: str
+    network: str
+    shape: list[int]
+    macs: int
+    mode: str
+    weights: str
+    onnx: str = ""
+    kind: str = "network"
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        return (self.mode,)
+
+    @property
+    def measures_memory(self) -> bool:
+        """Of training, by a process that does nothing else."""
+        return self.mode == "fwdbwd"
+
+    @property
+    def multiply_adds(self) -> int:
+        return self.macs
+
+    def inputs(self) -> list[np.ndarray]:
+        # As far from 0 as normalised images are.
+        return [fill(self.shape, 20, 3.5)]
+
+    def labels(self) -> np.ndarray:
+        """Of ImageNet's thousand."""
+        return np.arange(self.shape[0], dtype=np.int64) * 131 % 1000
 
 
 def regions(count: int, seed: int, image: list[int]) -> np.ndarray:
@@ -158,16 +207,31 @@ def plugins() -> list[Plugin]:
     return [Plugin(shapes=line.pop("inputs"), **line) for line in lines("modules")]
 
 
+def networks(suite: str) -> list[Network]:
+    def read(line: dict) -> Network:
+        # Training needs none.
+        model = str(DATA / f"{line['id']}.onnx") if line["mode"] == "fwd" else ""
+        return Network(**line, weights=str(DATA / f"{line['network']}.safetensors"), onnx=model)
+
+    return [read(line) for line in lines(suite)]
+
+
 def lines(suite: str) -> list[dict]:
     return json.loads((SHAPES / f"{suite}.json").read_text())
 
 
-SUITES = {"conv": convolutions, "ops": operations, "modules": plugins}
+SUITES = {
+    "conv": convolutions,
+    "ops": operations,
+    "modules": plugins,
+    "models": lambda: networks("models"),
+    "train": lambda: networks("train"),
+}
 
 
-def parsed(case: dict) -> Case | Operation | Plugin:
+def parsed(case: dict) -> Case | Operation | Plugin | Network:
     """A case from a request."""
-    return {"convolution": Case, "operation": Operation, "plugin": Plugin}[case["kind"]](**case)
+    return {"convolution": Case, "operation": Operation, "plugin": Plugin, "network": Network}[case["kind"]](**case)
 
 
 def fill(shape: tuple[int, ...], seed: int, scale: float) -> np.ndarray:

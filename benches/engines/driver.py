@@ -1,8 +1,8 @@
-"""Runs convolutions, operations or modules through several engines, turn by turn, and appends what it measures to a file for
-report.py.
+"""Runs convolutions, operations, modules or networks through several engines, turn by turn, and appends what it measures to a
+file for report.py.
 
-    driver.py [--suite conv|ops|modules] [--peers striate,torch] [--threads 1,2] [--modes fwd,fwdbwd] [--cases substring,=name]
-              [--rounds 3] [--seconds 0.1] [--out results/SUITE.jsonl]
+    driver.py [--suite conv|ops|modules|models|train] [--peers striate,torch] [--threads 1,2] [--modes fwd,fwdbwd]
+              [--cases substring,=name] [--rounds 3] [--seconds 0.1] [--out results/SUITE.jsonl]
 
 Every engine has a process of its own. A case is loaded by all of them; then, round by round, each runs it for some time. The row
 of an engine has the median of the rounds' medians. Before and after each turn the machine's multiply-add rate is measured; a turn
@@ -18,9 +18,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Callable
 
 import machine
-from case import HERE, SUITES, convolutions, operations
+from case import HERE, SUITES
 from engines import ENGINES, Worker
 
 REFERENCE = "torch"
@@ -30,12 +31,13 @@ QUIET_OTHERS = 0.25
 ATTEMPTS = 4
 # An engine's threads may wait for more work before they sleep.
 SETTLING_SECONDS = 0.05
+# An engine may compile what it loads.
+LOADING_SECONDS = 600.0
 
 
 def main() -> None:
     options = arguments()
-    if not all(Path(case.onnx).exists() for case in convolutions() + operations() if case.onnx):
-        subprocess.run([sys.executable, HERE / "export.py"], check=True)
+    export([case for case, _ in selected(options)])
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with options.out.open("a") as out:
         for threads in options.threads:
@@ -58,7 +60,7 @@ def arguments() -> argparse.Namespace:
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--suite", choices=SUITES, default="conv")
-    parser.add_argument("--peers", type=words, default=list(ENGINES), help="engines, from " + ", ".join(ENGINES))
+    parser.add_argument("--peers", type=words, help="engines, from " + ", ".join(ENGINES))
     parser.add_argument("--threads", type=lambda text: [int(n) for n in words(text)], default=[1, 2])
     parser.add_argument("--modes", type=words, default=["fwd", "fwdbwd"])
     parser.add_argument("--cases", type=words, default=[""], help="parts of names, or =name")
@@ -67,8 +69,19 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--fresh-memory", action="store_true", help="let malloc give memory back between runs")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    options.peers = options.peers or [name for name, engine in ENGINES.items() if options.suite in engine.suites]
     options.out = options.out or HERE / "results" / f"{options.suite}.jsonl"
     return options
+
+
+def export(cases: list) -> None:
+    """Writes the models and weights of cases that are not there yet."""
+    lacking = [case for case in cases if not all(Path(file).exists() for file in (getattr(case, "weights", ""), case.onnx) if file)]
+    networks = {case.network: None for case in lacking if case.kind == "network"}
+    if networks:
+        subprocess.run([sys.executable, HERE / "networks.py", *networks], check=True)
+    if any(case.kind != "network" for case in lacking):
+        subprocess.run([sys.executable, HERE / "export.py"], check=True)
 
 
 def selected(options: argparse.Namespace) -> list[tuple]:
@@ -79,7 +92,7 @@ def selected(options: argparse.Namespace) -> list[tuple]:
         (case, mode)
         for mode in options.modes
         for case in SUITES[options.suite]()
-        if wanted(case) and (mode == "fwd" or case.train)
+        if wanted(case) and mode in case.modes
     ]
 
 
@@ -87,20 +100,27 @@ def compare(case, mode: str, threads: int, workers: dict[str, Worker], peak: mac
     """The rows of a case, one for each engine."""
     rows = {}
     for engine in options.peers:
-        if mode == "fwdbwd" and not ENGINES[engine].trains:
+        if mode != "fwd" and not ENGINES[engine].trains:
             continue
+        if engine in workers and case.measures_memory:
+            workers.pop(engine).kill()
         if engine not in workers or not workers[engine].alive:
             workers[engine] = Worker(engine, threads, options.fresh_memory)
-        answer = workers[engine].ask(do="load", case=dataclasses.asdict(case), mode=mode)
-        rows[engine] = {"case": case.id, "mode": mode, "threads": threads, "engine": engine, **answer}
+        rows[engine] = {"case": case.id, "mode": mode, "threads": threads, "engine": engine}
+        if case.measures_memory:
+            if "error" not in workers[engine].ask(do="ready"):
+                rows[engine]["idle_mib"] = workers[engine].mebibytes("VmRSS")
+        rows[engine] |= workers[engine].ask(LOADING_SECONDS, do="load", case=dataclasses.asdict(case), mode=mode)
     running = [engine for engine, row in rows.items() if "error" not in row]
     turns = {engine: [] for engine in running}
     for turn in range(options.rounds):
         first = turn % max(len(running), 1)
         for engine in running[first:] + running[:first]:
-            turns[engine].append(quiet_turn(workers[engine], peak, options.seconds))
+            turns[engine].append(quiet(peak, lambda: turn_of(workers[engine], options.seconds)))
     for engine in running:
         rows[engine].update(summary(turns[engine]))
+        if case.measures_memory and workers[engine].alive:
+            rows[engine]["peak_mib"] = workers[engine].mebibytes("VmHWM")
         if "error" not in rows[engine]:
             rows[engine].update(workers[engine].ask(do="output"), peak_gflops=peak.best)
     reference = rows.get(REFERENCE, {}).get("digests")
@@ -111,16 +131,23 @@ def compare(case, mode: str, threads: int, workers: dict[str, Worker], peak: mac
     return list(rows.values())
 
 
-def quiet_turn(worker: Worker, peak: machine.Peak, seconds: float) -> dict:
-    """What a worker measures in a turn; of several attempts, the one at the quietest time."""
+def turn_of(worker: Worker, seconds: float) -> dict:
+    """What a worker measures in a turn."""
+    before = worker.cpu_seconds()
+    turn = worker.ask(do="measure", seconds=seconds)
+    return turn if "error" in turn else {**turn, "own": worker.cpu_seconds() - before}
+
+
+def quiet(peak: machine.Peak, run: Callable[[], dict]) -> dict:
+    """What `run` measures, with the processor seconds that are its `own`; of several attempts, the one at the quietest time."""
     best = None
     for _ in range(ATTEMPTS):
         share = peak.share()
-        start, busy, own = time.monotonic(), machine.busy_seconds(), worker.cpu_seconds()
-        turn = worker.ask(do="measure", seconds=seconds)
+        start, busy = time.monotonic(), machine.busy_seconds()
+        turn = run()
         if "error" in turn:
             return turn
-        others = (machine.busy_seconds() - busy) - (worker.cpu_seconds() - own)
+        others = (machine.busy_seconds() - busy) - turn.pop("own")
         turn["others"] = max(0.0, others / (time.monotonic() - start))
         time.sleep(SETTLING_SECONDS)
         turn["share"] = min(share, peak.share())

@@ -24,19 +24,26 @@ def rust(name: str) -> list[str]:
 @dataclass(frozen=True)
 class Engine:
     command: list[str]
+    # Those that it has something for.
+    suites: tuple[str, ...]
     trains: bool = False
+    # Whether it computes what the others do.
+    competes: bool = True
 
 
+EVERYTHING = ("conv", "ops", "modules", "models", "train")
 ENGINES = {
-    "striate": Engine(rust("striate"), trains=True),
-    "torch": Engine(python("torch_worker.py", "contiguous"), trains=True),
-    "torch_cl": Engine(python("torch_worker.py", "channels_last"), trains=True),
-    "ort": Engine(python("ort_worker.py")),
-    "ov": Engine(python("openvino_worker.py")),
-    "rten": Engine(rust("rten")),
-    "tract": Engine(rust("tract")),
-    "candle": Engine(rust("candle"), trains=True),
-    "burn": Engine(rust("burn"), trains=True),
+    "striate": Engine(rust("striate"), EVERYTHING, trains=True),
+    "torch": Engine(python("torch_worker.py", "contiguous"), EVERYTHING, trains=True),
+    "torch_cl": Engine(python("torch_worker.py", "channels_last"), EVERYTHING, trains=True),
+    "torch_compile": Engine(python("torch_worker.py", "channels_last", "compiled"), ("models",)),
+    "ort": Engine(python("ort_worker.py"), ("conv", "ops", "models")),
+    "ov": Engine(python("openvino_worker.py", "f32"), ("conv", "ops", "models")),
+    "ov_bf16": Engine(python("openvino_worker.py", "bf16"), ("models",), competes=False),
+    "rten": Engine(rust("rten"), ("conv", "models")),
+    "tract": Engine(rust("tract"), ("conv", "models")),
+    "candle": Engine(rust("candle"), ("conv",), trains=True),
+    "burn": Engine(rust("burn"), ("conv",), trains=True),
 }
 # Each library reads its own.
 THREAD_VARIABLES = ("ENGINE_THREADS", "RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "RTEN_NUM_THREADS")
@@ -95,6 +102,12 @@ class Worker:
         with open(f"/proc/{self.process.pid}/stat") as stat:
             user, system = stat.read().rsplit(")", 1)[1].split()[11:13]
         return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+    def mebibytes(self, what: str) -> float:
+        """Of memory: VmRSS, what the process has, or VmHWM, the most it ever had."""
+        with open(f"/proc/{self.process.pid}/status") as status:
+            (found,) = (line for line in status if line.startswith(what))
+        return int(found.split()[1]) / 1024
 
     def kill(self) -> None:
         self.process.kill()

@@ -1,4 +1,7 @@
-"""OpenVINO's CPU plugin, told to compute in float32: by itself it takes bfloat16 where the processor has it."""
+"""OpenVINO's CPU plugin. The argument is the precision to compute in, f32 or bf16, which it takes by itself where the processor
+has it."""
+
+import sys
 
 import openvino as ov
 
@@ -7,7 +10,7 @@ from worker import THREADS, only_models, serve
 CORE = ov.Core()
 SETTINGS = {
     "INFERENCE_NUM_THREADS": THREADS,
-    "INFERENCE_PRECISION_HINT": "f32",
+    "INFERENCE_PRECISION_HINT": sys.argv[1],
     "NUM_STREAMS": 1,
     "PERFORMANCE_HINT": "LATENCY",
 }

@@ -1,15 +1,19 @@
-"""PyTorch, eager. The argument is the memory format: contiguous or channels_last."""
+"""PyTorch. The argument is the memory format, contiguous or channels_last; it is eager unless `compiled` follows."""
 
+import os
 import sys
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torchvision.ops import deform_conv2d, roi_align
 
-from case import HERE, Case, Operation, Plugin, fill
+from case import DATA, HERE, LEARNING_RATE, MOMENTUM, Case, Network, Operation, Plugin, fill
+from networks import loaded
 from worker import THREADS, serve
 
 FORMAT = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}[sys.argv[1]]
+COMPILED = sys.argv[2:] == ["compiled"]
 OPERATIONS = {
     "max_pool2d": lambda x, kernel, stride, padding: F.max_pool2d(x, kernel, stride, padding),
     "avg_pool2d": lambda x, kernel, stride, padding: F.avg_pool2d(x, kernel, stride, padding),
@@ -100,6 +104,53 @@ def plugin(case: Plugin, training: bool) -> Loaded:
     return Loaded(module, inputs, [*inputs, *(parameter for _, parameter in parameters)], training=training)
 
 
-LOADERS = {Case: convolution, Operation: operation, Plugin: plugin}
+def network(case: Network, training: bool):
+    if training:
+        return Step(case)
+    net = loaded(case).eval().to(memory_format=FORMAT)
+    if COMPILED:
+        net = compiled(net)
+    return Loaded(net, [laid_out(numbers) for numbers in case.inputs()], [])
+
+
+def compiled(net: torch.nn.Module):
+    """As inductor takes a network for inference: with its weights as constants. What it has compiled once it finds in data/."""
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(DATA / "inductor")
+    import torch._inductor.config
+
+    torch._inductor.config.freezing = True
+    torch._dynamo.reset()
+    return torch.compile(net, dynamic=False)
+
+
+class Step:
+    """A step of training on one batch."""
+
+    def __init__(self, case: Network):
+        self.case = case
+        (self.x,) = map(laid_out, case.inputs())
+        self.labels = torch.from_numpy(case.labels())
+        self.begin()
+
+    def begin(self) -> None:
+        self.net = loaded(self.case).train().to(memory_format=FORMAT)
+        self.optimizer = torch.optim.SGD(self.net.parameters(), LEARNING_RATE, MOMENTUM)
+
+    def run(self) -> float:
+        self.optimizer.zero_grad()
+        loss = F.cross_entropy(self.net(self.x), self.labels)
+        loss.backward()
+        self.optimizer.step()
+        return loss.item()
+
+    def output(self):
+        self.begin()
+        losses = [self.run()]
+        gradients = [p.grad.contiguous().numpy() for _, p in sorted(self.net.named_parameters())]
+        losses += [self.run() for _ in range(2)]
+        return [np.array(losses), *gradients]
+
+
+LOADERS = {Case: convolution, Operation: operation, Plugin: plugin, Network: network}
 torch.set_num_threads(THREADS)
 serve(lambda case, mode: LOADERS[type(case)](case, mode == "fwdbwd"))

@@ -22,7 +22,8 @@ class Loaded(Protocol):
         """Computes everything once, as an application would. This is what is timed."""
 
     def output(self) -> list[np.ndarray]:
-        """What the last run computed: the outputs, or the gradients of inputs, weights and biases, one by one."""
+        """What the last run computed: the outputs, or the gradients of inputs, weights and biases, one by one. Of training, what
+        its first steps compute: their losses, and the gradients of the first, in the order of names."""
 
 
 class InferenceOnly(Exception):
@@ -39,7 +40,7 @@ def only_models(case, mode: str) -> None:
 
 
 def serve(load: Callable[..., Loaded]) -> None:
-    """Answers requests until the input ends. `load` prepares a case for a mode, fwd or fwdbwd."""
+    """Answers requests until the input ends. `load` prepares a case for a mode: fwd or fwdbwd, of a network a step of training."""
     # What libraries print goes to the error stream.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
@@ -47,7 +48,9 @@ def serve(load: Callable[..., Loaded]) -> None:
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            if request["do"] == "load":
+            if request["do"] == "ready":
+                answer = {}
+            elif request["do"] == "load":
                 loaded = None
                 loaded = load(parsed(request["case"]), request["mode"])
                 answer = {"first_ms": timed(loaded) * 1e3}

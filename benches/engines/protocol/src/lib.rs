@@ -4,6 +4,7 @@
 //!
 //! | request | answer |
 //! |---|---|
+//! | `{"do": "ready"}` | `{}`: the worker has started |
 //! | `{"do": "load", "case": {..}, "mode": "fwd"}` | `{"first_ms": ..}`: it is loaded and ran once |
 //! | `{"do": "measure", "seconds": 0.1}` | `{"times_ms": [..]}`: of runs after some that warm up |
 //! | `{"do": "output"}` | `{"digests": [[..], ..]}`: of everything the last run computed |
@@ -13,6 +14,7 @@
 mod call;
 mod case;
 mod digest;
+mod network;
 
 use std::io::{BufRead, Write};
 use std::time::Instant;
@@ -22,6 +24,7 @@ use serde_json::{Value, json};
 
 pub use call::{Given, Operation, Plugin};
 pub use case::{Case, fill};
+pub use network::{LEARNING_RATE, MOMENTUM, Network};
 
 /// What a worker's own functions return.
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -36,6 +39,41 @@ pub enum Work {
     Operation(Operation),
     /// A module of the catalogue.
     Plugin(Plugin),
+    /// A whole network.
+    Network(Network),
+}
+
+/// What engines that read ONNX need.
+pub struct OnnxModel<'a> {
+    /// The file.
+    pub path: &'a str,
+    /// `[N, C, H, W]`.
+    pub shape: [usize; 4],
+    /// The input.
+    pub input: Vec<f32>,
+}
+
+impl Work {
+    /// The convolution or the network as an ONNX model.
+    ///
+    /// # Errors
+    /// It is something else, or gradients are asked for.
+    pub fn onnx(&self, mode: Mode) -> Result<OnnxModel<'_>> {
+        mode.only_forward()?;
+        Ok(match self {
+            Self::Convolution(case) => OnnxModel {
+                path: &case.onnx,
+                shape: case.input_shape(),
+                input: case.input(),
+            },
+            Self::Network(case) => OnnxModel {
+                path: &case.onnx,
+                shape: case.shape,
+                input: case.input(),
+            },
+            _ => return Err("convolutions and networks only".into()),
+        })
+    }
 }
 
 /// A case that is ready to run.
@@ -47,6 +85,7 @@ pub trait Loaded {
     fn run(&mut self) -> Result<()>;
 
     /// What the last run computed, each part in logical order: the outputs, or the gradients of inputs, weights and biases.
+    /// Of training, what its first steps compute: their losses, and the gradients of the first, in the order of names.
     ///
     /// # Errors
     /// The engine fails.
@@ -59,7 +98,7 @@ pub trait Loaded {
 pub enum Mode {
     /// The output.
     Fwd,
-    /// The output, then the gradients of input, weights and bias.
+    /// The output, then the gradients of input, weights and bias; of a network a step of training.
     FwdBwd,
 }
 
@@ -79,6 +118,7 @@ impl Mode {
 #[derive(Debug, Deserialize)]
 #[serde(tag = "do", rename_all = "lowercase")]
 enum Request {
+    Ready,
     Load { case: Box<Work>, mode: Mode },
     Measure { seconds: f64 },
     Output,
@@ -127,6 +167,7 @@ fn answer(
 ) -> Result<Value> {
     const NOTHING: &str = "nothing is loaded";
     match serde_json::from_str(line)? {
+        Request::Ready => Ok(json!({})),
         Request::Load { case, mode } => {
             *loaded = None;
             let mut new = load(&case, mode)?;

@@ -2,27 +2,27 @@
 
 use std::sync::Arc;
 
-use protocol::{Case, Loaded, Mode, Result};
+use protocol::{Loaded, Mode, Result, Work};
 use rten::{Model, ModelOptions, NodeId, RunOptions, ThreadPool, ValueOrView};
 use rten_tensor::Tensor;
 use rten_tensor::prelude::*;
 
 fn main() -> Result<()> {
-    Ok(protocol::serve(load)?)
+    Ok(protocol::serve_all(load)?)
 }
 
-fn load(case: &Case, mode: Mode) -> Result<Box<dyn Loaded>> {
-    mode.only_forward()?;
+fn load(work: &Work, mode: Mode) -> Result<Box<dyn Loaded>> {
+    let case = work.onnx(mode)?;
     let model = ModelOptions::with_all_ops()
         .prepack_weights(true)
-        .load_file(&case.onnx)?;
+        .load_file(case.path)?;
     let pool = Arc::new(ThreadPool::with_num_threads(protocol::threads()));
     Ok(Box::new(Network {
         input: model.input_ids()[0],
         output: model.output_ids()[0],
         model,
         options: RunOptions::default().with_thread_pool(Some(pool)),
-        x: Tensor::from_data(&case.input_shape(), case.input()),
+        x: Tensor::from_data(&case.shape, case.input),
         y: None,
     }))
 }

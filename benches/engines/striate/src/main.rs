@@ -1,8 +1,9 @@
-//! striate as an application uses it: layers that keep their weights, functions and modules, called on tensors.
+//! striate as an application uses it: layers that keep their weights, functions, modules and networks, called on tensors.
 //!
 //! `--peak` measures the machine instead: see [`peak`].
 
 mod convolution;
+mod network;
 mod operation;
 mod peak;
 mod plugin;
@@ -19,5 +20,6 @@ fn main() -> Result<()> {
         Work::Convolution(case) => convolution::load(case, mode),
         Work::Operation(case) => operation::load(case, mode),
         Work::Plugin(case) => plugin::load(case, mode),
+        Work::Network(case) => network::load(case, mode),
     })?)
 }

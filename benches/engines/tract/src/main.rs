@@ -1,6 +1,6 @@
 //! tract, its model optimised for the input's shape.
 
-use protocol::{Case, Loaded, Mode, Result};
+use protocol::{Loaded, Mode, Result, Work};
 use tract_linalg::multithread::{Executor, set_default_executor};
 use tract_onnx::prelude::*;
 
@@ -8,16 +8,16 @@ fn main() -> Result<()> {
     if protocol::threads() > 1 {
         set_default_executor(Executor::multithread(protocol::threads()));
     }
-    Ok(protocol::serve(load)?)
+    Ok(protocol::serve_all(load)?)
 }
 
-fn load(case: &Case, mode: Mode) -> Result<Box<dyn Loaded>> {
-    mode.only_forward()?;
-    let model = tract_onnx::onnx().model_for_path(&case.onnx)?;
-    let model = model.with_input_fact(0, f32::fact(case.input_shape()).into())?;
+fn load(work: &Work, mode: Mode) -> Result<Box<dyn Loaded>> {
+    let case = work.onnx(mode)?;
+    let model = tract_onnx::onnx().model_for_path(case.path)?;
+    let model = model.with_input_fact(0, f32::fact(case.shape).into())?;
     Ok(Box::new(Network {
         model: model.into_optimized()?.into_runnable()?,
-        x: Tensor::from_shape(&case.input_shape(), &case.input())?.into_tvalue(),
+        x: Tensor::from_shape(&case.shape, &case.input)?.into_tvalue(),
         y: None,
     }))
 }
