@@ -48,7 +48,7 @@ pub use mobile::{
 };
 pub use network::{Network, NetworkBuilder};
 pub use plugin::{ConvPlugin, Plugin};
-pub use registry::{DEFAULT, ModelInfo, Options, Task, build, find, list};
+pub use registry::{DEFAULT, ModelInfo, Normalization, Options, Task, build, find, list};
 pub use resnet::{
     AntiAlias, Block, Convs, Dialect, Plugged, ResNetConfig, Shortcut, Stages, Stem, StemPool,
 };
