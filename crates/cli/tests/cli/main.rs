@@ -1,5 +1,6 @@
 //! Runs the command as a user does: what it prints, writes and refuses.
 
+mod graft_cost;
 mod listings;
 mod predict;
 mod support;
