@@ -2,6 +2,7 @@
 
 mod graft_cost;
 mod listings;
+mod parity;
 mod predict;
 mod support;
 mod train;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::grad_mode::{self, Mode, no_grad};
 use super::node::{BackwardCall, Edge, Node, NodeFunction, Origin};
+use super::scope;
 use super::shapes_only::is_shapes_only;
 use crate::{Error, Result, Tensor};
 
@@ -204,6 +205,7 @@ fn record(
     output: Tensor,
     function: impl FnOnce() -> Box<dyn NodeFunction>,
 ) -> Result<Tensor> {
+    scope::see(&output);
     if grad_mode::current() == Mode::Off || !inputs.iter().any(|input| input.tracks_grad()) {
         return Ok(output.detach());
     }
