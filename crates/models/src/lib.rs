@@ -24,6 +24,7 @@ mod basic_block;
 pub mod detection;
 mod graft;
 pub mod inception;
+mod inference;
 pub mod mobile;
 mod network;
 mod plugin;
@@ -42,6 +43,7 @@ pub use graft::{Grafted, graft, prune, slots};
 pub use inception::{
     BnInceptionNetConfig, GoogLeNetConfig, InceptionResNetV2Config, InceptionV3NetConfig,
 };
+pub use inference::Inference;
 pub use mobile::{
     EfficientNetConfig, EfficientNetPadding, GhostNetConfig, MobileNetV1Config, MobileNetV2Config,
     MobileNetV3Config,
