@@ -1,4 +1,4 @@
-"""Reference runs of whole networks: `python models.py OUT_DIR [--seed N] [--batch B] [--size S] [--only NAME,...]`.
+"""Reference runs of whole networks: `python models.py OUT_DIR [--seed N] [--batch B] [--size S] [--only NAME,...] [--activations]`.
 
 Two files per network:
 
@@ -7,6 +7,9 @@ Two files per network:
                                metadata: name, origin, params, macs (one image of the io file's size: convolutions,
                                linear layers and matrix products, one multiply-add each), size, batch,
                                float32_error (PyTorch's own, relative to the largest output)
+
+With `--activations` also NAME.activations.safetensors: tensors "input", "output", and what every module gave that ran once, by
+its path; computed in float64 as well.
 
 Weights are random: the implementation's own initialisation, batch norms with mildly random scale and shift, and
 running statistics near those of random images, so that no layer is idle and activations keep their size in depth.
@@ -252,7 +255,22 @@ def settle(net, seed, side):
     return net.eval()
 
 
-def write(out, name, net, seed, batch, side):
+def activations(model, x):
+    """What every module of a copy in float64 gives for `x`, by path. Those that run more than once are left out."""
+    model = copy.deepcopy(model).double()
+    seen = {}
+    for path, module in model.named_modules():
+        # a later module may change the tensor in place
+        keep = lambda _, __, y, path=path: seen.setdefault(path, []).append(y.float().contiguous().clone()) if torch.is_tensor(y) else None
+        if path:
+            module.register_forward_hook(keep)
+    with torch.no_grad():
+        y = run(model, x.double())
+    once = {path: ys[0] for path, ys in seen.items() if len(ys) == 1}
+    return {**once, "input": x, "output": y.float().contiguous()}
+
+
+def write(out, name, net, seed, batch, side, with_activations):
     torch.manual_seed(seed)
     model = net.make()
     params = sum(p.numel() for p in model.parameters())
@@ -271,6 +289,8 @@ def write(out, name, net, seed, batch, side):
     save_file(weights, f"{out}/{name}.weights.safetensors", metadata={"format": "pt", "origin": net.origin})
     meta = dict(name=name, origin=net.origin, params=params, macs=multiply_adds(model, side), size=side, batch=batch, float32_error=f"{error:.2e}")
     save_file({"input": x, "output": y.float().contiguous()}, f"{out}/{name}.io.safetensors", metadata={k: str(v) for k, v in meta.items()})
+    if with_activations:
+        save_file(activations(model, x), f"{out}/{name}.activations.safetensors", metadata={"name": name, "origin": net.origin})
     print(f"{name}: {params} parameters, {macs} multiply-adds at {net.at}, outputs up to {float(y.abs().max()):.3g}, float32 error {error:.1e}", flush=True)
 
 
@@ -281,6 +301,7 @@ def main():
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--only", default="")
+    parser.add_argument("--activations", action="store_true")
     parser.add_argument("--list", action="store_true")
     args = parser.parse_args()
     if args.list or not args.out:
@@ -289,7 +310,7 @@ def main():
     torch.set_num_threads(1)
     Path(args.out).mkdir(parents=True, exist_ok=True)
     for name in filter(None, args.only.split(",")) if args.only else NETS:
-        write(args.out, name, NETS[name], args.seed, args.batch, args.size)
+        write(args.out, name, NETS[name], args.seed, args.batch, args.size, args.activations)
 
 
 if __name__ == "__main__":

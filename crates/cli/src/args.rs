@@ -1,12 +1,14 @@
 //! The command line: its verbs and what they share.
 
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
 use crate::commands::bench::Bench;
 use crate::commands::doctor::Doctor;
 use crate::commands::eval::Eval;
+use crate::commands::graft_cost::GraftCost;
 use crate::commands::kernels::Kernels;
 use crate::commands::models::Models;
 use crate::commands::modules::Modules;
@@ -47,6 +49,7 @@ pub(crate) enum Verb {
     Modules(Modules),
     Run(Run),
     Bench(Bench),
+    GraftCost(GraftCost),
     Kernels(Kernels),
     Doctor(Doctor),
     Parity(Parity),
@@ -58,4 +61,15 @@ pub(crate) fn count(text: &str) -> Result<NonZeroUsize, String> {
         Ok(n) => NonZeroUsize::new(n).ok_or_else(|| "must be at least 1".to_owned()),
         Err(_) => Err("must be a whole number of at least 1".to_owned()),
     }
+}
+
+/// A time in seconds.
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text
+        .parse::<f64>()
+        .ok()
+        .filter(|s| (0.0..=3600.0).contains(s));
+    seconds
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| "must be a number from 0 to 3600".to_owned())
 }

@@ -15,6 +15,7 @@ mod machine;
 mod network;
 pub mod output;
 pub mod parity;
+mod pretrained;
 mod setup;
 mod signal;
 mod source;

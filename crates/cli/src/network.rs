@@ -57,13 +57,6 @@ impl Graft {
             None => (rest, None),
         };
         let (module, place) = rest.rsplit_once('@').unwrap_or((rest, "standard"));
-        let place = Place::NAMES
-            .iter()
-            .find(|(name, _)| *name == place)
-            .ok_or_else(|| {
-                let names = Place::NAMES.map(|(name, _)| name).join(", ");
-                Failure::usage(format!("no place is called {place:?}; there are {names}"))
-            })?;
         let plugin = Plugin::parse(module).map_err(Failure::usage)?;
         Ok(Self {
             pattern: pattern.to_owned(),
@@ -71,9 +64,24 @@ impl Graft {
                 Some(name) => plugin.named(name),
                 None => plugin,
             },
-            place: place.1,
+            place: self::place(place).map_err(Failure::usage)?,
         })
     }
+}
+
+/// The place of that name.
+pub(crate) fn place(name: &str) -> Result<Place, String> {
+    let found = Place::NAMES.iter().find(|(n, _)| *n == name);
+    found.map(|(_, place)| *place).ok_or_else(|| {
+        let names = Place::NAMES.map(|(name, _)| name).join(", ");
+        format!("no place is called {name:?}; there are {names}")
+    })
+}
+
+/// The name of a place.
+pub(crate) fn place_name(place: Place) -> &'static str {
+    let found = Place::NAMES.iter().find(|(_, p)| *p == place);
+    found.map_or("", |(name, _)| name)
 }
 
 impl Network {

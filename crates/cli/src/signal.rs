@@ -10,6 +10,14 @@ use crate::output::note;
 ///
 /// Files are only ever replaced whole, so that the second Ctrl-C loses the work since the last checkpoint and no more.
 pub(crate) fn stop_flag() -> Arc<AtomicBool> {
+    stop_flag_saying(
+        "interrupted: finishing this step, then writing a checkpoint (Ctrl-C again stops at once)",
+        "Ctrl-C will end the run without a checkpoint",
+    )
+}
+
+/// [`stop_flag`] that says `first` at the first Ctrl-C, and warns of `otherwise` where it cannot be caught.
+pub(crate) fn stop_flag_saying(first: &'static str, otherwise: &str) -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&stop);
     let caught = ctrlc::set_handler(move || {
@@ -17,14 +25,10 @@ pub(crate) fn stop_flag() -> Arc<AtomicBool> {
             note("interrupted twice: stopped at once");
             process::exit(1);
         }
-        note(
-            "interrupted: finishing this step, then writing a checkpoint (Ctrl-C again stops at once)",
-        );
+        note(first);
     });
     if let Err(error) = caught {
-        note(format!(
-            "warning: Ctrl-C will end the run without a checkpoint ({error})"
-        ));
+        note(format!("warning: {otherwise} ({error})"));
     }
     stop
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use striate::train::augment::{Affine, Axis, Flip, Normalise, Pipeline, RandomCrop, Transform};
 use striate::train::data::folder::{Colours, read};
-use striate::train::data::{Dataset, Image, Subset};
+use striate::train::data::{Dataset, Image, Picture, Subset};
 use striate::train::loader::{Loader, Order};
 use striate::train::trainer::Data;
 use striate::{Philox, Tensor};
@@ -33,6 +33,9 @@ pub(crate) struct View {
     pub(crate) size: [usize; 2],
     /// The height and width of the pictures it learnt from, which a new one is brought to first.
     pub(crate) picture: [usize; 2],
+    /// What the short side of a picture is scaled to before the middle is cut out, if not to cover `picture`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) short: Option<usize>,
     /// How much larger they are put in the middle of the input; around them is black.
     pub(crate) scale: f64,
     /// The mean of each channel, of values from 0 (black) to 1.
@@ -65,6 +68,7 @@ impl Task {
             channels,
             size,
             picture: train.image_size(),
+            short: None,
             scale: if *source == Source::Digits {
                 DIGITS_SCALE
             } else {
@@ -177,7 +181,18 @@ impl View {
         } else {
             Colours::Rgb
         };
-        let mut image = read(path, self.picture, colours)?;
+        let mut image = match self.short {
+            None => read(path, self.picture, colours)?,
+            Some(short) => {
+                let picture = Picture::read(path)?;
+                let picture = match colours {
+                    Colours::Grey => picture.into_grey(),
+                    Colours::Rgb => picture.into_rgb(),
+                };
+                let centre = picture.centre(short, self.picture);
+                centre.map_err(|e| Failure::work(format!("{}: {e}", path.display())))?
+            }
+        };
         if invert {
             image.values_mut().iter_mut().for_each(|v| *v = 1.0 - *v);
         }
@@ -199,8 +214,6 @@ impl View {
 #[cfg(test)]
 mod tests {
     use std::fs;
-
-    use striate::train::data::Picture;
 
     use super::*;
 
@@ -243,6 +256,7 @@ mod tests {
             channels: 1,
             size: [10, 8],
             picture: [8, 8],
+            short: None,
             scale: 1.0,
             mean: vec![0.5],
             std: vec![0.25],

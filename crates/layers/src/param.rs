@@ -43,10 +43,13 @@ impl Parameter {
     /// # Errors
     /// The elements are not floats, or memory is out.
     pub fn new(tensor: &Tensor) -> Result<Self> {
+        Self::of(&tensor.detach().contiguous()?)
+    }
+
+    /// A trainable parameter of the very memory of `tensor`, whatever its strides.
+    pub(crate) fn of(tensor: &Tensor) -> Result<Self> {
         Ok(Self(Arc::new(ParameterInner {
-            tensor: Cell(RwLock::new(
-                tensor.detach().contiguous()?.requires_grad(true)?,
-            )),
+            tensor: Cell(RwLock::new(tensor.requires_grad(true)?)),
             trainable: AtomicBool::new(true),
         })))
     }

@@ -42,7 +42,8 @@ impl VarBuilder {
         }
     }
 
-    /// Zeros everywhere: for a network that only tells its shapes, or whose weights are loaded next.
+    /// Zeros everywhere: for a network that only tells its shapes, or whose weights are loaded next. A tensor takes the
+    /// memory of one element until it is written.
     #[must_use]
     pub fn zeros() -> Self {
         Self {
@@ -89,7 +90,11 @@ impl VarBuilder {
     /// # Errors
     /// It cannot be allocated; the state dict lacks it or has it with another shape.
     pub fn parameter(&self, name: &str, shape: &[usize], init: Init) -> Result<Parameter> {
-        Parameter::new(&self.tensor(name, shape, init)?)
+        let tensor = self.tensor(name, shape, init)?;
+        match self.source {
+            Source::Zeros => Parameter::of(&tensor),
+            Source::Seeded(_) | Source::StateDict(_) => Parameter::new(&tensor),
+        }
     }
 
     /// A floating point tensor that is tracked and not learned.
@@ -160,7 +165,7 @@ impl VarBuilder {
     fn tensor(&self, name: &str, shape: &[usize], init: Init) -> Result<Tensor> {
         let full = self.name(name);
         match &self.source {
-            Source::Zeros => Tensor::zeros(shape, self.dtype),
+            Source::Zeros => Tensor::zeros((), self.dtype).and_then(|zero| zero.expand(shape)),
             Source::Seeded(seed) => {
                 let mut rng = Philox::new(*seed).stream(key(&full));
                 init.sample(shape, &mut rng)
@@ -198,5 +203,25 @@ impl<T: Display> Div<T> for &VarBuilder {
             path: self.name(&segment.to_string()).into(),
             ..self.clone()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zeros_take_memory_when_they_are_written() -> Result<()> {
+        let vb = VarBuilder::zeros();
+        let huge = vb.parameter("weight", &[1 << 20, 1 << 20], Init::ONES)?;
+        assert_eq!(huge.numel(), 1 << 40);
+        let updated = vb.parameter("weight", &[2, 2], Init::ONES)?;
+        updated.update(|values| values[1] = 5.0)?;
+        assert_eq!(updated.tensor().to_vec::<f32>()?, [0.0, 5.0, 0.0, 0.0]);
+        let set = vb.parameter("weight", &[2, 2], Init::ONES)?;
+        set.set(&updated.tensor())?;
+        set.update(|values| values[0] = 1.0)?;
+        assert_eq!(set.tensor().to_vec::<f32>()?, [1.0, 5.0, 0.0, 0.0]);
+        Ok(())
     }
 }

@@ -24,6 +24,7 @@ mod basic_block;
 pub mod detection;
 mod graft;
 pub mod inception;
+mod inference;
 pub mod mobile;
 mod network;
 mod plugin;
@@ -42,13 +43,14 @@ pub use graft::{Grafted, graft, prune, slots};
 pub use inception::{
     BnInceptionNetConfig, GoogLeNetConfig, InceptionResNetV2Config, InceptionV3NetConfig,
 };
+pub use inference::Inference;
 pub use mobile::{
     EfficientNetConfig, EfficientNetPadding, GhostNetConfig, MobileNetV1Config, MobileNetV2Config,
     MobileNetV3Config,
 };
 pub use network::{Network, NetworkBuilder};
 pub use plugin::{ConvPlugin, Plugin};
-pub use registry::{DEFAULT, ModelInfo, Options, Task, build, find, list};
+pub use registry::{DEFAULT, ModelInfo, Normalization, Options, Task, build, find, list};
 pub use resnet::{
     AntiAlias, Block, Convs, Dialect, Plugged, ResNetConfig, Shortcut, Stages, Stem, StemPool,
 };

@@ -48,6 +48,10 @@ impl Tensor {
         if self.layout().same_order(layout) {
             return Ok(Buffer::copy_of(memory)?);
         }
+        // One element, repeated.
+        if let &[value] = memory {
+            return Ok(Buffer::filled(layout.numel(), value)?);
+        }
         let mut out = Buffer::recycled(layout.numel())?;
         copy(&nest("copy", [layout, self.layout()])?, memory, &mut out)?;
         Ok(out)

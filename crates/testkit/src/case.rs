@@ -213,11 +213,13 @@ fn values(dtype: Dtype, bytes: &[u8]) -> Option<Data> {
 /// Whether a file of a folder is a case, and not the weights of one.
 fn is_case(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    name.ends_with(".safetensors") && !name.ends_with(".weights.safetensors")
+    name.ends_with(".safetensors")
+        && !name.ends_with(".weights.safetensors")
+        && !name.ends_with(".activations.safetensors")
 }
 
 /// The case files at `path`, sorted: the file itself, or every `.safetensors` below the folder that
-/// holds no weights.
+/// holds no weights and no activations.
 ///
 /// # Errors
 /// `path` or a folder below it cannot be read.

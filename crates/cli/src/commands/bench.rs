@@ -16,6 +16,7 @@ use striate::simd::{Level, memory};
 use striate::train::optim::{Optimizer, OptimizerConfig, SgdConfig};
 use striate::{Buffer, DType, Philox, Tensor, no_grad, with_level};
 
+use crate::args::seconds;
 use crate::convolution::Convolution;
 use crate::dims::{self, joined};
 use crate::failure::Failure;
@@ -93,16 +94,6 @@ struct How {
     /// Measure every SIMD level of this machine, not only the selected one
     #[arg(long)]
     every_level: bool,
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds = text
-        .parse::<f64>()
-        .ok()
-        .filter(|s| (0.0..=3600.0).contains(s));
-    seconds
-        .map(Duration::from_secs_f64)
-        .ok_or_else(|| "must be a number from 0 to 3600".to_owned())
 }
 
 #[derive(Serialize)]

@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 pub(crate) mod doctor;
 pub(crate) mod eval;
+pub(crate) mod graft_cost;
 pub(crate) mod kernels;
 pub(crate) mod models;
 pub(crate) mod modules;
@@ -30,6 +31,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut Output) -> Result<(), Failure
         Verb::Run(verb) => verb.run(out),
         Verb::Bench(verb) => verb.run(out),
         Verb::Doctor(verb) => verb.run(out),
+        Verb::GraftCost(verb) => verb.run(out),
         Verb::Kernels(verb) => verb.run(out),
         Verb::Models(verb) => verb.run(out),
         Verb::Modules(verb) => verb.run(out),

@@ -4,6 +4,7 @@
 //! compared at the tolerance of its kind ([`striate_testkit::tolerance`]). A case that nothing here can run has not
 //! passed: it is reported as a failure that says so.
 
+pub(crate) mod activations;
 mod curves;
 mod models;
 mod modules;

@@ -4,10 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::support::{npz, run, text};
-use striate::layers::StateDict;
 use striate::layers::safetensors::{self, Metadata};
+use striate::layers::{Module, StateDict, VarBuilder, evaluating, state_dict};
+use striate::models::{self, Options};
 use striate::train::data::Picture;
-use striate::{DType, Philox, Tensor};
+use striate::{DType, Philox, Tensor, no_grad};
 use tempfile::TempDir;
 
 /// Writes a grey picture, or one of red, green and blue if there are three times as many values.
@@ -245,4 +246,95 @@ fn a_folder_of_pictures_is_learnt() {
         2,
         "there are no more classes"
     );
+}
+
+#[test]
+fn a_network_with_weights_is_asked_as_torchvisions_are() {
+    let root = tempfile::tempdir().unwrap();
+    let file = |name: &str| root.path().join(name);
+    let (weights, picture, names) = (file("w.safetensors"), file("a.png"), file("names.txt"));
+    let network = models::build("ghostnet_050", &Options::default(), &VarBuilder::seeded(1));
+    let network = network.unwrap();
+    safetensors::save(&weights, &state_dict(&network), &Metadata::new()).unwrap();
+    let gradient = (0..300).flat_map(|y| (0..260).flat_map(move |x| [y as u8, x as u8, 9]));
+    save(&picture, [300, 260], gradient.collect());
+    let write = |count: usize, other: Option<&str>| {
+        let lines = (0..count).map(|i| format!("class {i}"));
+        let lines: Vec<String> = lines.chain(other.map(str::to_owned)).collect();
+        fs::write(&names, lines.join("\n")).unwrap();
+    };
+    let predict = |options: &[&str]| {
+        let line = [
+            "predict",
+            "--model",
+            "ghostnet_050",
+            "--weights",
+            text(&weights),
+        ];
+        run(line.iter().chain(options).copied())
+    };
+
+    let centre = Picture::read(&picture).unwrap().centre(256, [224, 224]);
+    let mut values = centre.unwrap().values().to_vec();
+    let statistics = [(0.485, 0.229), (0.456, 0.224), (0.406, 0.225)];
+    for (plane, (mean, std)) in values.chunks_exact_mut(224 * 224).zip(statistics) {
+        plane.iter_mut().for_each(|v| *v = (*v - mean) / std);
+    }
+    let x = Tensor::from_vec(values, [1, 3, 224, 224]).unwrap();
+    let scores = evaluating(&network, || no_grad(|| network.forward(&x))).unwrap();
+    let expected = scores.softmax(1).unwrap().to_vec::<f32>().unwrap();
+    let mut best: Vec<usize> = (0..1000).collect();
+    best.sort_by(|&a, &b| expected[b].total_cmp(&expected[a]));
+
+    write(1000, None);
+    for (classes, prefix) in [(&[][..], ""), (&["--classes", text(&names)][..], "class ")] {
+        let options = [&[text(&picture), "--top", "5", "--json"], classes].concat();
+        let told = &predict(&options).objects()[0];
+        let classes = told["classes"].as_array().unwrap();
+        assert_eq!(classes.len(), 5);
+        for (class, &index) in classes.iter().zip(&best) {
+            assert_eq!(class["index"], index);
+            assert_eq!(class["class"], format!("{prefix}{index}"));
+            let difference = class["probability"].as_f64().unwrap() - f64::from(expected[index]);
+            assert!(difference.abs() < 1e-6, "{difference}");
+        }
+    }
+    let both = predict(&[text(&picture), text(&picture), "--top", "2"]).success();
+    assert_eq!(both.lines().count(), 2 * (1 + 2), "{both}");
+
+    let named = || predict(&["--classes", text(&names), text(&picture)]);
+    write(999, None);
+    named().fails(1, &["names 999 classes", "mis-shaped", "[1000,"]);
+    write(999, Some(" \nlast"));
+    named().fails(1, &["line 1000 is blank"]);
+    write(0, None);
+    named().fails(1, &["no names"]);
+    fs::remove_file(&names).unwrap();
+    named().fails(1, &["cannot read", "names.txt"]);
+    predict(&[text(&file("b.png"))]).fails(1, &["cannot read", "b.png"]);
+    predict(&[]).fails(2, &["<PATH>"]);
+    predict(&[text(&picture), "--explain"]).fails(2, &["--explain-dir"]);
+    let other = |model: &'static str, weights: &str| {
+        run([
+            "predict",
+            "--model",
+            model,
+            "--weights",
+            weights,
+            text(&picture),
+        ])
+    };
+    other("resnet20", text(&weights)).fails(2, &["no custom", "striate run"]);
+    other("deeplabv3_resnet50", text(&weights)).fails(2, &["every pixel"]);
+    other("ghostnet_05", text(&weights)).fails(2, &["nearest: ghostnet_050"]);
+    other("resnet18", text(&weights)).fails(1, &["w.safetensors", "missing"]);
+    other("ghostnet_050", "no.pth").fails(1, &["no.pth"]);
+    let line = |options: &[&str]| {
+        let line = ["predict", text(&picture), text(&picture)];
+        run(line.iter().chain(options).copied())
+    };
+    line(&["--model", "resnet18"]).fails(2, &["--weights"]);
+    line(&["--weights", text(&weights)]).fails(2, &["--model"]);
+    line(&["--classes", text(&names)]).fails(2, &["--model"]);
+    line(&["--attention", "se"]).fails(2, &["for --model"]);
 }

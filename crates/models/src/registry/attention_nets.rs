@@ -9,6 +9,7 @@ macro_rules! cifar {
         ModelInfo {
             input: [3, 32, 32],
             classes: 10,
+            normalization: None,
             ..imagenet!($name, $origin, $config, $description)
         }
     };

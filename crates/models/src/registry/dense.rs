@@ -16,6 +16,7 @@ macro_rules! segmentation {
             multiple_of: 1,
             classes: 21,
             takes_attention: false,
+            normalization: None,
             build: |options, info, vb| {
                 let [channels, classes] = options.sizes(info);
                 let config = $config.in_channels(channels).classes(classes);

@@ -9,7 +9,7 @@ use crate::{
 };
 
 pub(super) const MODELS: &[ModelInfo] = &[
-    imagenet!(
+    inception!(
         "mobilenetv1_100",
         "timm",
         MobileNetV1Config::new(),
@@ -93,19 +93,19 @@ pub(super) const MODELS: &[ModelInfo] = &[
         EfficientNetConfig::b0(),
         "EfficientNet-B0"
     ),
-    imagenet!(
+    inception!(
         "tf_efficientnet_cc_b0_4e",
         "timm",
         EfficientNetConfig::cond_conv(4),
         "EfficientNet-B0 with 4 experts in its last stages, TensorFlow's padding"
     ),
-    imagenet!(
+    inception!(
         "tf_efficientnet_cc_b0_8e",
         "timm",
         EfficientNetConfig::cond_conv(8),
         "the same with 8 experts"
     ),
-    imagenet!(
+    inception!(
         "tf_efficientnet_cc_b1_8e",
         "timm",
         240,

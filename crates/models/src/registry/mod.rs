@@ -40,7 +40,34 @@ pub struct ModelInfo {
     pub classes: usize,
     /// Whether [`Options::attention`] applies.
     pub takes_attention: bool,
+    /// What its weights for ImageNet expect of a picture; none where there is no custom.
+    pub normalization: Option<Normalization>,
     build: fn(&Options, &Self, &VarBuilder) -> Result<Box<dyn Module>>,
+}
+
+/// The mean and the deviation of red, green and blue, from 0 (black) to 1, that a picture is normalised with. Before that its short
+/// side is made 256/224 of the input's, and the centre cut out.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Normalization {
+    /// What is subtracted.
+    pub mean: [f32; 3],
+    /// What the difference is divided by.
+    pub std: [f32; 3],
+}
+
+impl Normalization {
+    /// That of torchvision, and of most networks since.
+    pub const IMAGENET: Self = Self {
+        mean: [0.485, 0.456, 0.406],
+        std: [0.229, 0.224, 0.225],
+    };
+
+    /// From -1 to 1: Inception's, and that of weights from TensorFlow. torchvision's GoogLeNet and Inception v3 expect it too, behind
+    /// `transform_input`, which is not a part of the networks here.
+    pub const INCEPTION: Self = Self {
+        mean: [0.5; 3],
+        std: [0.5; 3],
+    };
 }
 
 /// What a network is built for. Fields that are not set keep the network's own choice.
@@ -102,11 +129,22 @@ macro_rules! imagenet {
             multiple_of: 1,
             classes: 1000,
             takes_attention: false,
+            normalization: Some($crate::registry::Normalization::IMAGENET),
             build: |options, info, vb| {
                 let [channels, classes] = options.sizes(info);
                 let config = $config.in_channels(channels).classes(classes);
                 Ok(Box::new(config.build(vb)?))
             },
+        }
+    };
+}
+
+/// A network for ImageNet whose images are normalised as Inception's.
+macro_rules! inception {
+    ($($network:tt)*) => {
+        $crate::registry::ModelInfo {
+            normalization: Some($crate::registry::Normalization::INCEPTION),
+            ..imagenet!($($network)*)
         }
     };
 }

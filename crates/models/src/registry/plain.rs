@@ -11,6 +11,7 @@ macro_rules! halving {
     ($name:literal, $config:expr, $description:literal) => {
         ModelInfo {
             multiple_of: 32,
+            normalization: None,
             ..imagenet!($name, "Caffe", 224, 64, $config, $description)
         }
     };
@@ -91,7 +92,7 @@ pub(super) const MODELS: &[ModelInfo] = &[
         VggConfig::vgg19().batch_norm(true),
         "the same with batch norms"
     ),
-    imagenet!(
+    inception!(
         "googlenet",
         "torchvision",
         224,
@@ -105,7 +106,7 @@ pub(super) const MODELS: &[ModelInfo] = &[
         BnInceptionNetConfig::se(),
         "BN-Inception with squeeze-and-excitation on every module"
     ),
-    imagenet!(
+    inception!(
         "inception_v3",
         "torchvision",
         299,
@@ -113,7 +114,7 @@ pub(super) const MODELS: &[ModelInfo] = &[
         InceptionV3NetConfig::new(),
         "Inception v3"
     ),
-    imagenet!(
+    inception!(
         "inception_resnet_v2",
         "timm",
         299,
@@ -121,7 +122,7 @@ pub(super) const MODELS: &[ModelInfo] = &[
         InceptionResNetV2Config::new(),
         "Inception-ResNet v2"
     ),
-    imagenet!(
+    inception!(
         "se_inception_resnet_v2",
         "timm",
         299,

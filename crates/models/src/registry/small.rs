@@ -16,6 +16,7 @@ macro_rules! small {
             input: [$channels, 32, 32],
             classes: 10,
             takes_attention: true,
+            normalization: None,
             build: |options, info, vb| {
                 let config: fn(usize, usize) -> ResNetSmallConfig = $config;
                 let [channels, classes] = options.sizes(info);
@@ -44,6 +45,7 @@ macro_rules! sknet_cifar {
             input: [3, 32, 32],
             classes: 10,
             takes_attention: false,
+            normalization: None,
             build: |options, info, vb| {
                 let [channels, classes] = options.sizes(info);
                 let config = SkNetCifarConfig::new(channels, classes);

@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::grad_mode::{self, Mode, no_grad};
 use super::node::{BackwardCall, Edge, Node, NodeFunction, Origin};
+use super::scope;
+use super::shapes_only::is_shapes_only;
 use crate::{Error, Result, Tensor};
 
 /// The name of an operation and its attributes, as printed in a graph.
@@ -203,6 +205,7 @@ fn record(
     output: Tensor,
     function: impl FnOnce() -> Box<dyn NodeFunction>,
 ) -> Result<Tensor> {
+    scope::see(&output);
     if grad_mode::current() == Mode::Off || !inputs.iter().any(|input| input.tracks_grad()) {
         return Ok(output.detach());
     }
@@ -319,9 +322,11 @@ struct Recorded<C: Call> {
 
 impl<C: Call> Recorded<C> {
     fn new(call: C, saved: C::Saved) -> Self {
+        // What means nothing has no gradient: its memory serves the next operation.
+        let saved = (!is_shapes_only()).then(|| Arc::new(saved));
         Self {
             call,
-            saved: Mutex::new(Some(Arc::new(saved))),
+            saved: Mutex::new(saved),
         }
     }
 }

@@ -32,7 +32,7 @@ pub use grad_mode::{is_grad_enabled, no_grad};
 pub use gradcheck::{Gradcheck, gradcheck};
 pub use graph::{Graph, GraphInput, GraphNode, GraphSource};
 pub use node::LeafId;
-pub use scope::{LayerTime, profile, scope};
+pub use scope::{LayerTime, Observed, observe, profile, scope};
 pub(crate) use shapes_only::is_shapes_only;
 pub use shapes_only::shapes_only;
 

@@ -6,7 +6,7 @@ use striate_simd::Buffer;
 use super::affine::{check_epsilon, check_parameter, scale_and_shift};
 use super::check_float;
 use super::spatial::{as_image, format_of, image_layout, in_format};
-use crate::autograd::{Description, VariadicFunction, apply_variadic, reject};
+use crate::autograd::{Description, VariadicFunction, apply_variadic, is_shapes_only, reject};
 use crate::dtype::match_float;
 use crate::{Element, Error, MemoryFormat, Result, Tensor, current_level};
 
@@ -245,7 +245,9 @@ impl VariadicFunction for BatchNorm {
                 relu: self.relu,
             };
             let (statistics, affine) = (self.statistics()?, saved.affine()?);
-            batch::apply_then(level, &geometry, x.memory()?, &statistics, &affine, after, &mut y)?;
+            if !is_shapes_only() {
+                batch::apply_then(level, &geometry, x.memory()?, &statistics, &affine, after, &mut y)?;
+            }
             Tensor::from_buffer(y, x.shape(), format_of(x))?
         });
         saved.y = self.relu.then(|| y.clone());

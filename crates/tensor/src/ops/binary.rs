@@ -9,7 +9,7 @@ use striate_kernels::elementwise::{
 use striate_kernels::reduce::{ReduceGeometry, sum_of_products};
 use striate_simd::Buffer;
 
-use crate::autograd::{Description, Function, apply};
+use crate::autograd::{Description, Function, apply, is_shapes_only};
 use crate::dtype::match_float;
 use crate::layout::{Layout, broadcast_layouts};
 use crate::level::current_level;
@@ -176,6 +176,9 @@ fn compute<T: Element + striate_kernels::real::Real>(
     b: &Tensor,
 ) -> Result<Tensor> {
     let [_, _, out] = broadcast_layouts(name, a.layout(), b.layout())?;
+    if is_shapes_only() {
+        return Ok(Tensor::from_parts(Buffer::<T>::recycled(out.numel())?, out));
+    }
     let copies = [renested(a, &out)?, renested(b, &out)?];
     let [a, b] = [
         copies[0].as_ref().unwrap_or(a),

@@ -3,7 +3,7 @@
 use striate_kernels::copy::copy;
 use striate_simd::Buffer;
 
-use crate::autograd::{Description, VariadicFunction, apply_variadic};
+use crate::autograd::{Description, VariadicFunction, apply_variadic, is_shapes_only};
 use crate::dtype::match_dtype;
 use crate::layout::Layout;
 use crate::nest::nest;
@@ -90,7 +90,7 @@ impl VariadicFunction for Cat {
             let mut start = 0;
             for (input, &size) in inputs.iter().zip(&self.sizes) {
                 let part = layout.narrow(self.dim, start, size);
-                if input.numel() > 0 {
+                if input.numel() > 0 && !is_shapes_only() {
                     let nest = nest(OP, [&part, input.layout()])?;
                     copy(&nest, input.memory::<T>()?, &mut out[part.offset()..])?;
                 }

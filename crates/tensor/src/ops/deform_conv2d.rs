@@ -10,7 +10,7 @@ use striate_simd::Buffer;
 
 use super::spatial::{channels_last_image, check_filters};
 use super::{Conv2dOptions, check_float, check_same_dtype};
-use crate::autograd::{Description, VariadicFunction, apply_variadic};
+use crate::autograd::{Description, VariadicFunction, apply_variadic, is_shapes_only};
 use crate::dtype::match_float;
 use crate::{DType, Element, Error, MemoryFormat, Result, Tensor, current_level};
 
@@ -190,7 +190,11 @@ impl VariadicFunction for DeformConv2d {
     fn forward(&self, inputs: &[Tensor]) -> Result<(Tensor, Vec<Tensor>)> {
         let (g, operands) = (&self.geometry, self.operands(inputs)?);
         let bias = operands.bias.map(Tensor::contiguous).transpose()?;
-        let y = if operands.x.dtype() == DType::F32 {
+        let y = if is_shapes_only() {
+            match_float!(OP, operands.x.dtype(), T => {
+                channels_last_image::<T>(g.conv().y_shape(), |_| Ok(()))?
+            })
+        } else if operands.x.dtype() == DType::F32 {
             let key = (current_level()?, g.conv().groups());
             let packed = operands.weight.packed(&key, || {
                 let weight = operands.weight.channels_last()?;

@@ -7,6 +7,7 @@ use striate_simd::Buffer;
 use super::{check_float, check_same_dtype};
 use crate::autograd::is_shapes_only;
 use crate::autograd::{Description, VariadicFunction, apply_variadic, gradients};
+use crate::dtype::match_float;
 use crate::layout::Layout;
 use crate::{DType, Error, MemoryFormat, Result, Tensor, current_level};
 
@@ -67,7 +68,11 @@ impl VariadicFunction for Linear {
         };
         let bias = bias.first();
         let y = if is_shapes_only() {
-            Tensor::zeros([x.shape()[0], weight.shape()[0]], x.dtype())?
+            let shape = [x.shape()[0], weight.shape()[0]];
+            let numel = Layout::row_major(OP, &shape)?.numel();
+            match_float!(OP, x.dtype(), T => {
+                Tensor::from_buffer(Buffer::<T>::recycled(numel)?, shape, MemoryFormat::RowMajor)?
+            })
         } else if x.dtype() == DType::F32 {
             affine(x, weight, bias)?
         } else {

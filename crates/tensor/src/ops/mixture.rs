@@ -5,7 +5,7 @@ use striate_kernels::real::Real;
 use striate_simd::Buffer;
 
 use super::{check_float, check_same_dtype};
-use crate::autograd::{Description, Function, apply};
+use crate::autograd::{Description, Function, apply, is_shapes_only};
 use crate::dtype::match_float;
 use crate::layout::Layout;
 use crate::{Element, Error, MemoryFormat, Result, Tensor, current_level};
@@ -55,7 +55,9 @@ fn mix<T: Element + Real>(a: &Tensor, rows: &Tensor) -> Result<Tensor> {
     let m = sizes(a.shape()[0], rows);
     let shape = [&a.shape()[..1], &rows.shape()[1..]].concat();
     let mut y = Buffer::<T>::recycled(Layout::row_major(OP, &shape)?.numel())?;
-    mixture::mix(current_level()?, &m, a.memory()?, rows.memory()?, &mut y)?;
+    if !is_shapes_only() {
+        mixture::mix(current_level()?, &m, a.memory()?, rows.memory()?, &mut y)?;
+    }
     Tensor::from_buffer(y, shape, MemoryFormat::RowMajor)
 }
 

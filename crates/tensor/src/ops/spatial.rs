@@ -5,6 +5,7 @@ use striate_kernels::view::{View, ViewMut};
 use striate_simd::Buffer;
 
 use super::check_same_dtype;
+use crate::autograd::is_shapes_only;
 use crate::{Element, Error, MemoryFormat, Result, Tensor};
 
 /// A number for the height and one for the width. Made from one number for both or from `[h, w]`.
@@ -163,17 +164,19 @@ pub(crate) fn view<T: Element>(x: &Tensor) -> Result<View<'_, T>> {
     Ok(View::strided(x.memory::<T>()?, x.dims4()?, strides)?)
 }
 
-/// A new image of the given order, filled by `f`.
+/// A new image of the given order, filled by `f` unless only shapes are wanted.
 pub(crate) fn filled_by<T: Element>(
     shape: [usize; 4],
     format: MemoryFormat,
     f: impl FnOnce(&mut ViewMut<'_, T>) -> Result<()>,
 ) -> Result<Tensor> {
     let mut memory = Buffer::recycled(shape.iter().product())?;
-    f(&mut ViewMut::dense(
-        &mut memory[..],
-        shape,
-        image_layout(format),
-    )?)?;
+    if !is_shapes_only() {
+        f(&mut ViewMut::dense(
+            &mut memory[..],
+            shape,
+            image_layout(format),
+        )?)?;
+    }
     Tensor::from_buffer(memory, shape, format)
 }

@@ -3,7 +3,7 @@
 use striate_kernels::reduce::{ReduceGeometry, Reduction, reduce};
 use striate_simd::Buffer;
 
-use crate::autograd::{Description, Function, apply};
+use crate::autograd::{Description, Function, apply, is_shapes_only};
 use crate::dtype::match_float;
 use crate::layout::Layout;
 use crate::level::current_level;
@@ -63,7 +63,9 @@ pub(crate) fn reduce_to(
     let geometry = ReduceGeometry::new(x.shape(), x.strides(), dims)?;
     match_float!(name, x.dtype(), T => {
         let mut out = Buffer::<T>::recycled(geometry.output_len())?;
-        reduce(current_level()?, op, &geometry, x.memory()?, &mut out)?;
+        if !is_shapes_only() {
+            reduce(current_level()?, op, &geometry, x.memory()?, &mut out)?;
+        }
         Ok(Tensor::from_parts(out, Layout::row_major(name, shape)?))
     })
 }

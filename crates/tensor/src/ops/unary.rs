@@ -6,7 +6,7 @@
 use striate_kernels::elementwise::{Saved, Unary, unary, unary_backward};
 use striate_simd::Buffer;
 
-use crate::autograd::{Description, Function, apply};
+use crate::autograd::{Description, Function, apply, is_shapes_only};
 use crate::dtype::match_float;
 use crate::layout::Layout;
 use crate::level::current_level;
@@ -117,9 +117,10 @@ impl Function<1> for Elementwise {
     fn forward(&self, [x]: [&Tensor; 1]) -> Result<(Tensor, Self::Saved)> {
         let layout = Layout::dense_like(self.name, x.shape(), x.layout())?;
         let y = match_float!(self.name, x.dtype(), T => {
-            let dense = in_order_of(x, &layout)?;
             let mut out = Buffer::<T>::recycled(layout.numel())?;
-            unary(current_level()?, self.op, dense.memory()?, &mut out)?;
+            if !is_shapes_only() {
+                unary(current_level()?, self.op, in_order_of(x, &layout)?.memory()?, &mut out)?;
+            }
             Tensor::from_parts(out, layout)
         });
         let saved = match self.op.saved() {

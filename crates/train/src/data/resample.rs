@@ -3,8 +3,9 @@
 //! Each output pixel is the mean of the inputs under a triangle around its centre, whose half width is one output pixel
 //! when reducing and one input pixel when enlarging: what Pillow and torchvision call bilinear with antialiasing.
 
+use super::picture::MAX_SIDE;
 use super::{Image, Picture};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Scales a picture so that it covers `size` (height and width), keeping its proportions, and cuts out the centre;
 /// values in 0 to 1.
@@ -24,9 +25,54 @@ pub(super) fn cover(picture: &Picture, size: [usize; 2]) -> Result<Image> {
     } else {
         [(w * height / width).max(h), w]
     };
+    let start = [0, 1].map(|axis| (scaled[axis] - size[axis]) / 2);
+    fill(&mut image, picture, scaled, start);
+    Ok(image)
+}
+
+impl Picture {
+    /// The picture scaled such that its short side has `short` pixels, the long one rounded down, and of that the centre of `size`
+    /// (height and width); values in 0 to 1. Averages and rounding are those of torchvision's `Resize` with antialiasing, applied
+    /// to floats, and `CenterCrop`.
+    ///
+    /// # Errors
+    /// When the picture or the centre has no pixels, or the centre is larger than the scaled picture, or that than [`MAX_SIDE`].
+    pub fn centre(&self, short: usize, size: [usize; 2]) -> Result<Image> {
+        let [height, width] = self.size();
+        let refused = |rule: &str| {
+            let [h, w] = size;
+            Err(Error::Mismatch(format!(
+                "a picture of {height}x{width} with its short side scaled to {short} has no centre of {h}x{w}: {rule}"
+            )))
+        };
+        if height * width == 0 || size.contains(&0) {
+            return refused("there are no pixels");
+        }
+        if short > MAX_SIDE as usize {
+            return refused("it would be too large");
+        }
+        let shorter = height.min(width);
+        let scaled = [height, width].map(|side| short * side / shorter);
+        if scaled[0] < size[0] || scaled[1] < size[1] {
+            return refused("it is too small");
+        }
+        let mut image = Image::filled(self.channels(), size, 0.0)?;
+        // Half a pixel goes to the even side.
+        let start = [0, 1].map(|axis| {
+            let over = scaled[axis] - size[axis];
+            over / 2 + usize::from(over % 4 == 3)
+        });
+        fill(&mut image, self, scaled, start);
+        Ok(image)
+    }
+}
+
+/// Fills an image with the part of the picture scaled to `scaled` that begins at `start`, both with rows first.
+fn fill(image: &mut Image, picture: &Picture, scaled: [usize; 2], start: [usize; 2]) {
+    let (size, channels, width) = (image.size(), picture.channels(), picture.size()[1]);
+    let [h, w] = size;
     let [rows, columns] = [0, 1].map(|axis| {
-        let start = (scaled[axis] - size[axis]) / 2;
-        let output = start..start + size[axis];
+        let output = start[axis]..start[axis] + size[axis];
         let window = move |i| Window::new(i, picture.size()[axis], scaled[axis]);
         output.map(window).collect::<Vec<_>>()
     });
@@ -48,7 +94,6 @@ pub(super) fn cover(picture: &Picture, size: [usize; 2]) -> Result<Image> {
             }
         }
     }
-    Ok(image)
 }
 
 /// The inputs of one output on one axis.
@@ -81,6 +126,8 @@ impl Window {
 
 #[cfg(test)]
 mod tests {
+    use striate_layers::safetensors;
+
     use super::*;
 
     fn ramp(size: [usize; 2]) -> Picture {
@@ -129,6 +176,54 @@ mod tests {
         let bytes = (0..12).map(|i| 51 * (i % 6)).collect();
         let wide = Picture::new([2, 6], 1, bytes).unwrap();
         assert_eq!(cover(&wide, [2, 2]).unwrap().values(), [0.4, 0.6, 0.4, 0.6]);
+    }
+
+    /// The files are written by `golden/pictures.py`.
+    #[test]
+    fn centres_are_torchvisions() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/data/testdata/centre");
+        let mut files = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let (tensors, metadata) = safetensors::load(&path).unwrap();
+            let [picture, expected] = ["picture", "centre"].map(|name| tensors.get(name).unwrap());
+            let &[height, width, channels] = picture.shape() else {
+                panic!("{path:?}")
+            };
+            let bytes = picture.to_vec::<u8>().unwrap();
+            let picture = Picture::new([height, width], channels, bytes).unwrap();
+            let &[_, h, w] = expected.shape() else {
+                panic!("{path:?}")
+            };
+            let image = picture
+                .centre(metadata["short"].parse().unwrap(), [h, w])
+                .unwrap();
+            let expected = expected.to_vec::<f32>().unwrap();
+            assert_eq!(image.values().len(), expected.len(), "{path:?}");
+            for (y, e) in image.values().iter().zip(&expected) {
+                assert!((y - e).abs() < 2e-6, "{path:?}: {y} for {e}");
+            }
+            files += 1;
+        }
+        assert_eq!(files, 5);
+    }
+
+    #[test]
+    fn a_centre_that_is_not_there_is_refused() {
+        let picture = ramp([5, 7]);
+        for (short, size, what) in [
+            (8, [9, 3], "too small"),
+            (8, [3, 12], "too small"),
+            (8, [0, 3], "no pixels"),
+            (usize::MAX, [3, 3], "too large"),
+            (0, [1, 1], "too small"),
+        ] {
+            let error = picture.centre(short, size).unwrap_err().to_string();
+            assert!(error.contains(what), "{error}");
+        }
+        assert_eq!(picture.centre(8, [8, 11]).unwrap().size(), [8, 11]);
+        let empty = Picture::new([0, 3], 1, vec![]).unwrap();
+        assert!(empty.centre(8, [1, 1]).is_err());
     }
 
     #[test]
