@@ -62,7 +62,8 @@ pub(crate) fn from_clap(error: &clap::Error) -> Failure {
     }
     let text = error.to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
-    let end = ["\nUsage:", "\nFor more information"]
+    // A tip is often wrong: it takes an option for a value.
+    let end = ["\nUsage:", "\nFor more information", "\n\n  tip: to pass"]
         .iter()
         .filter_map(|mark| text.find(mark))
         .min();

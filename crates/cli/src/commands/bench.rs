@@ -1,10 +1,11 @@
 //! `striate bench`: how long a network or a convolution takes.
 
 use std::hint::black_box;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 use striate::autograd::profile;
 use striate::kernels::conv2d::PackedWeights;
@@ -16,6 +17,7 @@ use striate::simd::{Level, memory};
 use striate::train::optim::{Optimizer, OptimizerConfig, SgdConfig};
 use striate::{Buffer, DType, Philox, Tensor, no_grad, with_level};
 
+use crate::args::count;
 use crate::args::seconds;
 use crate::convolution::Convolution;
 use crate::dims::{self, joined};
@@ -36,8 +38,8 @@ const LEAST: usize = 5;
 forward pass alone), the peak is what as many cores as there are threads could do at that level.
 
 Examples:
-  striate bench resnet20 --input 8x3x32x32 --threads 1
-  striate bench --train --every-level
+  striate bench resnet50 --batch 8 --size 160 --threads 1 --layers
+  striate bench --mode train --every-level
   striate bench conv2d 1x64x56x56 --out 64 --kernel 3 --padding 1 --every-level --json"
 )]
 pub(crate) struct Bench {
@@ -69,20 +71,31 @@ struct NetworkArgs {
     #[command(flatten)]
     slots: Slots,
 
-    /// The batch of images, NxCxHxW [default: one of the size the network is meant for]
-    #[arg(long, value_name = "NxCxHxW", value_parser = dims::batch)]
-    input: Option<[usize; 4]>,
+    /// How many images at once
+    #[arg(long, value_name = "N", value_parser = count, default_value = "1")]
+    batch: NonZeroUsize,
 
-    /// Measure a training step: forward, backward and the optimizer
-    #[arg(long)]
-    train: bool,
+    /// How large they are, N or HxW [default: what the network is meant for]
+    #[arg(long, value_name = "N", value_parser = dims::pair)]
+    size: Option<[usize; 2]>,
+
+    /// The forward pass, or a training step: forward, backward and the optimizer
+    #[arg(long, value_enum, default_value_t)]
+    mode: Mode,
 
     /// Tell the time of each layer's forward pass too
-    #[arg(long, conflicts_with = "train")]
+    #[arg(long)]
     layers: bool,
 
     #[command(flatten)]
     how: How,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Mode {
+    #[default]
+    Infer,
+    Train,
 }
 
 #[derive(Args, Debug)]
@@ -91,7 +104,11 @@ struct How {
     #[arg(long, default_value = "1", value_parser = seconds)]
     seconds: Duration,
 
-    /// Measure every SIMD level of this machine, not only the selected one
+    /// The SIMD level: portable, avx2, avx512 or neon [default: the selected one]
+    #[arg(long, value_name = "LEVEL", conflicts_with = "every_level")]
+    level: Option<String>,
+
+    /// Measure every SIMD level of this machine
     #[arg(long)]
     every_level: bool,
 }
@@ -143,12 +160,14 @@ impl Bench {
 
 impl How {
     fn levels(&self) -> Result<Vec<Level>, Failure> {
-        let selected = Level::selected().map_err(Failure::usage)?;
-        Ok(if self.every_level {
-            Level::available()
-        } else {
-            vec![selected]
-        })
+        if self.every_level {
+            return Ok(Level::available());
+        }
+        let level = match &self.level {
+            Some(name) => name.parse(),
+            None => Level::selected(),
+        };
+        Ok(vec![level.map_err(Failure::usage)?])
     }
 
     /// Runs `work` again and again.
@@ -180,24 +199,27 @@ impl NetworkArgs {
             model: self.model.clone(),
             slots: self.slots.clone(),
         };
+        let training = self.mode == Mode::Train;
+        if training && self.layers {
+            return Err(Failure::usage(
+                "--layers tells of the forward pass, not of --mode train",
+            ));
+        }
         let [channels, h, w] = network.info()?.input;
-        let input = self.input.unwrap_or([1, channels, h, w]);
+        let [h, w] = self.size.unwrap_or([h, w]);
+        let input = [self.batch.get(), channels, h, w];
         let built = network.build(input[1], None, &VarBuilder::seeded(0))?;
         let multiply_adds = layers::summary(&built, &input)?.multiply_adds;
         let x = Tensor::randn(input, &mut Philox::new(0))?;
         for level in self.how.levels()? {
             let runs = with_level(level, || {
-                if self.train {
+                if training {
                     self.time_training(&built, &x)
                 } else {
                     self.time_forward(&built, &x)
                 }
             })?;
-            let pass = if self.train {
-                "training step"
-            } else {
-                "forward"
-            };
+            let pass = if training { "training step" } else { "forward" };
             report(
                 &network.title(),
                 &input,

@@ -91,8 +91,8 @@ fn a_bench_tells_the_median_at_each_level() {
     let conv = "conv2d 1x8x9x9 --out 8 --kernel 3 --padding 1";
     for what in [
         conv,
-        "--train --attention none",
-        "resnet_small --input 2x1x16x16",
+        "--mode train --attention none",
+        "resnet_small --batch 2 --size 16",
     ] {
         let line = format!("bench {what} --seconds 0 --every-level --threads 2 --json");
         let objects = run(line.split(' ')).objects();
@@ -112,5 +112,9 @@ fn a_bench_tells_the_median_at_each_level() {
     );
     run(["bench", "resnet_smal"]).fails(2, &["nearest: resnet_small"]);
     run(["bench", "--seconds", "x"]).fails(2, &["--seconds"]);
-    run(["bench", "--input", "1x1x0x32"]).fails(2, &["--input"]);
+    run(["bench", "--size", "0x32"]).fails(2, &["--size"]);
+    run(["bench", "--level", "avx3"]).fails(2, &["avx3", "portable"]);
+    run(["bench", "--mode", "train", "--layers"]).fails(2, &["--layers"]);
+    let portable = run("bench --level portable --seconds 0 --json".split(' ')).objects();
+    assert_eq!(portable[0]["level"], "portable");
 }
