@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use striate_tensor::{DType, Result, Tensor};
 
-use crate::{Activation, BatchNorm2d, Buffer, Conv2d, Mode, Parameter, Slot};
+use crate::{Activation, BatchNorm2d, Buffer, Conv2d, Mode, Parameter, Recompute, Slot};
 
 /// Gives the means of a map's channels, `[N, C, 1, 1]`.
 pub type Means<'a> = dyn Fn() -> Result<Tensor> + 'a;
@@ -73,6 +73,8 @@ pub trait Visitor {
     fn mode(&mut self, mode: &Mode);
     /// A place for a plug-in; what stands in it follows as a child.
     fn slot(&mut self, slot: &Slot);
+    /// A switch of what is computed again; what it is about follows.
+    fn recompute(&mut self, switch: &Recompute);
 }
 
 impl<L: Layer + ?Sized> Layer for Box<L> {
@@ -143,6 +145,8 @@ pub enum Part<'a> {
     Mode(&'a Mode),
     /// A place for a plug-in; its name is the path of the block it belongs to.
     Slot(&'a Slot),
+    /// A switch of what is computed again; its name is the path of the layer that it is about.
+    Recompute(&'a Recompute),
 }
 
 /// Calls `f` with the full name of every part below `layer`, in the order of a state dict.
@@ -190,6 +194,10 @@ impl Visitor for Walker<'_> {
 
     fn slot(&mut self, slot: &Slot) {
         (self.f)(&self.path, Part::Slot(slot));
+    }
+
+    fn recompute(&mut self, switch: &Recompute) {
+        (self.f)(&self.path, Part::Recompute(switch));
     }
 }
 
@@ -296,7 +304,7 @@ pub fn to_dtype(layer: &dyn Layer, dtype: DType) -> Result<()> {
         let converted = match part {
             Part::Parameter(p) => p.to_dtype(dtype),
             Part::Buffer(b) => b.to_dtype(dtype),
-            Part::Mode(_) | Part::Slot(_) => Ok(()),
+            Part::Mode(_) | Part::Slot(_) | Part::Recompute(_) => Ok(()),
         };
         if result.is_ok() {
             result = converted;
