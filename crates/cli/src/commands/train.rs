@@ -78,9 +78,18 @@ pub(crate) struct Train {
     #[arg(long, value_name = "N", value_parser = count)]
     epochs: Option<NonZeroUsize>,
 
-    /// Pictures a step [default: 64]
+    /// Pictures a batch [default: 64]
     #[arg(long, value_name = "N", value_parser = count)]
     batch: Option<NonZeroUsize>,
+
+    /// Batches whose gradients make a step together: steps of N times as many pictures in the memory of one batch
+    /// [default: 1]
+    #[arg(long, value_name = "N", value_parser = count)]
+    accumulate: Option<NonZeroUsize>,
+
+    /// Keep of each stage only its input and compute the rest again for the gradients: less memory, the same numbers
+    #[arg(long)]
+    checkpoint_activations: bool,
 
     /// The learning rate at the start, from where it goes down to 0 on a cosine [default: 0.1]
     #[arg(long, value_name = "RATE", value_parser = rate, allow_negative_numbers = true)]
@@ -234,6 +243,8 @@ impl Train {
         TrainConfig {
             epochs: epochs as u64,
             batch_size: self.batch.map_or(BATCH, NonZeroUsize::get),
+            accumulate: self.accumulate.map_or(1, NonZeroUsize::get),
+            checkpoint_activations: self.checkpoint_activations,
             seed: self.seed.unwrap_or(0),
             optimizer: OptimizerConfig::Sgd(sgd),
             schedule: Schedule::cosine(self.lr.unwrap_or(LEARNING_RATE)),
@@ -266,6 +277,11 @@ impl Train {
             ("epochs", number(self.epochs), config.epochs.to_string()),
             ("batch", number(self.batch), text(config.batch_size)),
             (
+                "accumulate",
+                number(self.accumulate),
+                text(config.accumulate),
+            ),
+            (
                 "lr",
                 self.lr.map(|lr| lr.to_string()),
                 config.schedule.base.to_string(),
@@ -276,6 +292,11 @@ impl Train {
                 config.seed.to_string(),
             ),
         ];
+        if self.checkpoint_activations && !config.checkpoint_activations {
+            return Err(Failure::usage(
+                "--checkpoint-activations: the run was started without it, and continues so",
+            ));
+        }
         for (option, asked, own) in pairs {
             if let Some(asked) = asked.filter(|asked| *asked != own) {
                 return Err(Failure::usage(format!(

@@ -55,6 +55,25 @@ fn the_last_line_tells_the_result_and_the_folder_holds_it() {
 }
 
 #[test]
+fn activations_computed_again_and_small_batches_reach_the_same() {
+    let root = tempfile::tempdir().unwrap();
+    let weights = |name: &str, options: &str| {
+        let folder = root.path().join(name);
+        train(&folder, &format!("--epochs 1 {options}")).success();
+        fs::read(folder.join("weights.safetensors")).unwrap()
+    };
+    let tensors = |file: &[u8]| {
+        let header = u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
+        file[8 + header..].to_vec()
+    };
+    let plain = weights("plain", "");
+    let again = weights("again", "--checkpoint-activations");
+    assert!(tensors(&plain) == tensors(&again), "the same bits");
+    let accumulated = weights("accumulated", "--accumulate 2");
+    assert!(tensors(&plain) != tensors(&accumulated), "another run");
+}
+
+#[test]
 fn a_grafted_network_starts_with_the_accuracy_of_its_weights() {
     let root = tempfile::tempdir().unwrap();
     let first = root.path().join("first");
@@ -179,6 +198,9 @@ fn a_resume_takes_the_options_of_the_run() {
     train(&folder, "--epochs 1 --resume").success();
     train(&folder, "--epochs 2 --resume").fails(2, &["--epochs 2", "started with 1"]);
     train(&folder, "--attention se --resume").fails(2, &["--attention se", "none"]);
+    train(&folder, "--accumulate 2 --resume").fails(2, &["--accumulate 2", "started with 1"]);
+    let again = train(&folder, "--checkpoint-activations --resume");
+    again.fails(2, &["--checkpoint-activations", "without"]);
     run(["train", "--resume"]).fails(2, &["--resume RUN"]);
     let other = root.path().join("other");
     run(["train", "--resume", text(&other)]).fails(1, &[text(&other), "holds no run"]);
@@ -193,6 +215,7 @@ fn wrong_options_are_one_line() {
         ("--model sknet_cifar --attention se", &["no slot"]),
         ("--epochs 0", &["--epochs", "at least 1"]),
         ("--batch 0", &["--batch", "at least 1"]),
+        ("--accumulate 0", &["--accumulate", "at least 1"]),
         ("--lr -1", &["--lr", "above 0"]),
         ("--lr nan", &["--lr", "above 0"]),
         ("--seed x", &["--seed"]),

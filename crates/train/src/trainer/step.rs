@@ -1,0 +1,87 @@
+//! One step of the loop.
+
+use striate_tensor::{Gradients, Tensor, set_rng_state};
+
+use super::Trainer;
+use crate::clip::clip_norm;
+use crate::error::{Error, Result};
+use crate::evaluate::scores;
+use crate::loader::{Batch, Batches};
+use crate::loss::cross_entropy;
+use crate::metrics::{Mean, top_k};
+use crate::random::step_stream;
+
+/// What a step has seen so far.
+#[derive(Default)]
+struct Seen {
+    /// The sum over its batches, each scaled to its share of the samples.
+    gradients: Gradients,
+    loss: Mean,
+    correct: u64,
+}
+
+impl Trainer<'_> {
+    /// The number of the first batch that the current epoch has not been trained on.
+    pub(super) fn first_batch(&self) -> usize {
+        // As many batches as fit in memory: the number fits too.
+        (self.position.batch as usize).saturating_mul(self.config.train.accumulate)
+    }
+
+    /// One step on the batches that come next; its loss and learning rate.
+    pub(super) fn train_step(&mut self, batches: &mut Batches) -> Result<(f64, f64)> {
+        let config = &self.config.train;
+        let step = self.step();
+        let learning_rate = config.schedule.rate(step, self.length());
+        set_rng_state(step_stream(config.seed, step).state());
+        let first = self.first_batch();
+        let count = config.accumulate.min(batches.len());
+        let samples = self.train.samples_of(first..first + count);
+        let mut seen = Seen::default();
+        for batch in batches.take(count) {
+            let batch = batch.inspect_err(|_| {
+                // What was learnt so far is kept; the first error is the one to report.
+                let _ = self.save(&self.run.last_path());
+            })?;
+            seen = self.train_batch(&batch, samples, seen)?;
+        }
+        let mut gradients = seen.gradients;
+        if let Some(limit) = config.clip_norm {
+            clip_norm(&mut gradients, self.optimizer.parameters(), limit)?;
+        }
+        self.optimizer.step(&gradients, learning_rate)?;
+        self.position.loss.add(seen.loss.value(), seen.loss.count());
+        self.position.correct += seen.correct;
+        self.position.batch += 1;
+        Ok((seen.loss.value(), learning_rate))
+    }
+
+    /// Adds a batch to a step on so many `samples` together.
+    fn train_batch(&self, batch: &Batch, samples: usize, seen: Seen) -> Result<Seen> {
+        let classes = self.config.classes.len();
+        let scores = scores(self.model, batch, classes)?;
+        let smoothing = self.config.train.label_smoothing;
+        let loss = cross_entropy(&scores, &batch.labels, smoothing)?;
+        let value = f64::from(loss.item::<f32>()?);
+        if !value.is_finite() {
+            return Err(Error::Diverged {
+                step: self.step() + 1,
+                loss: value,
+            });
+        }
+        let labels = batch.labels.to_vec::<i64>()?;
+        let share = Tensor::scalar((labels.len() as f64 / samples as f64) as f32)?;
+        let Seen {
+            gradients,
+            loss: mut mean,
+            correct,
+        } = seen;
+        let gradients = loss.backward_onto(&share, gradients)?;
+        mean.add(value, labels.len() as u64);
+        let hits = top_k(&scores.to_vec::<f32>()?, classes, &labels, 1)?;
+        Ok(Seen {
+            gradients,
+            loss: mean,
+            correct: correct + hits,
+        })
+    }
+}
