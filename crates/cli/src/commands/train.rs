@@ -95,6 +95,11 @@ pub(crate) struct Train {
     #[arg(long, value_name = "RATE", value_parser = rate, allow_negative_numbers = true)]
     lr: Option<f64>,
 
+    /// Average the weights over the steps, each time keeping this share of the average: 0.99 to 0.9999. The average is tested
+    /// after each epoch and is the result
+    #[arg(long, value_name = "DECAY", allow_negative_numbers = true)]
+    ema: Option<f64>,
+
     /// Decides all random numbers [default: 0]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -245,6 +250,7 @@ impl Train {
             batch_size: self.batch.map_or(BATCH, NonZeroUsize::get),
             accumulate: self.accumulate.map_or(1, NonZeroUsize::get),
             checkpoint_activations: self.checkpoint_activations,
+            ema: self.ema,
             seed: self.seed.unwrap_or(0),
             optimizer: OptimizerConfig::Sgd(sgd),
             schedule: Schedule::cosine(self.lr.unwrap_or(LEARNING_RATE)),
@@ -285,6 +291,13 @@ impl Train {
                 "lr",
                 self.lr.map(|lr| lr.to_string()),
                 config.schedule.base.to_string(),
+            ),
+            (
+                "ema",
+                self.ema.map(|decay| decay.to_string()),
+                config
+                    .ema
+                    .map_or_else(|| "none".to_owned(), |decay| decay.to_string()),
             ),
             (
                 "seed",

@@ -199,6 +199,7 @@ fn a_resume_takes_the_options_of_the_run() {
     train(&folder, "--epochs 2 --resume").fails(2, &["--epochs 2", "started with 1"]);
     train(&folder, "--attention se --resume").fails(2, &["--attention se", "none"]);
     train(&folder, "--accumulate 2 --resume").fails(2, &["--accumulate 2", "started with 1"]);
+    train(&folder, "--ema 0.9 --resume").fails(2, &["--ema 0.9", "started with none"]);
     let again = train(&folder, "--checkpoint-activations --resume");
     again.fails(2, &["--checkpoint-activations", "without"]);
     run(["train", "--resume"]).fails(2, &["--resume RUN"]);
@@ -218,6 +219,8 @@ fn wrong_options_are_one_line() {
         ("--accumulate 0", &["--accumulate", "at least 1"]),
         ("--lr -1", &["--lr", "above 0"]),
         ("--lr nan", &["--lr", "above 0"]),
+        ("--ema 1", &["ema: 1", "below 1"]),
+        ("--ema -0.5", &["ema: -0.5"]),
         ("--seed x", &["--seed"]),
         ("--threads 0", &["--threads", "at least 1"]),
         ("--data no/such/folder", &["no/such/folder", "`digits`"]),

@@ -19,6 +19,7 @@ use crate::augment::Transform;
 use crate::checkpoint::{self, Header, Position, VERSION};
 use crate::config::TrainConfig;
 use crate::data::Dataset;
+use crate::ema::Ema;
 use crate::error::{Error, Result, malformed};
 use crate::evaluate::{Evaluation, check_fit, evaluate};
 use crate::file;
@@ -78,6 +79,8 @@ pub struct Summary {
 pub struct Trainer<'a> {
     model: &'a dyn Module,
     optimizer: Optimizer,
+    /// What is tested and left, if not the model itself.
+    ema: Option<Ema>,
     config: RunConfig,
     run: RunFolder,
     train: Loader,
@@ -111,12 +114,14 @@ impl<'a> Trainer<'a> {
         check_fit(model, &test)?;
         prepare(model, &config.train)?;
         let optimizer = Optimizer::new(model, config.train.optimizer)?;
+        let ema = average(model, &config.train)?;
         let run = RunFolder::create(folder, &config)?;
         let described = describe(&train, &test)?;
         let position = Position::default();
         let trainer = Self {
             model,
             optimizer,
+            ema,
             config,
             run,
             train,
@@ -157,6 +162,14 @@ impl<'a> Trainer<'a> {
         optimizer
             .load_state_dict(&found.optimizer)
             .map_err(|e| refuse(e.to_string()))?;
+        let mut ema = average(model, &config.train)?;
+        match &mut ema {
+            Some(ema) => ema
+                .load_state_dict(&found.ema)
+                .map_err(|e| refuse(e.to_string()))?,
+            None if found.ema.is_empty() => {}
+            None => return Err(refuse("it has averaged weights, the run has none".into())),
+        }
         load_state_dict(model, &found.model, Loading::Strict).map_err(|e| refuse(e.to_string()))?;
         let position = header.position;
         // A run that was killed may have written more than its last checkpoint knows.
@@ -165,6 +178,7 @@ impl<'a> Trainer<'a> {
         Ok(Self {
             model,
             optimizer,
+            ema,
             config,
             run,
             train,
@@ -223,7 +237,7 @@ impl<'a> Trainer<'a> {
             if !self.train_epoch(stop, observer)? {
                 return self.interrupted();
             }
-            let Some(test) = evaluate(self.model, &self.test, stop)? else {
+            let Some(test) = self.evaluate(stop)? else {
                 return self.interrupted();
             };
             self.end_epoch(&test, observer)?;
@@ -232,12 +246,20 @@ impl<'a> Trainer<'a> {
         let test = match last_test {
             Some(test) => test,
             // Everything was done before the resume.
-            None => match evaluate(self.model, &self.test, stop)? {
+            None => match self.evaluate(stop)? {
                 Some(test) => test,
                 None => return self.interrupted(),
             },
         };
         self.finish(test)
+    }
+
+    /// Tests the weights that would be left now.
+    fn evaluate(&self, stop: &dyn Fn() -> bool) -> Result<Option<Evaluation>> {
+        match &self.ema {
+            Some(ema) => ema.with(self.model, || evaluate(self.model, &self.test, stop))?,
+            None => evaluate(self.model, &self.test, stop),
+        }
     }
 
     /// The rest of an epoch's steps; whether it came to its end.
@@ -346,7 +368,11 @@ impl<'a> Trainer<'a> {
             ("striate.run".to_owned(), text),
         ]);
         let weights = self.run.weights_path();
-        file::write(&weights, &to_bytes(&state_dict(self.model), &metadata)?)?;
+        let dict = match &self.ema {
+            Some(ema) => ema.state_dict(),
+            None => state_dict(self.model),
+        };
+        file::write(&weights, &to_bytes(&dict, &metadata)?)?;
         let seconds: f64 = self.position.history.iter().map(|r| r.seconds).sum();
         let images = self.train.samples() as f64 * self.position.history.len() as f64;
         Ok(Outcome::Finished(Summary {
@@ -377,7 +403,7 @@ impl<'a> Trainer<'a> {
         };
         file::write(
             path,
-            &checkpoint::encode(self.model, &self.optimizer, &header)?,
+            &checkpoint::encode(self.model, &self.optimizer, self.ema.as_ref(), &header)?,
         )
     }
 }
@@ -390,6 +416,11 @@ fn prepare(model: &dyn Module, config: &TrainConfig) -> Result<()> {
         return Err(Error::config("checkpoint activations", detail));
     }
     Ok(())
+}
+
+/// The average that the settings ask for.
+fn average(model: &dyn Module, config: &TrainConfig) -> Result<Option<Ema>> {
+    config.ema.map(|decay| Ema::new(model, decay)).transpose()
 }
 
 fn steps_per_epoch(train: &Loader, config: &TrainConfig) -> u64 {

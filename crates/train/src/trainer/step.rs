@@ -49,6 +49,9 @@ impl Trainer<'_> {
             clip_norm(&mut gradients, self.optimizer.parameters(), limit)?;
         }
         self.optimizer.step(&gradients, learning_rate)?;
+        if let Some(ema) = &mut self.ema {
+            ema.update(self.model)?;
+        }
         self.position.loss.add(seen.loss.value(), seen.loss.count());
         self.position.correct += seen.correct;
         self.position.batch += 1;

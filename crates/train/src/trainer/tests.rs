@@ -154,9 +154,15 @@ fn an_interrupted_run_ends_as_an_uninterrupted_one() {
         accumulate: 2,
         ..config()
     };
-    for (i, config) in [config(), adamw, accumulated].into_iter().enumerate() {
+    let averaged = TrainConfig {
+        ema: Some(0.8),
+        ..config()
+    };
+    let configs = [config(), adamw, accumulated, averaged];
+    for (i, config) in configs.into_iter().enumerate() {
         let at = |name: &str| folder.path().join(format!("{name}-{i}"));
         let whole = uninterrupted(&at("whole"), config.clone());
+        let result = |name: &str| fs::read(at(name).join("weights.safetensors")).unwrap();
         // Six steps and four test batches (or seven) an epoch: stops in steps, in tests and between.
         for (j, stops) in [&[0][..], &[3], &[6], &[8], &[10, 0, 0, 7], &[25]]
             .iter()
@@ -164,6 +170,10 @@ fn an_interrupted_run_ends_as_an_uninterrupted_one() {
         {
             let name = format!("stopped-{j}");
             assert_same(&interrupted(&at(&name), config.clone(), stops), &whole);
+            assert!(
+                result(&name) == result("whole"),
+                "the weights that are left"
+            );
             for file in [
                 "weights.safetensors",
                 "checkpoints/best.safetensors",
@@ -542,13 +552,6 @@ fn smooth_network() -> Sequential {
     build().unwrap()
 }
 
-fn all_weights(model: &dyn Module) -> Vec<f32> {
-    let dict = state_dict(model);
-    dict.iter()
-        .flat_map(|(_, t)| t.to_vec::<f32>().unwrap())
-        .collect()
-}
-
 /// The largest difference, in units of the largest value.
 fn distance(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
@@ -570,7 +573,7 @@ fn small_batches_together_are_a_large_one() {
         let mut trainer = Trainer::start(&model, &data(), config, setup(), &path).unwrap();
         trainer.run(&|| false, &mut ()).unwrap();
         (
-            all_weights(&model),
+            all_parameters(&model),
             trainer.step(),
             trainer.history().to_vec(),
         )
@@ -629,7 +632,7 @@ fn the_last_step_of_an_epoch_is_the_mean_of_what_is_left() {
         let rate = config.schedule.rate(step as u64, length);
         optimizer.step(&loss.backward().unwrap(), rate).unwrap();
     }
-    let (a, b) = (all_weights(&model), all_weights(&expected));
+    let (a, b) = (all_parameters(&model), all_parameters(&expected));
     assert!(distance(&a, &b) < 1e-5, "{}", distance(&a, &b));
 }
 
@@ -653,4 +656,52 @@ fn activations_computed_again_leave_the_weights_as_they_are() {
         trace(&model, &trainer)
     };
     assert_same(&run(again, "again"), &run(config(), "plain"));
+}
+
+#[test]
+fn averaged_weights_are_what_is_tested_and_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let averaged = TrainConfig {
+        ema: Some(0.8),
+        ..config()
+    };
+    let model = network(1);
+    let mut trainer = Trainer::start(&model, &data(), averaged, setup(), &path).unwrap();
+    let Outcome::Finished(summary) = trainer.run(&|| false, &mut ()).unwrap() else {
+        panic!("nobody stopped it");
+    };
+    let (_, test) = loaders(&data(), &config()).unwrap();
+    for file in ["weights.safetensors", "checkpoints/last.safetensors"] {
+        let left = load_weights(&path.join(file)).unwrap();
+        let fresh = network(7);
+        load_state_dict(&fresh, &left.state_dict, Loading::Strict).unwrap();
+        let again = evaluate(&fresh, &test, &|| false).unwrap().unwrap();
+        assert_eq!(again, summary.test, "{file}");
+        let far = distance(&all_parameters(&fresh), &all_parameters(&model));
+        assert!(far > 1e-4, "not the weights of the last step: {far}");
+    }
+    let last = load_weights(&path.join("checkpoints/last.safetensors")).unwrap();
+    assert_eq!(last.unwrapped, ["ema"]);
+    // Training itself goes as without.
+    let plain = uninterrupted(&folder.path().join("plain"), config());
+    assert_eq!(trace(&model, &trainer).0, plain.0);
+
+    let last = path.join("checkpoints/last.safetensors");
+    let bytes = fs::read(&last).unwrap();
+    let at = bytes
+        .windows(13)
+        .position(|w| w == b"ema.fc.weight")
+        .unwrap();
+    let mut edited = bytes.clone();
+    edited[at..at + 13].copy_from_slice(b"ema.fc.heavyy");
+    fs::write(&last, edited).unwrap();
+    let error = Trainer::resume(&model, &data(), &path).unwrap_err();
+    assert!(error.to_string().contains("fc.weight differs"), "{error}");
+}
+
+fn all_parameters(model: &dyn Module) -> Vec<f32> {
+    let parameters = striate_layers::named_parameters(model);
+    let read = |(_, p): &(String, striate_layers::Parameter)| p.tensor().to_vec::<f32>().unwrap();
+    parameters.iter().flat_map(read).collect()
 }
