@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ema;
 use crate::error::{Error, Result};
+use crate::mix;
 use crate::optim::OptimizerConfig;
 use crate::random::MAX_EPOCHS;
 use crate::schedule::Schedule;
@@ -38,6 +39,12 @@ pub struct TrainConfig {
     /// The decay of an [average](crate::Ema) of the weights over the steps, which is then what is tested and left as the result.
     #[serde(default)]
     pub ema: Option<f64>,
+    /// How strongly [`mixup`](crate::mixup) mixes the samples of a batch.
+    #[serde(default)]
+    pub mixup: Option<f64>,
+    /// How strongly [`cutmix`](crate::cutmix) does; with both, each batch gets one of them by chance.
+    #[serde(default)]
+    pub cutmix: Option<f64>,
 }
 
 /// What runs did before there was a choice.
@@ -60,6 +67,8 @@ impl TrainConfig {
             accumulate: 1,
             checkpoint_activations: false,
             ema: None,
+            mixup: None,
+            cutmix: None,
         }
     }
 
@@ -89,6 +98,8 @@ impl TrainConfig {
             return Err(Error::config("accumulate", "0 batches: at least 1"));
         }
         self.ema.map_or(Ok(()), ema::check)?;
+        self.mixup.map_or(Ok(()), |a| mix::check("mixup", a))?;
+        self.cutmix.map_or(Ok(()), |a| mix::check("cutmix", a))?;
         self.schedule.check()?;
         self.optimizer.check()
     }
@@ -117,7 +128,7 @@ mod tests {
         let good = TrainConfig::new(0.1);
         good.check().unwrap();
         type Spoil = fn(&mut TrainConfig);
-        let cases: [(Spoil, &str); 9] = [
+        let cases: [(Spoil, &str); 11] = [
             (|c| c.epochs = 0, "epochs: 0"),
             (|c| c.batch_size = 0, "batch size: 0"),
             (|c| c.label_smoothing = 1.0, "label smoothing: 1"),
@@ -126,6 +137,8 @@ mod tests {
             (|c| c.checkpoint_every = Some(0), "checkpoint every: 0"),
             (|c| c.accumulate = 0, "accumulate: 0"),
             (|c| c.ema = Some(1.0), "ema: 1: at least 0 and below 1"),
+            (|c| c.mixup = Some(0.0), "mixup: 0: from 0.001 to 1000"),
+            (|c| c.cutmix = Some(f64::NAN), "cutmix: NaN"),
             (|c| c.schedule.base = -1.0, "learning rate: -1"),
         ];
         for (spoil, expected) in cases {

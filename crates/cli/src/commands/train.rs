@@ -95,6 +95,15 @@ pub(crate) struct Train {
     #[arg(long, value_name = "RATE", value_parser = rate, allow_negative_numbers = true)]
     lr: Option<f64>,
 
+    /// Mix each picture with another of its batch, and their labels; a share is drawn from Beta(ALPHA, ALPHA): 0.2 to 0.4
+    #[arg(long, value_name = "ALPHA", allow_negative_numbers = true)]
+    mixup: Option<f64>,
+
+    /// Put a box of another picture of its batch into each picture, and share the label by area, drawn from
+    /// Beta(ALPHA, ALPHA): 1. With --mixup, each batch gets one of the two
+    #[arg(long, value_name = "ALPHA", allow_negative_numbers = true)]
+    cutmix: Option<f64>,
+
     /// Average the weights over the steps, each time keeping this share of the average: 0.99 to 0.9999. The average is tested
     /// after each epoch and is the result
     #[arg(long, value_name = "DECAY", allow_negative_numbers = true)]
@@ -251,6 +260,8 @@ impl Train {
             accumulate: self.accumulate.map_or(1, NonZeroUsize::get),
             checkpoint_activations: self.checkpoint_activations,
             ema: self.ema,
+            mixup: self.mixup,
+            cutmix: self.cutmix,
             seed: self.seed.unwrap_or(0),
             optimizer: OptimizerConfig::Sgd(sgd),
             schedule: Schedule::cosine(self.lr.unwrap_or(LEARNING_RATE)),
@@ -262,6 +273,8 @@ impl Train {
     fn check_unchanged(&self, setup: &Setup, config: &TrainConfig) -> Result<(), Failure> {
         let text = |n: usize| n.to_string();
         let number = |n: Option<NonZeroUsize>| n.map(|n| text(n.get()));
+        let real = |x: Option<f64>| x.map(|x| x.to_string());
+        let own = |x: Option<f64>| real(x).unwrap_or_else(|| "none".to_owned());
         let network = &setup.network;
         let pairs = [
             ("model", self.model.clone(), network.model.clone()),
@@ -292,13 +305,9 @@ impl Train {
                 self.lr.map(|lr| lr.to_string()),
                 config.schedule.base.to_string(),
             ),
-            (
-                "ema",
-                self.ema.map(|decay| decay.to_string()),
-                config
-                    .ema
-                    .map_or_else(|| "none".to_owned(), |decay| decay.to_string()),
-            ),
+            ("ema", real(self.ema), own(config.ema)),
+            ("mixup", real(self.mixup), own(config.mixup)),
+            ("cutmix", real(self.cutmix), own(config.cutmix)),
             (
                 "seed",
                 self.seed.map(|seed| seed.to_string()),

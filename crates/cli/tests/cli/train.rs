@@ -200,6 +200,7 @@ fn a_resume_takes_the_options_of_the_run() {
     train(&folder, "--attention se --resume").fails(2, &["--attention se", "none"]);
     train(&folder, "--accumulate 2 --resume").fails(2, &["--accumulate 2", "started with 1"]);
     train(&folder, "--ema 0.9 --resume").fails(2, &["--ema 0.9", "started with none"]);
+    train(&folder, "--mixup 0.2 --resume").fails(2, &["--mixup 0.2", "started with none"]);
     let again = train(&folder, "--checkpoint-activations --resume");
     again.fails(2, &["--checkpoint-activations", "without"]);
     run(["train", "--resume"]).fails(2, &["--resume RUN"]);
@@ -221,6 +222,8 @@ fn wrong_options_are_one_line() {
         ("--lr nan", &["--lr", "above 0"]),
         ("--ema 1", &["ema: 1", "below 1"]),
         ("--ema -0.5", &["ema: -0.5"]),
+        ("--mixup 0", &["mixup: 0", "from 0.001"]),
+        ("--cutmix -1", &["cutmix: -1"]),
         ("--seed x", &["--seed"]),
         ("--threads 0", &["--threads", "at least 1"]),
         ("--data no/such/folder", &["no/such/folder", "`digits`"]),

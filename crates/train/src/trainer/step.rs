@@ -1,15 +1,16 @@
 //! One step of the loop.
 
-use striate_tensor::{Gradients, Tensor, set_rng_state};
+use striate_tensor::{CrossEntropyOptions, Gradients, Philox, Tensor, set_rng_state};
 
 use super::Trainer;
 use crate::clip::clip_norm;
 use crate::error::{Error, Result};
 use crate::evaluate::scores;
 use crate::loader::{Batch, Batches};
-use crate::loss::cross_entropy;
+use crate::loss::{cross_entropy, cross_entropy_soft};
 use crate::metrics::{Mean, top_k};
-use crate::random::step_stream;
+use crate::mix::{Mixed, cutmix, mixup};
+use crate::random::{mix_stream, step_stream};
 
 /// What a step has seen so far.
 #[derive(Default)]
@@ -19,6 +20,9 @@ struct Seen {
     loss: Mean,
     correct: u64,
 }
+
+/// A way to mix a batch.
+type Mix = fn(&Batch, usize, f64, &mut Philox) -> Result<Mixed>;
 
 impl Trainer<'_> {
     /// The number of the first batch that the current epoch has not been trained on.
@@ -37,12 +41,13 @@ impl Trainer<'_> {
         let count = config.accumulate.min(batches.len());
         let samples = self.train.samples_of(first..first + count);
         let mut seen = Seen::default();
-        for batch in batches.take(count) {
+        for (number, batch) in (first..).zip(batches.take(count)) {
             let batch = batch.inspect_err(|_| {
                 // What was learnt so far is kept; the first error is the one to report.
                 let _ = self.save(&self.run.last_path());
             })?;
-            seen = self.train_batch(&batch, samples, seen)?;
+            let mixed = self.mixed(batch, number)?;
+            seen = self.train_batch(&mixed, samples, seen)?;
         }
         let mut gradients = seen.gradients;
         if let Some(limit) = config.clip_norm {
@@ -58,12 +63,33 @@ impl Trainer<'_> {
         Ok((seen.loss.value(), learning_rate))
     }
 
+    /// A batch of the current epoch, mixed if the settings say so.
+    fn mixed(&self, batch: Batch, number: usize) -> Result<Mixed> {
+        let config = &self.config.train;
+        let mut rng = mix_stream(config.seed, self.position.epoch, number as u64);
+        let mix = match (config.mixup, config.cutmix) {
+            (None, None) => return Ok(Mixed::unmixed(batch)),
+            (Some(alpha), None) => (mixup as Mix, alpha),
+            (None, Some(alpha)) => (cutmix as Mix, alpha),
+            (Some(_), Some(alpha)) if rng.below(2) == 1 => (cutmix as Mix, alpha),
+            (Some(alpha), Some(_)) => (mixup as Mix, alpha),
+        };
+        mix.0(&batch, self.config.classes.len(), mix.1, &mut rng)
+    }
+
     /// Adds a batch to a step on so many `samples` together.
-    fn train_batch(&self, batch: &Batch, samples: usize, seen: Seen) -> Result<Seen> {
+    fn train_batch(&self, mixed: &Mixed, samples: usize, seen: Seen) -> Result<Seen> {
+        let batch = &mixed.batch;
         let classes = self.config.classes.len();
         let scores = scores(self.model, batch, classes)?;
         let smoothing = self.config.train.label_smoothing;
-        let loss = cross_entropy(&scores, &batch.labels, smoothing)?;
+        let loss = match &mixed.shares {
+            None => cross_entropy(&scores, &batch.labels, smoothing)?,
+            Some(shares) => {
+                let options = CrossEntropyOptions::default().smoothing(smoothing);
+                cross_entropy_soft(&scores, shares, &options)?
+            }
+        };
         let value = f64::from(loss.item::<f32>()?);
         if !value.is_finite() {
             return Err(Error::Diverged {

@@ -158,7 +158,12 @@ fn an_interrupted_run_ends_as_an_uninterrupted_one() {
         ema: Some(0.8),
         ..config()
     };
-    let configs = [config(), adamw, accumulated, averaged];
+    let mixed = TrainConfig {
+        mixup: Some(0.4),
+        cutmix: Some(1.0),
+        ..accumulated.clone()
+    };
+    let configs = [config(), adamw, accumulated, averaged, mixed];
     for (i, config) in configs.into_iter().enumerate() {
         let at = |name: &str| folder.path().join(format!("{name}-{i}"));
         let whole = uninterrupted(&at("whole"), config.clone());
@@ -704,4 +709,26 @@ fn all_parameters(model: &dyn Module) -> Vec<f32> {
     let parameters = striate_layers::named_parameters(model);
     let read = |(_, p): &(String, striate_layers::Parameter)| p.tensor().to_vec::<f32>().unwrap();
     parameters.iter().flat_map(read).collect()
+}
+
+#[test]
+fn mixing_changes_what_is_learnt_and_smoothing_joins_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |name: &str, mixup, label_smoothing| {
+        let config = TrainConfig {
+            mixup,
+            label_smoothing,
+            ..config()
+        };
+        uninterrupted(&folder.path().join(name), config)
+    };
+    let (plain, mixed) = (run("plain", None, 0.1), run("mixed", Some(0.4), 0.1));
+    let sharp = run("sharp", Some(0.4), 0.0);
+    assert_ne!(plain.0, mixed.0);
+    assert_ne!(sharp.0, mixed.0);
+    assert_same(&run("again", Some(0.4), 0.1), &mixed);
+    let [first, .., last] = &mixed.1[..] else {
+        panic!("three epochs");
+    };
+    assert!(last.train_loss < first.train_loss, "it learns");
 }
