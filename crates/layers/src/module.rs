@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use striate_tensor::{DType, Result, Tensor};
 
-use crate::{Activation, BatchNorm2d, Buffer, Conv2d, Mode, Parameter, Recompute, Slot};
+use crate::{
+    Activation, BatchNorm2d, Buffer, Conv2d, Mode, Parameter, Recompute, Slot, path_is_below,
+};
 
 /// Gives the means of a map's channels, `[N, C, 1, 1]`.
 pub type Means<'a> = dyn Fn() -> Result<Tensor> + 'a;
@@ -292,6 +294,23 @@ pub fn set_trainable(layer: &dyn Layer, on: bool) {
             p.set_trainable(on);
         }
     });
+}
+
+/// Freezes every parameter that [lies below](crate::path_is_below) `pattern`, and puts the layers that do in evaluation mode, so that
+/// batch norms there leave their statistics alone; how many parameters.
+///
+/// What comes before the first trained parameter of a network then records nothing.
+pub fn freeze(layer: &dyn Layer, pattern: &str) -> usize {
+    let mut count = 0;
+    walk(layer, &mut |path, part| match part {
+        Part::Parameter(p) if path_is_below(pattern, path) => {
+            p.set_trainable(false);
+            count += 1;
+        }
+        Part::Mode(mode) if path_is_below(pattern, path) => mode.set(false),
+        _ => {}
+    });
+    count
 }
 
 /// Converts every floating point parameter and buffer; f64 computes with the reference kernels.

@@ -39,6 +39,9 @@ pub struct TrainConfig {
     /// The decay of an [average](crate::Ema) of the weights over the steps, which is then what is tested and left as the result.
     #[serde(default)]
     pub ema: Option<f64>,
+    /// What keeps its weights and is in evaluation mode: [patterns](striate_layers::freeze) of paths.
+    #[serde(default)]
+    pub freeze: Vec<String>,
     /// How strongly [`mixup`](crate::mixup) mixes the samples of a batch.
     #[serde(default)]
     pub mixup: Option<f64>,
@@ -67,6 +70,7 @@ impl TrainConfig {
             accumulate: 1,
             checkpoint_activations: false,
             ema: None,
+            freeze: Vec::new(),
             mixup: None,
             cutmix: None,
         }

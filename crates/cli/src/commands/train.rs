@@ -95,6 +95,11 @@ pub(crate) struct Train {
     #[arg(long, value_name = "RATE", value_parser = rate, allow_negative_numbers = true)]
     lr: Option<f64>,
 
+    /// Leave the weights and the batch norms' statistics of a part as they are: the path of a layer, in which * stands for
+    /// any characters of one name. For example layer1, features.*.conv; may be given several times
+    #[arg(long, value_name = "PATTERN")]
+    freeze: Vec<String>,
+
     /// Mix each picture with another of its batch, and their labels; a share is drawn from Beta(ALPHA, ALPHA): 0.2 to 0.4
     #[arg(long, value_name = "ALPHA", allow_negative_numbers = true)]
     mixup: Option<f64>,
@@ -260,6 +265,7 @@ impl Train {
             accumulate: self.accumulate.map_or(1, NonZeroUsize::get),
             checkpoint_activations: self.checkpoint_activations,
             ema: self.ema,
+            freeze: self.freeze.clone(),
             mixup: self.mixup,
             cutmix: self.cutmix,
             seed: self.seed.unwrap_or(0),
@@ -317,6 +323,11 @@ impl Train {
         if self.checkpoint_activations && !config.checkpoint_activations {
             return Err(Failure::usage(
                 "--checkpoint-activations: the run was started without it, and continues so",
+            ));
+        }
+        if !self.freeze.is_empty() && self.freeze != config.freeze {
+            return Err(Failure::usage(
+                "--freeze: the run was started with other frozen parts, and continues with them",
             ));
         }
         for (option, asked, own) in pairs {

@@ -74,6 +74,33 @@ fn activations_computed_again_and_small_batches_reach_the_same() {
 }
 
 #[test]
+fn frozen_parts_keep_their_weights() {
+    let root = tempfile::tempdir().unwrap();
+    let [first, second] = ["first", "second"].map(|name| root.path().join(name));
+    train(&first, "--epochs 1").success();
+    let weights = first.join("weights.safetensors");
+    let options = format!(
+        "--epochs 1 --freeze conv1 --freeze layer* --weights {}",
+        text(&weights)
+    );
+    train(&second, &options).success();
+    let read = |folder: &Path| {
+        let weights = striate::train::checkpoint::load_weights(&folder.join("weights.safetensors"));
+        weights.unwrap().state_dict
+    };
+    let (before, after) = (read(&first), read(&second));
+    for (name, tensor) in before.iter().filter(|(_, t)| t.dtype().is_float()) {
+        let same =
+            tensor.to_vec::<f32>().unwrap() == after.get(name).unwrap().to_vec::<f32>().unwrap();
+        let frozen = name.starts_with("conv1") || name.starts_with("layer");
+        assert_eq!(same, frozen, "{name}");
+    }
+    let wrong = root.path().join("wrong");
+    train(&wrong, "--freeze layer9").fails(1, &["freeze: no parameter lies below \"layer9\""]);
+    assert!(!wrong.exists(), "no folder without a run");
+}
+
+#[test]
 fn a_grafted_network_starts_with_the_accuracy_of_its_weights() {
     let root = tempfile::tempdir().unwrap();
     let first = root.path().join("first");
@@ -201,6 +228,7 @@ fn a_resume_takes_the_options_of_the_run() {
     train(&folder, "--accumulate 2 --resume").fails(2, &["--accumulate 2", "started with 1"]);
     train(&folder, "--ema 0.9 --resume").fails(2, &["--ema 0.9", "started with none"]);
     train(&folder, "--mixup 0.2 --resume").fails(2, &["--mixup 0.2", "started with none"]);
+    train(&folder, "--freeze layer1 --resume").fails(2, &["--freeze", "other frozen parts"]);
     let again = train(&folder, "--checkpoint-activations --resume");
     again.fails(2, &["--checkpoint-activations", "without"]);
     run(["train", "--resume"]).fails(2, &["--resume RUN"]);

@@ -13,7 +13,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use striate_layers::safetensors::{Metadata, to_bytes};
-use striate_layers::{Loading, Module, load_state_dict, set_checkpointing, state_dict};
+use striate_layers::{
+    Loading, Module, freeze, load_state_dict, named_parameters, nearest, set_checkpointing,
+    state_dict,
+};
 
 use crate::augment::Transform;
 use crate::checkpoint::{self, Header, Position, VERSION};
@@ -414,6 +417,22 @@ fn prepare(model: &dyn Module, config: &TrainConfig) -> Result<()> {
     {
         let detail = "the model has no part that can compute its activations again";
         return Err(Error::config("checkpoint activations", detail));
+    }
+    let parameters = named_parameters(model);
+    for pattern in &config.freeze {
+        if freeze(model, pattern) == 0 {
+            let paths = parameters.iter().flat_map(|(name, _)| {
+                let ends = name.match_indices('.').map(|(end, _)| &name[..end]);
+                ends.chain([name.as_str()])
+            });
+            let near = nearest(pattern, paths);
+            let near = near.map_or(String::new(), |n| format!("; nearest: {n}"));
+            let detail = format!("no parameter lies below {pattern:?}{near}");
+            return Err(Error::config("freeze", detail));
+        }
+    }
+    if !parameters.iter().any(|(_, p)| p.trainable()) {
+        return Err(Error::config("freeze", "nothing is left to train"));
     }
     Ok(())
 }

@@ -163,7 +163,11 @@ fn an_interrupted_run_ends_as_an_uninterrupted_one() {
         cutmix: Some(1.0),
         ..accumulated.clone()
     };
-    let configs = [config(), adamw, accumulated, averaged, mixed];
+    let frozen = TrainConfig {
+        freeze: vec!["conv1".to_owned(), "bn1".to_owned()],
+        ..config()
+    };
+    let configs = [config(), adamw, accumulated, averaged, mixed, frozen];
     for (i, config) in configs.into_iter().enumerate() {
         let at = |name: &str| folder.path().join(format!("{name}-{i}"));
         let whole = uninterrupted(&at("whole"), config.clone());
@@ -706,7 +710,7 @@ fn averaged_weights_are_what_is_tested_and_left() {
 }
 
 fn all_parameters(model: &dyn Module) -> Vec<f32> {
-    let parameters = striate_layers::named_parameters(model);
+    let parameters = named_parameters(model);
     let read = |(_, p): &(String, striate_layers::Parameter)| p.tensor().to_vec::<f32>().unwrap();
     parameters.iter().flat_map(read).collect()
 }
@@ -731,4 +735,51 @@ fn mixing_changes_what_is_learnt_and_smoothing_joins_in() {
         panic!("three epochs");
     };
     assert!(last.train_loss < first.train_loss, "it learns");
+}
+
+#[test]
+fn frozen_parts_stay_and_cost_no_gradient() {
+    let folder = tempfile::tempdir().unwrap();
+    let frozen = TrainConfig {
+        freeze: vec!["conv1".to_owned(), "bn*".to_owned()],
+        ..config()
+    };
+    let model = network(1);
+    let before = state_dict(&model);
+    let images = Tensor::zeros([2, 1, 12, 12], striate_tensor::DType::F32).unwrap();
+    let all = model.forward(&images).unwrap().graph().nodes.len();
+    let path = folder.path().join("run");
+    let mut trainer = Trainer::start(&model, &data(), frozen, setup(), &path).unwrap();
+    load_state_dict(&model, &before, Loading::Strict).unwrap();
+    let recorded = model.forward(&images).unwrap().graph().nodes;
+    assert_eq!(recorded[0].path.as_deref(), Some("conv2"), "{recorded:?}");
+    assert!(recorded.len() < all);
+    trainer.run(&|| false, &mut ()).unwrap();
+    for (name, tensor) in state_dict(&model) {
+        let was = before.get(&name).unwrap();
+        let numbers = |t: &Tensor| {
+            let t = t.to_dtype(striate_tensor::DType::F64).unwrap();
+            t.to_vec::<f64>().unwrap()
+        };
+        let stays = name.starts_with("conv1") || name.starts_with("bn1");
+        assert_eq!(numbers(was) == numbers(&tensor), stays, "{name}");
+    }
+    for (patterns, part) in [
+        (
+            &["conv"][..],
+            "freeze: no parameter lies below \"conv\"; nearest: conv",
+        ),
+        (&["*"], "freeze: nothing is left to train"),
+    ] {
+        let config = TrainConfig {
+            freeze: patterns.iter().map(|&p| p.to_owned()).collect(),
+            ..config()
+        };
+        let path = folder.path().join("refused");
+        let error = Trainer::start(&network(1), &data(), config, setup(), &path)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(part), "{error}");
+        assert!(!path.exists());
+    }
 }
