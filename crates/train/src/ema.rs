@@ -1,9 +1,15 @@
 //! The exponential moving average of a model's weights.
 
+use std::ops::{AddAssign, Mul, Sub};
+
+use striate_kernels::parallel;
 use striate_layers::{Layer, Loading, StateDict, load_state_dict, state_dict};
-use striate_tensor::{DType, Result as TensorResult, Tensor};
+use striate_tensor::{DType, Element, Result as TensorResult, Tensor};
 
 use crate::error::{Error, Result};
+
+/// Elements that one thread averages at a time.
+const CHUNK: usize = 1 << 15;
 
 /// An average of a model's parameters and buffers that follows them from step to step:
 /// `average = decay * average + (1 - decay) * value`, from the values at its start on.
@@ -127,29 +133,28 @@ pub(crate) fn check(decay: f64) -> Result<()> {
 /// `average + rate * (value - average)`, in which equal values meet no rounding.
 fn follow(average: &mut Tensor, value: &Tensor, rate: f64) -> TensorResult<()> {
     match average.dtype() {
-        DType::F32 => {
-            let (value, rate) = (value.contiguous()?, rate as f32);
-            let value = value.memory::<f32>()?;
-            average.update_slice(|average: &mut [f32]| {
-                for (a, &v) in average.iter_mut().zip(value) {
-                    *a += rate * (v - *a);
-                }
-            })
-        }
-        DType::F64 => {
-            let value = value.contiguous()?;
-            let value = value.memory::<f64>()?;
-            average.update_slice(|average: &mut [f64]| {
-                for (a, &v) in average.iter_mut().zip(value) {
-                    *a += rate * (v - *a);
-                }
-            })
-        }
+        DType::F32 => blend(average, value, rate as f32),
+        DType::F64 => blend(average, value, rate),
         _ => {
             *average = value.clone();
             Ok(())
         }
     }
+}
+
+fn blend<T>(average: &mut Tensor, value: &Tensor, rate: T) -> TensorResult<()>
+where
+    T: Element + Sub<Output = T> + Mul<Output = T> + AddAssign,
+{
+    let value = value.contiguous()?;
+    let value = value.memory::<T>()?;
+    average.update_slice(|average: &mut [T]| {
+        parallel::for_each_chunk(average, CHUNK, |i, average| {
+            for (a, &v) in average.iter_mut().zip(&value[i * CHUNK..]) {
+                *a += rate * (v - *a);
+            }
+        });
+    })
 }
 
 /// Gives a model its own values back.
@@ -169,7 +174,9 @@ impl Drop for Restore<'_> {
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
-    use striate_layers::{BatchNorm2d, BatchNormConfig, Module, VarBuilder, named_parameters};
+    use striate_layers::{
+        BatchNorm2d, BatchNormConfig, LinearConfig, Module, VarBuilder, named_parameters,
+    };
     use striate_tensor::Philox;
 
     use super::*;
@@ -241,6 +248,29 @@ mod tests {
         let of = |dict: &StateDict| values(dict);
         assert!(far(&of(&none.state_dict()), &of(&state_dict(&model))) < 1e-6);
         assert!(far(&of(&ema.state_dict()), &of(&state_dict(&model))) > 0.1);
+    }
+
+    #[test]
+    fn every_part_of_a_large_tensor_follows() {
+        let linear = LinearConfig::new(300, 200).build(&VarBuilder::seeded(1));
+        let model = linear.unwrap();
+        let before = values(&state_dict(&model));
+        assert!(before.len() > CHUNK + CHUNK / 2);
+        let mut ema = Ema::new(&model, 0.75).unwrap();
+        for (_, p) in named_parameters(&model) {
+            let shift = |(i, w): (usize, &mut f32)| *w += i as f32;
+            p.update(|w| w.iter_mut().enumerate().for_each(shift))
+                .unwrap();
+        }
+        ema.update(&model).unwrap();
+        let after = values(&state_dict(&model));
+        for ((a, b), v) in values(&ema.state_dict()).iter().zip(&before).zip(&after) {
+            let expected = 0.75 * b + 0.25 * v;
+            assert!(
+                (a - expected).abs() <= 1e-6 * expected.abs().max(1.0),
+                "{a} {expected}"
+            );
+        }
     }
 
     #[test]
