@@ -44,6 +44,7 @@ pub mod basic;
 pub mod blocks;
 pub mod catalog;
 pub mod channel_attention;
+mod checkpointed;
 pub mod deformable;
 pub mod downsampling;
 pub mod dynamic;
@@ -60,6 +61,7 @@ pub mod multi_scale;
 mod nearest;
 pub mod norms;
 mod param;
+mod pattern;
 pub mod probe;
 pub mod regularization;
 pub mod reparameterized;
@@ -77,6 +79,7 @@ pub mod weights;
 pub use basic::*;
 pub use blocks::*;
 pub use channel_attention::*;
+pub use checkpointed::{Checkpointed, Recompute, set_checkpointing};
 pub use deformable::*;
 pub use downsampling::*;
 pub use dynamic::*;
@@ -89,13 +92,14 @@ pub use light::*;
 pub use long_range::*;
 pub use mixed_attention::*;
 pub use module::{
-    Fusible, Layer, Module, Visitor, evaluating, named_buffers, named_parameters, parameter_count,
-    set_trainable, set_training, to_dtype,
+    Fusible, Layer, Module, Visitor, evaluating, freeze, named_buffers, named_parameters,
+    parameter_count, set_trainable, set_training, to_dtype,
 };
 pub use multi_scale::*;
 pub use nearest::nearest;
 pub use norms::*;
 pub use param::{Buffer, Mode, Parameter};
+pub use pattern::{path_is_below, path_matches};
 pub use regularization::*;
 pub use reparameterized::*;
 pub use residual_attention::*;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use striate_tensor::{DType, Result, Tensor};
 
-use crate::{Activation, BatchNorm2d, Buffer, Conv2d, Mode, Parameter, Slot};
+use crate::{
+    Activation, BatchNorm2d, Buffer, Conv2d, Mode, Parameter, Recompute, Slot, path_is_below,
+};
 
 /// Gives the means of a map's channels, `[N, C, 1, 1]`.
 pub type Means<'a> = dyn Fn() -> Result<Tensor> + 'a;
@@ -73,6 +75,8 @@ pub trait Visitor {
     fn mode(&mut self, mode: &Mode);
     /// A place for a plug-in; what stands in it follows as a child.
     fn slot(&mut self, slot: &Slot);
+    /// A switch of what is computed again; what it is about follows.
+    fn recompute(&mut self, switch: &Recompute);
 }
 
 impl<L: Layer + ?Sized> Layer for Box<L> {
@@ -143,6 +147,8 @@ pub enum Part<'a> {
     Mode(&'a Mode),
     /// A place for a plug-in; its name is the path of the block it belongs to.
     Slot(&'a Slot),
+    /// A switch of what is computed again; its name is the path of the layer that it is about.
+    Recompute(&'a Recompute),
 }
 
 /// Calls `f` with the full name of every part below `layer`, in the order of a state dict.
@@ -190,6 +196,10 @@ impl Visitor for Walker<'_> {
 
     fn slot(&mut self, slot: &Slot) {
         (self.f)(&self.path, Part::Slot(slot));
+    }
+
+    fn recompute(&mut self, switch: &Recompute) {
+        (self.f)(&self.path, Part::Recompute(switch));
     }
 }
 
@@ -286,6 +296,23 @@ pub fn set_trainable(layer: &dyn Layer, on: bool) {
     });
 }
 
+/// Freezes every parameter that [lies below](crate::path_is_below) `pattern`, and puts the layers that do in evaluation mode, so that
+/// batch norms there leave their statistics alone; how many parameters.
+///
+/// What comes before the first trained parameter of a network then records nothing.
+pub fn freeze(layer: &dyn Layer, pattern: &str) -> usize {
+    let mut count = 0;
+    walk(layer, &mut |path, part| match part {
+        Part::Parameter(p) if path_is_below(pattern, path) => {
+            p.set_trainable(false);
+            count += 1;
+        }
+        Part::Mode(mode) if path_is_below(pattern, path) => mode.set(false),
+        _ => {}
+    });
+    count
+}
+
 /// Converts every floating point parameter and buffer; f64 computes with the reference kernels.
 ///
 /// # Errors
@@ -296,7 +323,7 @@ pub fn to_dtype(layer: &dyn Layer, dtype: DType) -> Result<()> {
         let converted = match part {
             Part::Parameter(p) => p.to_dtype(dtype),
             Part::Buffer(b) => b.to_dtype(dtype),
-            Part::Mode(_) | Part::Slot(_) => Ok(()),
+            Part::Mode(_) | Part::Slot(_) | Part::Recompute(_) => Ok(()),
         };
         if result.is_ok() {
             result = converted;

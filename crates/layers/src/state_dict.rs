@@ -92,7 +92,7 @@ pub fn state_dict(layer: &dyn Layer) -> StateDict {
     walk(layer, &mut |name, part| match part {
         Part::Parameter(p) => dict.insert(name, p.tensor().detach()),
         Part::Buffer(b) => dict.insert(name, b.tensor()),
-        Part::Mode(_) | Part::Slot(_) => {}
+        Part::Mode(_) | Part::Slot(_) | Part::Recompute(_) => {}
     });
     dict
 }
@@ -248,7 +248,7 @@ pub fn load_state_dict(
     walk(layer, &mut |name, part| match part {
         Part::Parameter(p) => slots.push((name.to_owned(), Slot::Parameter(p.clone()))),
         Part::Buffer(b) => slots.push((name.to_owned(), Slot::Buffer(b.clone()))),
-        Part::Mode(_) | Part::Slot(_) => {}
+        Part::Mode(_) | Part::Slot(_) | Part::Recompute(_) => {}
     });
     let mut report = LoadReport::default();
     let mut found = Vec::new();

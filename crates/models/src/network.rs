@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use striate_layers::{Layer, LinearConfig, Module, Sequential, Slot, VarBuilder, Visitor};
+use striate_layers::{
+    Checkpointed, Layer, LinearConfig, Module, Sequential, Slot, VarBuilder, Visitor,
+};
 use striate_tensor::autograd::scope;
 use striate_tensor::{Result, Tensor};
 
@@ -23,6 +25,13 @@ pub struct Network {
 #[derive(Debug)]
 struct Stage {
     name: String,
+    slot: Slot,
+    body: Checkpointed<Plugged>,
+}
+
+/// The layers of a stage, and its slot behind them.
+#[derive(Debug)]
+struct Plugged {
     layers: Sequential,
     slot: Slot,
 }
@@ -54,7 +63,7 @@ impl Network {
             let mut maps = Vec::with_capacity(self.stages.len());
             for stage in &self.stages {
                 let x = maps.last().unwrap_or(x);
-                maps.push(stage.forward(x)?);
+                maps.push(stage.body.forward(x)?);
             }
             Ok(maps)
         })
@@ -85,7 +94,14 @@ fn classifier_layer(name: &str, config: &LinearConfig, vb: &VarBuilder) -> Resul
     Ok(Box::new(config.build(&(vb / name))?))
 }
 
-impl Stage {
+impl Layer for Plugged {
+    fn visit(&self, v: &mut dyn Visitor) {
+        self.layers.visit(v);
+        self.slot.visit(v);
+    }
+}
+
+impl Module for Plugged {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.slot.forward(&self.layers.forward(x)?)
     }
@@ -94,8 +110,7 @@ impl Stage {
 impl Layer for Network {
     fn visit(&self, v: &mut dyn Visitor) {
         for stage in &self.stages {
-            stage.layers.visit(v);
-            stage.slot.visit(v);
+            stage.body.visit(v);
         }
         self.head.visit(v);
         if let Some(classifier) = &self.classifier {
@@ -112,7 +127,7 @@ impl Module for Network {
             let x = self
                 .stages
                 .iter()
-                .try_fold(x.clone(), |x, stage| stage.forward(&x))?;
+                .try_fold(x.clone(), |x, stage| stage.body.forward(&x))?;
             let x = self.head.forward(&x)?;
             match &self.classifier {
                 Some(classifier) => classifier.layer.forward(&x),
@@ -154,7 +169,11 @@ impl NetworkBuilder {
         let name = name.into();
         let slot = Slot::behind_stage(&name, channels, &self.vb);
         let layers = std::mem::take(&mut self.layers);
-        self.stages.push(Stage { name, layers, slot });
+        let body = Checkpointed::off(Plugged {
+            layers,
+            slot: slot.clone(),
+        });
+        self.stages.push(Stage { name, slot, body });
         self
     }
 

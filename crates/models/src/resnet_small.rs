@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use striate_layers::{
-    Activation, BatchNorm2d, BatchNormConfig, Conv2d, Layer, Linear, LinearConfig, Module,
-    Sequential, VarBuilder, Visitor, conv_norm_act, util,
+    Activation, BatchNorm2d, BatchNormConfig, Checkpointed, Conv2d, Layer, Linear, LinearConfig,
+    Module, Sequential, VarBuilder, Visitor, conv_norm_act, util,
 };
 use striate_tensor::autograd::scope;
 use striate_tensor::{Result, Tensor};
@@ -106,7 +106,7 @@ impl ResNetSmallConfig {
         })
     }
 
-    fn stage(&self, k: usize, vb: &VarBuilder) -> Result<Sequential> {
+    fn stage(&self, k: usize, vb: &VarBuilder) -> Result<Checkpointed<Sequential>> {
         let vb = vb / format!("layer{}", k + 1);
         let mut stage = Sequential::new();
         for i in 0..self.blocks[k] {
@@ -119,7 +119,7 @@ impl ResNetSmallConfig {
             };
             stage = stage.push(block.build(&(&vb / i))?);
         }
-        Ok(stage)
+        Ok(Checkpointed::off(stage))
     }
 }
 
@@ -129,7 +129,7 @@ pub struct ResNetSmall {
     path: Arc<str>,
     conv1: Conv2d,
     bn1: BatchNorm2d,
-    stages: [Sequential; 3],
+    stages: [Checkpointed<Sequential>; 3],
     fc: Linear,
 }
 

@@ -9,8 +9,8 @@
 use std::sync::Arc;
 
 use striate_layers::{
-    Activation, BatchNormConfig, Conv2dConfig, GlobalAvgPool, Layer, Linear, LinearConfig, Module,
-    Sequential, VarBuilder, Visitor, fuse, select, util,
+    Activation, BatchNormConfig, Checkpointed, Conv2dConfig, GlobalAvgPool, Layer, Linear,
+    LinearConfig, Module, Sequential, VarBuilder, Visitor, fuse, select, util,
 };
 use striate_tensor::autograd::scope;
 use striate_tensor::{Result, Tensor};
@@ -91,7 +91,7 @@ impl SkNetCifarConfig {
         })
     }
 
-    fn stage(&self, k: usize, vb: &VarBuilder) -> Result<Sequential> {
+    fn stage(&self, k: usize, vb: &VarBuilder) -> Result<Checkpointed<Sequential>> {
         let vb = vb / format!("stage_{}", k + 1);
         let mut stage = Sequential::new();
         for i in 0..3 {
@@ -101,7 +101,7 @@ impl SkNetCifarConfig {
             let unit = self.unit(channels, WIDTHS[k + 1], stride, &(&vb / (2 * i)))?;
             stage = stage.push(unit).push(Activation::Relu);
         }
-        Ok(stage)
+        Ok(Checkpointed::off(stage))
     }
 
     fn unit(&self, i: usize, o: usize, stride: usize, vb: &VarBuilder) -> Result<Unit> {
@@ -252,7 +252,7 @@ impl Module for Unit {
 pub struct SkNetCifar {
     path: Arc<str>,
     basic_conv: Sequential,
-    stages: [Sequential; 3],
+    stages: [Checkpointed<Sequential>; 3],
     classifier: Sequential,
 }
 

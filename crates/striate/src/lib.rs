@@ -57,3 +57,8 @@ struct Weights;
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/networks.md")]
 struct Networks;
+
+/// And those of the page on training.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/training.md")]
+struct Training;

@@ -3,7 +3,8 @@
 use std::cell::Cell;
 use std::thread::LocalKey;
 
-use striate_kernels::{Accuracy, Policy};
+use striate_kernels::Accuracy;
+pub(crate) use striate_kernels::Policy;
 use striate_simd::Level;
 
 use crate::Result;
@@ -60,4 +61,9 @@ pub(crate) fn current_policy() -> Result<Policy> {
         level: current_level()?,
         accuracy: ACCURACY.get(),
     })
+}
+
+/// Runs `f` with every operation of this thread computed by `policy`.
+pub(crate) fn with_policy<R>(policy: Policy, f: impl FnOnce() -> R) -> R {
+    with_level(policy.level, || with_accuracy(policy.accuracy, f))
 }

@@ -1,7 +1,7 @@
 //! A training run on disk: everything that a resume needs to continue bit for bit.
 //!
-//! A safetensors file. `model.*` are the model's parameters and buffers, `optimizer.*` what the optimizer keeps for them; the metadata
-//! has one JSON text with the settings and the [`Position`]. Random numbers need no state of their own: those of a step
+//! A safetensors file. `model.*` are the model's parameters and buffers, `optimizer.*` what the optimizer keeps for them, `ema.*`
+//! their average if there is one; the metadata has one JSON text with the settings and the [`Position`]. Random numbers need no state of their own: those of a step
 //! or a sample are a function of the seed and of where the run stands.
 
 use std::path::Path;
@@ -12,6 +12,7 @@ use striate_layers::weights::{self, Weights};
 use striate_layers::{Module, StateDict, state_dict};
 
 use crate::config::TrainConfig;
+use crate::ema::Ema;
 use crate::error::{Error, Malformed, Result, malformed};
 use crate::file;
 use crate::history::EpochRecord;
@@ -27,6 +28,7 @@ const MAX_BYTES: u64 = 64 << 30;
 const KEY: &str = "striate.checkpoint";
 const MODEL: &str = "model.";
 const OPTIMIZER: &str = "optimizer.";
+const EMA: &str = "ema.";
 
 /// Where a run stands, between two steps.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -63,12 +65,15 @@ pub(crate) struct Checkpoint {
     pub(crate) header: Header,
     pub(crate) model: StateDict,
     pub(crate) optimizer: StateDict,
+    /// Empty without an average.
+    pub(crate) ema: StateDict,
 }
 
 /// The bytes of a checkpoint.
 pub(crate) fn encode(
     model: &dyn Module,
     optimizer: &Optimizer,
+    ema: Option<&Ema>,
     header: &Header,
 ) -> Result<Vec<u8>> {
     let mut dict = StateDict::new();
@@ -77,6 +82,9 @@ pub(crate) fn encode(
     }
     for (name, tensor) in optimizer.state_dict()? {
         dict.insert(format!("{OPTIMIZER}{name}"), tensor);
+    }
+    for (name, tensor) in ema.map(Ema::state_dict).unwrap_or_default() {
+        dict.insert(format!("{EMA}{name}"), tensor);
     }
     let text = serde_json::to_string(header);
     let text = text.map_err(|e| Error::Mismatch(format!("the checkpoint's header: {e}")))?;
@@ -111,22 +119,32 @@ fn split(dict: StateDict, text: &str) -> Result<Checkpoint, Malformed> {
         ));
     }
     let header = serde_json::from_value(any).map_err(refuse)?;
-    let (mut model, mut optimizer) = (StateDict::new(), StateDict::new());
+    let mut found = Checkpoint {
+        header,
+        model: StateDict::new(),
+        optimizer: StateDict::new(),
+        ema: StateDict::new(),
+    };
     for (name, tensor) in dict {
-        match (name.strip_prefix(MODEL), name.strip_prefix(OPTIMIZER)) {
-            (Some(name), _) => model.insert(name, tensor),
-            (None, Some(name)) => optimizer.insert(name, tensor),
-            (None, None) => return Err(malformed!("damaged checkpoint: unknown tensor {name}")),
+        let Checkpoint {
+            model,
+            optimizer,
+            ema,
+            ..
+        } = &mut found;
+        let parts = [(MODEL, model), (OPTIMIZER, optimizer), (EMA, ema)];
+        let part = parts
+            .into_iter()
+            .find_map(|(prefix, part)| Some((name.strip_prefix(prefix)?, part)));
+        match part {
+            Some((name, part)) => part.insert(name, tensor),
+            None => return Err(malformed!("damaged checkpoint: unknown tensor {name}")),
         }
     }
-    Ok(Checkpoint {
-        header,
-        model,
-        optimizer,
-    })
+    Ok(found)
 }
 
-/// The weights in a file, be it a checkpoint of a run or one that [`weights`](mod@weights) reads: safetensors, PyTorch's, npz.
+/// The weights in a file (averaged ones where there is an average), be it a checkpoint of a run or one that [`weights`](mod@weights) reads: safetensors, PyTorch's, npz.
 ///
 /// # Errors
 /// When the file cannot be read or is damaged.
@@ -134,10 +152,15 @@ pub fn load_weights(path: &Path) -> Result<Weights> {
     let mut weights = weights::load(path)?;
     if let Some(text) = weights.metadata.get(KEY) {
         let dict = std::mem::take(&mut weights.state_dict);
-        weights.state_dict = split(dict, text)
-            .map_err(|e| Error::malformed(path, e))?
-            .model;
-        weights.unwrapped.push("model".to_owned());
+        let found = split(dict, text).map_err(|e| Error::malformed(path, e))?;
+        let (name, own) = if found.ema.is_empty() {
+            ("model", found.model)
+        } else {
+            weights.ignored.push("model".to_owned());
+            ("ema", found.ema)
+        };
+        weights.state_dict = own;
+        weights.unwrapped.push(name.to_owned());
         weights.ignored.push("optimizer".to_owned());
     }
     Ok(weights)

@@ -114,6 +114,12 @@ impl Loader {
             .min(self.batches().saturating_mul(self.batch_size))
     }
 
+    /// How many samples the batches of these numbers have together.
+    pub(crate) fn samples_of(&self, batches: Range<usize>) -> usize {
+        let end = |batch: usize| batch.saturating_mul(self.batch_size).min(self.samples());
+        end(batches.end).saturating_sub(end(batches.start))
+    }
+
     /// The largest number of samples in a batch.
     pub fn batch_size(&self) -> usize {
         self.batch_size

@@ -32,6 +32,21 @@ pub fn cross_entropy_with(
     logits.cross_entropy_with(labels, options)
 }
 
+/// [`cross_entropy_with`] for a share of each class instead of a label, as [`Tensor::cross_entropy_soft`] defines it.
+///
+/// # Shapes
+/// `logits` and `shares: [N, C, ...]`, result `[]`.
+///
+/// # Errors
+/// Those of [`Tensor::cross_entropy_soft`].
+pub fn cross_entropy_soft(
+    logits: &Tensor,
+    shares: &Tensor,
+    options: &CrossEntropyOptions,
+) -> Result<Tensor> {
+    logits.cross_entropy_soft(shares, options)
+}
+
 /// Regression: mean of `(prediction - target)^2`.
 ///
 /// # Shapes

@@ -8,6 +8,8 @@ use striate_tensor::Philox;
 /// What random numbers are for: the upper two bits of the stream's key.
 #[derive(Clone, Copy)]
 pub(crate) enum Purpose {
+    /// How the samples of a batch are mixed.
+    Mix = 0,
     /// The order of the samples of an epoch.
     Order = 1,
     /// The changes of a sample in an epoch.
@@ -24,6 +26,11 @@ pub(crate) const MAX_SAMPLES: u64 = 1 << 40;
 pub(crate) fn stream(seed: u64, purpose: Purpose, epoch: u64, index: u64) -> Philox {
     let key = (purpose as u64) << 62 | (epoch % MAX_EPOCHS) << 40 | (index % MAX_SAMPLES);
     Philox::new(seed).stream(key)
+}
+
+/// The generator of what mixes a batch. Not key 0, which is the seed's own sequence.
+pub(crate) fn mix_stream(seed: u64, epoch: u64, batch: u64) -> Philox {
+    stream(seed, Purpose::Mix, epoch, batch + 1)
 }
 
 /// The generator of a training step, counted from the start of the run.
@@ -45,6 +52,8 @@ mod tests {
                 }
             }
         }
+        first.extend((0..3).map(|batch| mix_stream(7, batch / 2, batch).next_u64()));
+        first.push(Philox::new(7).next_u64());
         first.extend((0..3).map(|step| step_stream(7, step).next_u64()));
         first.push(stream(8, Purpose::Order, 0, 0).next_u64());
         let count = first.len();

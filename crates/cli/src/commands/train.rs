@@ -78,13 +78,41 @@ pub(crate) struct Train {
     #[arg(long, value_name = "N", value_parser = count)]
     epochs: Option<NonZeroUsize>,
 
-    /// Pictures a step [default: 64]
+    /// Pictures a batch [default: 64]
     #[arg(long, value_name = "N", value_parser = count)]
     batch: Option<NonZeroUsize>,
+
+    /// Batches whose gradients make a step together: steps of N times as many pictures in the memory of one batch
+    /// [default: 1]
+    #[arg(long, value_name = "N", value_parser = count)]
+    accumulate: Option<NonZeroUsize>,
+
+    /// Keep of each stage only its input and compute the rest again for the gradients: less memory, the same numbers
+    #[arg(long)]
+    checkpoint_activations: bool,
 
     /// The learning rate at the start, from where it goes down to 0 on a cosine [default: 0.1]
     #[arg(long, value_name = "RATE", value_parser = rate, allow_negative_numbers = true)]
     lr: Option<f64>,
+
+    /// Leave the weights and the batch norms' statistics of a part as they are: the path of a layer, in which * stands for
+    /// any characters of one name. For example layer1, features.*.conv; may be given several times
+    #[arg(long, value_name = "PATTERN")]
+    freeze: Vec<String>,
+
+    /// Mix each picture with another of its batch, and their labels; a share is drawn from Beta(ALPHA, ALPHA): 0.2 to 0.4
+    #[arg(long, value_name = "ALPHA", allow_negative_numbers = true)]
+    mixup: Option<f64>,
+
+    /// Put a box of another picture of its batch into each picture, and share the label by area, drawn from
+    /// Beta(ALPHA, ALPHA): 1. With --mixup, each batch gets one of the two
+    #[arg(long, value_name = "ALPHA", allow_negative_numbers = true)]
+    cutmix: Option<f64>,
+
+    /// Average the weights over the steps, each time keeping this share of the average: 0.99 to 0.9999. The average is tested
+    /// after each epoch and is the result
+    #[arg(long, value_name = "DECAY", allow_negative_numbers = true)]
+    ema: Option<f64>,
 
     /// Decides all random numbers [default: 0]
     #[arg(long, value_name = "N")]
@@ -235,6 +263,12 @@ impl Train {
         TrainConfig {
             epochs: epochs as u64,
             batch_size: self.batch.map_or(BATCH, NonZeroUsize::get),
+            accumulate: self.accumulate.map_or(1, NonZeroUsize::get),
+            checkpoint_activations: self.checkpoint_activations,
+            ema: self.ema,
+            freeze: self.freeze.clone(),
+            mixup: self.mixup,
+            cutmix: self.cutmix,
             seed: self.seed.unwrap_or(0),
             optimizer: OptimizerConfig::Sgd(sgd),
             schedule: Schedule::cosine(self.lr.unwrap_or(LEARNING_RATE)),
@@ -247,6 +281,8 @@ impl Train {
         let text = |n: usize| n.to_string();
         let number = |n: Option<NonZeroUsize>| n.map(|n| text(n.get()));
         let grafts = |all: &[String]| (!all.is_empty()).then(|| all.join(" --graft "));
+        let real = |x: Option<f64>| x.map(|x| x.to_string());
+        let own = |x: Option<f64>| real(x).unwrap_or_else(|| "none".to_owned());
         let network = &setup.network;
         let pairs = [
             ("model", self.model.clone(), network.model.clone()),
@@ -273,16 +309,34 @@ impl Train {
             ("epochs", number(self.epochs), config.epochs.to_string()),
             ("batch", number(self.batch), text(config.batch_size)),
             (
+                "accumulate",
+                number(self.accumulate),
+                text(config.accumulate),
+            ),
+            (
                 "lr",
                 self.lr.map(|lr| lr.to_string()),
                 config.schedule.base.to_string(),
             ),
+            ("ema", real(self.ema), own(config.ema)),
+            ("mixup", real(self.mixup), own(config.mixup)),
+            ("cutmix", real(self.cutmix), own(config.cutmix)),
             (
                 "seed",
                 self.seed.map(|seed| seed.to_string()),
                 config.seed.to_string(),
             ),
         ];
+        if self.checkpoint_activations && !config.checkpoint_activations {
+            return Err(Failure::usage(
+                "--checkpoint-activations: the run was started without it, and continues so",
+            ));
+        }
+        if !self.freeze.is_empty() && self.freeze != config.freeze {
+            return Err(Failure::usage(
+                "--freeze: the run was started with other frozen parts, and continues with them",
+            ));
+        }
         for (option, asked, own) in pairs {
             if let Some(asked) = asked.filter(|asked| *asked != own) {
                 return Err(Failure::usage(format!(

@@ -55,6 +55,52 @@ fn the_last_line_tells_the_result_and_the_folder_holds_it() {
 }
 
 #[test]
+fn activations_computed_again_and_small_batches_reach_the_same() {
+    let root = tempfile::tempdir().unwrap();
+    let weights = |name: &str, options: &str| {
+        let folder = root.path().join(name);
+        train(&folder, &format!("--epochs 1 {options}")).success();
+        fs::read(folder.join("weights.safetensors")).unwrap()
+    };
+    let tensors = |file: &[u8]| {
+        let header = u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
+        file[8 + header..].to_vec()
+    };
+    let plain = weights("plain", "");
+    let again = weights("again", "--checkpoint-activations");
+    assert!(tensors(&plain) == tensors(&again), "the same bits");
+    let accumulated = weights("accumulated", "--accumulate 2");
+    assert!(tensors(&plain) != tensors(&accumulated), "another run");
+}
+
+#[test]
+fn frozen_parts_keep_their_weights() {
+    let root = tempfile::tempdir().unwrap();
+    let [first, second] = ["first", "second"].map(|name| root.path().join(name));
+    train(&first, "--epochs 1").success();
+    let weights = first.join("weights.safetensors");
+    let options = format!(
+        "--epochs 1 --freeze conv1 --freeze layer* --weights {}",
+        text(&weights)
+    );
+    train(&second, &options).success();
+    let read = |folder: &Path| {
+        let weights = striate::train::checkpoint::load_weights(&folder.join("weights.safetensors"));
+        weights.unwrap().state_dict
+    };
+    let (before, after) = (read(&first), read(&second));
+    for (name, tensor) in before.iter().filter(|(_, t)| t.dtype().is_float()) {
+        let same =
+            tensor.to_vec::<f32>().unwrap() == after.get(name).unwrap().to_vec::<f32>().unwrap();
+        let frozen = name.starts_with("conv1") || name.starts_with("layer");
+        assert_eq!(same, frozen, "{name}");
+    }
+    let wrong = root.path().join("wrong");
+    train(&wrong, "--freeze layer9").fails(1, &["freeze: no parameter lies below \"layer9\""]);
+    assert!(!wrong.exists(), "no folder without a run");
+}
+
+#[test]
 fn a_grafted_network_starts_with_the_accuracy_of_its_weights() {
     let root = tempfile::tempdir().unwrap();
     let first = root.path().join("first");
@@ -180,6 +226,12 @@ fn a_resume_takes_the_options_of_the_run() {
     train(&folder, "--epochs 2 --resume").fails(2, &["--epochs 2", "started with 1"]);
     train(&folder, "--attention se --resume").fails(2, &["--attention se", "none"]);
     train(&folder, "--graft layer3.*=se --resume").fails(2, &["--graft layer3.*=se", "none"]);
+    train(&folder, "--accumulate 2 --resume").fails(2, &["--accumulate 2", "started with 1"]);
+    train(&folder, "--ema 0.9 --resume").fails(2, &["--ema 0.9", "started with none"]);
+    train(&folder, "--mixup 0.2 --resume").fails(2, &["--mixup 0.2", "started with none"]);
+    train(&folder, "--freeze layer1 --resume").fails(2, &["--freeze", "other frozen parts"]);
+    let again = train(&folder, "--checkpoint-activations --resume");
+    again.fails(2, &["--checkpoint-activations", "without"]);
     run(["train", "--resume"]).fails(2, &["--resume RUN"]);
     let other = root.path().join("other");
     run(["train", "--resume", text(&other)]).fails(1, &[text(&other), "holds no run"]);
@@ -194,8 +246,13 @@ fn wrong_options_are_one_line() {
         ("--model sknet_cifar --attention se", &["no slot"]),
         ("--epochs 0", &["--epochs", "at least 1"]),
         ("--batch 0", &["--batch", "at least 1"]),
+        ("--accumulate 0", &["--accumulate", "at least 1"]),
         ("--lr -1", &["--lr", "above 0"]),
         ("--lr nan", &["--lr", "above 0"]),
+        ("--ema 1", &["ema: 1", "below 1"]),
+        ("--ema -0.5", &["ema: -0.5"]),
+        ("--mixup 0", &["mixup: 0", "from 0.001"]),
+        ("--cutmix -1", &["cutmix: -1"]),
         ("--seed x", &["--seed"]),
         ("--threads 0", &["--threads", "at least 1"]),
         ("--data no/such/folder", &["no/such/folder", "`digits`"]),

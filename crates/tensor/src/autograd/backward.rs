@@ -97,7 +97,7 @@ impl Tensor {
     /// # Errors
     /// There is more than one element, nothing was recorded, or the graph has been freed.
     pub fn backward(&self) -> Result<Gradients> {
-        run(self, self.grad_of_scalar()?, false, 0)
+        run(self, self.grad_of_scalar()?, Past::default())
     }
 
     /// [`Tensor::backward`], keeping what the operations saved for another pass.
@@ -105,7 +105,11 @@ impl Tensor {
     /// # Errors
     /// As for [`Tensor::backward`].
     pub fn backward_retain(&self) -> Result<Gradients> {
-        run(self, self.grad_of_scalar()?, true, 0)
+        let past = Past {
+            retain: true,
+            ..Past::default()
+        };
+        run(self, self.grad_of_scalar()?, past)
     }
 
     /// Gradients of `sum(self * grad)`.
@@ -113,7 +117,20 @@ impl Tensor {
     /// # Errors
     /// `grad` has another shape or type, nothing was recorded, or the graph has been freed.
     pub fn backward_with(&self, grad: &Self) -> Result<Gradients> {
-        run(self, grad.detach(), false, 0)
+        self.backward_onto(grad, Gradients::new())
+    }
+
+    /// [`Tensor::backward_with`], adding to gradients that there are: several batches for one step. A sum has the memory
+    /// of what it began with, if nobody else holds that.
+    ///
+    /// # Errors
+    /// As for [`Tensor::backward_with`].
+    pub fn backward_onto(&self, grad: &Self, sums: Gradients) -> Result<Gradients> {
+        let past = Past {
+            sums,
+            ..Past::default()
+        };
+        run(self, grad.detach(), past)
     }
 
     fn grad_of_scalar(&self) -> Result<Self> {
@@ -128,8 +145,19 @@ impl Tensor {
     }
 }
 
-/// Sends `grad` through everything recorded at or after `oldest` that `output` was computed from.
-pub(crate) fn run(output: &Tensor, grad: Tensor, retain: bool, oldest: u64) -> Result<Gradients> {
+/// What a backward pass starts from.
+#[derive(Default)]
+pub(crate) struct Past {
+    /// Gradients of leaves, to add to.
+    pub(crate) sums: Gradients,
+    /// Whether what was saved must be kept.
+    pub(crate) retain: bool,
+    /// Nothing recorded before this may be reached.
+    pub(crate) oldest: u64,
+}
+
+/// Sends `grad` through everything that `output` was computed from.
+pub(crate) fn run(output: &Tensor, grad: Tensor, past: Past) -> Result<Gradients> {
     check_grad(&grad, output.shape(), output.dtype()).map_err(|error| error.at("backward"))?;
     if !output.tracks_grad() {
         return Err(Error::Autograd(
@@ -138,7 +166,15 @@ pub(crate) fn run(output: &Tensor, grad: Tensor, retain: bool, oldest: u64) -> R
                 .into(),
         ));
     }
-    let mut pass = Pass::default();
+    let Past {
+        sums,
+        retain,
+        oldest,
+    } = past;
+    let mut pass = Pass {
+        leaves: sums,
+        ..Pass::default()
+    };
     no_grad(|| {
         pass.send(&Edge::to(output), grad)?;
         while let Some(node) = pass.heap.pop() {

@@ -455,6 +455,93 @@ fn recomputing_is_announced() -> Result<()> {
     Ok(())
 }
 
+/// Sums of f32 that round differently in another order.
+#[test]
+fn checkpoints_keep_the_order_of_sums() -> Result<()> {
+    let mut rng = Philox::new(4);
+    let mut draw = || Tensor::randn([64], &mut rng)?.requires_grad(true);
+    let (x, w) = (draw()?, draw()?);
+    let inside = |x: &Tensor, w: &Tensor| x.mul(w)?.exp()?.add(&x.mul_scalar(0.3)?)?.mul(w);
+    // The input is used after the segment, twice inside and before; the parameter inside and after.
+    let run = |is_leaf: bool, segment: &dyn Fn(&Tensor) -> Result<Tensor>| -> Result<_> {
+        let input = if is_leaf { x.clone() } else { x.square()? };
+        let before = input.mul_scalar(0.7)?;
+        let y = segment(&input)?;
+        let after = input.mul(&w)?.add(&w.mul_scalar(1.1)?)?;
+        let grads = y.add(&before)?.add(&after)?.sum_all()?.backward()?;
+        let read = |of| grads.get(of).unwrap().to_vec::<f32>();
+        Ok((read(&x)?, read(&w)?))
+    };
+    for is_leaf in [false, true] {
+        let captured = w.clone();
+        let plain = run(is_leaf, &|x| inside(x, &w))?;
+        let segment = move |x: &[Tensor]| inside(&x[0], &captured);
+        let same = run(is_leaf, &|x| checkpoint(segment.clone(), &[x]))?;
+        assert_eq!(plain, same);
+    }
+    Ok(())
+}
+
+#[test]
+fn checkpoints_return_errors_and_put_everything_back() -> Result<()> {
+    let x = leaf(&[1.0]);
+    let fails = checkpoint(|_| Err(Error::msg("the first run")), &[&x]);
+    assert_eq!(fails.unwrap_err().to_string(), "the first run");
+    assert!(x.exp()?.backward().is_ok(), "recording goes on");
+
+    let later = |x: &[Tensor]| match super::is_recomputing() {
+        true => Err(Error::msg("the second run")),
+        false => with_default_rng(|rng| Tensor::rand([1], rng))?
+            .to_dtype(DType::F64)?
+            .mul(&x[0]),
+    };
+    let y = checkpoint(later, &[&x])?;
+    let before = crate::rng_state();
+    let message = y.backward().unwrap_err().to_string();
+    assert!(message.contains("checkpoint: the second run"), "{message}");
+    assert_eq!(crate::rng_state(), before);
+    assert!(!super::is_recomputing());
+    Ok(())
+}
+
+#[test]
+fn checkpoints_compute_again_as_they_did() -> Result<()> {
+    use std::sync::Mutex;
+    static SEEN: Mutex<Vec<crate::level::Policy>> = Mutex::new(Vec::new());
+    let f = |x: &[Tensor]| {
+        let policy = crate::level::current_policy()?;
+        SEEN.lock().unwrap().push(policy);
+        x[0].exp()
+    };
+    let x = leaf(&[1.0]);
+    let lowest = crate::Level::available()[0];
+    let y = crate::with_level(lowest, || {
+        crate::with_accuracy(crate::Accuracy::Strict, || checkpoint(f, &[&x]))
+    })?;
+    y.backward()?;
+    let seen = SEEN.lock().unwrap();
+    assert_eq!(seen.len(), 2);
+    assert_eq!(seen[0], seen[1]);
+    assert_eq!(seen[1].accuracy, crate::Accuracy::Strict);
+    Ok(())
+}
+
+#[test]
+fn gradients_add_to_those_of_earlier_batches() -> Result<()> {
+    let x = leaf(&[2.0, 3.0]);
+    let first = x.square()?.sum_all()?.backward()?;
+    let memory = first.get(&x).unwrap().as_slice::<f64>().unwrap().as_ptr();
+    let half = Tensor::scalar(0.5)?;
+    let sums = x.exp()?.sum_all()?.backward_onto(&half, first)?;
+    let sum = sums.get(&x).unwrap();
+    assert_eq!(
+        values(Some(sum)),
+        [4.0 + 0.5 * 2f64.exp(), 6.0 + 0.5 * 3f64.exp()]
+    );
+    assert_eq!(sum.as_slice::<f64>().unwrap().as_ptr(), memory, "in place");
+    Ok(())
+}
+
 #[test]
 fn graphs_cross_threads() -> Result<()> {
     fn shared<T: Send + Sync>(_: &T) {}

@@ -46,8 +46,20 @@ impl CrossEntropyOptions {
         self
     }
 
+    /// The smoothing, if it is one.
+    pub(super) fn checked_smoothing(&self, op: &'static str) -> Result<f64> {
+        let smoothing = self.smoothing;
+        if (0.0..=1.0).contains(&smoothing) {
+            return Ok(smoothing);
+        }
+        let rule = "but must be in 0 to 1";
+        Err(Error::msg(format!(
+            "{op}: smoothing is {smoothing}, {rule}"
+        )))
+    }
+
     /// A weight for each class.
-    fn weights(&self, classes: usize) -> Result<Vec<f64>> {
+    pub(super) fn weights(&self, classes: usize) -> Result<Vec<f64>> {
         let Some(weight) = &self.weight else {
             return Ok(vec![1.0; classes]);
         };
@@ -102,12 +114,7 @@ impl Tensor {
         if target.dtype() != DType::I64 {
             return Err(Error::dtype(OP, target.dtype(), "i64 labels"));
         }
-        let smoothing = options.smoothing;
-        if !(0.0..=1.0).contains(&smoothing) {
-            return Err(Error::msg(format!(
-                "{OP}: smoothing is {smoothing}, but must be in 0 to 1"
-            )));
-        }
+        let smoothing = options.checked_smoothing(OP)?;
         let fits = match (self.shape(), target.shape()) {
             ([n, _, rest @ ..], [m, target @ ..]) => n == m && rest == target,
             _ => false,

@@ -15,6 +15,7 @@ mod conv2d_fused;
 mod conv2d_per_sample;
 mod conv_transpose2d;
 mod cross_entropy;
+mod cross_entropy_soft;
 mod deform_conv2d;
 mod dense;
 mod dropout;

@@ -90,6 +90,71 @@ fn uniform_logits_give_the_logarithm_of_the_classes() -> Result<()> {
 }
 
 #[test]
+fn shares_of_classes_are_a_mean_of_labels() -> Result<()> {
+    for shape in [vec![3, 5], vec![2, 5, 2, 3]] {
+        let x = randn(&shape, 6)?.mul_scalar(2.0)?;
+        let places = x.numel() / 5;
+        let spatial = [&shape[..1], &shape[2..]].concat();
+        let labels = |step: usize| {
+            let labels = (0..places).map(|i| (i * step % 5) as i64).collect();
+            Tensor::from_vec::<i64>(labels, spatial.clone())
+        };
+        let (first, second) = (labels(2)?, labels(3)?);
+        // Shares of 0.7 and 0.3, with the classes in front of the places.
+        let one_hot = |labels: &Tensor| -> Result<Tensor> {
+            let values = labels.to_vec::<i64>()?;
+            let hot = values
+                .iter()
+                .flat_map(|&l| (0..5).map(move |c| f64::from(u8::from(c == l))));
+            let last = [&spatial[..], &[5]].concat();
+            let hot = Tensor::from_vec::<f64>(hot.collect(), last)?;
+            let rank = shape.len();
+            let order: Vec<usize> = [0, rank - 1].into_iter().chain(1..rank - 1).collect();
+            hot.permute(&order)
+        };
+        let mixed = one_hot(&first)?.mul_scalar(0.7)?;
+        let mixed = mixed.add(&one_hot(&second)?.mul_scalar(0.3)?)?;
+        for smoothing in [0.0, 0.1, 1.0] {
+            let options = CrossEntropyOptions::default().smoothing(smoothing);
+            let own = x.cross_entropy_soft(&mixed, &options)?.item::<f64>()?;
+            let a = x.cross_entropy(&first, smoothing)?.item::<f64>()?;
+            let b = x.cross_entropy(&second, smoothing)?.item::<f64>()?;
+            assert!(
+                (own - (0.7 * a + 0.3 * b)).abs() < 1e-12,
+                "{shape:?} {smoothing}"
+            );
+            let weight = Tensor::from_slice(&[0.5, 1.0, 2.0, 0.0, 3.0], 5)?;
+            for options in [options.clone(), options.weight(weight)] {
+                let loss = |x: &[Tensor]| x[0].cross_entropy_soft(&x[1], &options);
+                let name = format!("cross_entropy_soft {shape:?} {options:?}");
+                check(&name, loss, &[x.clone(), mixed.clone()], 4e-6)?;
+            }
+        }
+        // A weight scales its class's part; the mean is over places.
+        let weight = Tensor::from_slice(&[2.0; 5], 5)?;
+        let options = CrossEntropyOptions::default();
+        let plain = x.cross_entropy_soft(&mixed, &options)?.item::<f64>()?;
+        let twice = x.cross_entropy_soft(&mixed, &options.weight(weight))?;
+        assert!((twice.item::<f64>()? - 2.0 * plain).abs() < 1e-12);
+    }
+    let x = f32s(&[0.0; 6], &[2, 3]);
+    let plain = CrossEntropyOptions::default();
+    let soft =
+        |shares: &Tensor, options: &CrossEntropyOptions| x.cross_entropy_soft(shares, options);
+    fails(
+        soft(&f32s(&[0.0; 6], &[3, 2]), &plain),
+        &["cross_entropy_soft", "[2, 3]", "[3, 2]"],
+    );
+    fails(soft(&x, &plain.clone().smoothing(2.0)), &["smoothing is 2"]);
+    fails(soft(&x, &plain.clone().ignore_index(1)), &["to be ignored"]);
+    fails(
+        soft(&x, &plain.weight(f32s(&[1.0], &[1]))),
+        &["3 classes need weights"],
+    );
+    Ok(())
+}
+
+#[test]
 fn errors_name_the_rule() {
     let x = f32s(&[0.0; 6], &[2, 3]);
     let target = |labels: &[i64]| Tensor::from_slice(labels, labels.len()).unwrap();

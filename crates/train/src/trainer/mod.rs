@@ -4,6 +4,7 @@
 //! and continues from there such that nobody can tell from the weights that it was ever stopped: every random number is a
 //! function of the seed and the step, and every sum of the order of the samples.
 
+mod step;
 #[cfg(test)]
 mod tests;
 
@@ -12,24 +13,23 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use striate_layers::safetensors::{Metadata, to_bytes};
-use striate_layers::{Loading, Module, load_state_dict, state_dict};
-use striate_tensor::set_rng_state;
+use striate_layers::{
+    Loading, Module, freeze, load_state_dict, named_parameters, nearest, set_checkpointing,
+    state_dict,
+};
 
 use crate::augment::Transform;
 use crate::checkpoint::{self, Header, Position, VERSION};
-use crate::clip::clip_norm;
 use crate::config::TrainConfig;
 use crate::data::Dataset;
+use crate::ema::Ema;
 use crate::error::{Error, Result, malformed};
-use crate::evaluate::{Evaluation, check_fit, evaluate, scores};
+use crate::evaluate::{Evaluation, check_fit, evaluate};
 use crate::file;
 use crate::history::EpochRecord;
-use crate::loader::{Batch, Loader, Order};
-use crate::loss::cross_entropy;
-use crate::metrics::top_k;
+use crate::loader::{Loader, Order};
 use crate::optim::Optimizer;
 use crate::progress::{Observer, Plan, StepReport};
-use crate::random::step_stream;
 use crate::run::{CONFIG_VERSION, RunConfig, RunFolder};
 use crate::schedule::Length;
 
@@ -82,6 +82,8 @@ pub struct Summary {
 pub struct Trainer<'a> {
     model: &'a dyn Module,
     optimizer: Optimizer,
+    /// What is tested and left, if not the model itself.
+    ema: Option<Ema>,
     config: RunConfig,
     run: RunFolder,
     train: Loader,
@@ -113,13 +115,16 @@ impl<'a> Trainer<'a> {
         };
         let (train, test) = loaders(data, &config.train)?;
         check_fit(model, &test)?;
+        prepare(model, &config.train)?;
         let optimizer = Optimizer::new(model, config.train.optimizer)?;
+        let ema = average(model, &config.train)?;
         let run = RunFolder::create(folder, &config)?;
         let described = describe(&train, &test)?;
         let position = Position::default();
         let trainer = Self {
             model,
             optimizer,
+            ema,
             config,
             run,
             train,
@@ -149,16 +154,25 @@ impl<'a> Trainer<'a> {
         let path = run.last_path();
         let found = checkpoint::load(&path)?;
         let refuse = |text: String| Error::malformed(&path, malformed!("{text}"));
-        let batches = train.batches() as u64;
+        let steps = steps_per_epoch(&train, &config.train);
         let described = describe(&train, &test)?;
         let header = found.header;
         header
-            .check(&config.train, &described, batches)
+            .check(&config.train, &described, steps)
             .map_err(|e| Error::malformed(&path, e))?;
+        prepare(model, &config.train)?;
         let mut optimizer = Optimizer::new(model, config.train.optimizer)?;
         optimizer
             .load_state_dict(&found.optimizer)
             .map_err(|e| refuse(e.to_string()))?;
+        let mut ema = average(model, &config.train)?;
+        match &mut ema {
+            Some(ema) => ema
+                .load_state_dict(&found.ema)
+                .map_err(|e| refuse(e.to_string()))?,
+            None if found.ema.is_empty() => {}
+            None => return Err(refuse("it has averaged weights, the run has none".into())),
+        }
         load_state_dict(model, &found.model, Loading::Strict).map_err(|e| refuse(e.to_string()))?;
         let position = header.position;
         // A run that was killed may have written more than its last checkpoint knows.
@@ -167,6 +181,7 @@ impl<'a> Trainer<'a> {
         Ok(Self {
             model,
             optimizer,
+            ema,
             config,
             run,
             train,
@@ -204,14 +219,14 @@ impl<'a> Trainer<'a> {
 
     /// Steps done since the start of the run.
     pub fn step(&self) -> u64 {
-        self.position.epoch * self.train.batches() as u64 + self.position.batch
+        self.position.epoch * steps_per_epoch(&self.train, &self.config.train) + self.position.batch
     }
 
     fn length(&self) -> Length {
         let epochs = self.config.train.epochs;
         Length {
             epochs,
-            steps_per_epoch: self.train.batches() as u64,
+            steps_per_epoch: steps_per_epoch(&self.train, &self.config.train),
         }
     }
 
@@ -225,7 +240,7 @@ impl<'a> Trainer<'a> {
             if !self.train_epoch(stop, observer)? {
                 return self.interrupted();
             }
-            let Some(test) = evaluate(self.model, &self.test, stop)? else {
+            let Some(test) = self.evaluate(stop)? else {
                 return self.interrupted();
             };
             self.end_epoch(&test, observer)?;
@@ -234,12 +249,20 @@ impl<'a> Trainer<'a> {
         let test = match last_test {
             Some(test) => test,
             // Everything was done before the resume.
-            None => match evaluate(self.model, &self.test, stop)? {
+            None => match self.evaluate(stop)? {
                 Some(test) => test,
                 None => return self.interrupted(),
             },
         };
         self.finish(test)
+    }
+
+    /// Tests the weights that would be left now.
+    fn evaluate(&self, stop: &dyn Fn() -> bool) -> Result<Option<Evaluation>> {
+        match &self.ema {
+            Some(ema) => ema.with(self.model, || evaluate(self.model, &self.test, stop))?,
+            None => evaluate(self.model, &self.test, stop),
+        }
     }
 
     /// The rest of an epoch's steps; whether it came to its end.
@@ -248,24 +271,13 @@ impl<'a> Trainer<'a> {
         stop: &dyn Fn() -> bool,
         observer: &mut dyn Observer,
     ) -> Result<bool> {
-        // As many batches as fit in memory: the number fits too.
-        let batches = self
-            .train
-            .epoch(self.position.epoch, self.position.batch as usize)?;
+        let mut batches = self.train.epoch(self.position.epoch, self.first_batch())?;
         let mut clock = Instant::now();
-        for batch in batches {
+        while batches.len() > 0 {
             if stop() {
                 return Ok(false);
             }
-            let batch = match batch {
-                Ok(batch) => batch,
-                Err(error) => {
-                    // What was learnt so far is kept; the first error is the one to report.
-                    let _ = self.save(&self.run.last_path());
-                    return Err(error);
-                }
-            };
-            let (loss, learning_rate) = self.train_step(&batch)?;
+            let (loss, learning_rate) = self.train_step(&mut batches)?;
             let now = Instant::now();
             self.position.seconds += (now - clock).as_secs_f64();
             clock = now;
@@ -276,34 +288,6 @@ impl<'a> Trainer<'a> {
             }
         }
         Ok(true)
-    }
-
-    /// One step; its loss and learning rate.
-    fn train_step(&mut self, batch: &Batch) -> Result<(f64, f64)> {
-        let config = &self.config.train;
-        let step = self.step();
-        let learning_rate = config.schedule.rate(step, self.length());
-        set_rng_state(step_stream(config.seed, step).state());
-        let classes = self.config.classes.len();
-        let scores = scores(self.model, batch, classes)?;
-        let loss = cross_entropy(&scores, &batch.labels, config.label_smoothing)?;
-        let value = f64::from(loss.item::<f32>()?);
-        if !value.is_finite() {
-            return Err(Error::Diverged {
-                step: step + 1,
-                loss: value,
-            });
-        }
-        let mut gradients = loss.backward()?;
-        if let Some(limit) = config.clip_norm {
-            clip_norm(&mut gradients, self.optimizer.parameters(), limit)?;
-        }
-        self.optimizer.step(&gradients, learning_rate)?;
-        let labels = batch.labels.to_vec::<i64>()?;
-        self.position.loss.add(value, labels.len() as u64);
-        self.position.correct += top_k(&scores.to_vec::<f32>()?, classes, &labels, 1)?;
-        self.position.batch += 1;
-        Ok((value, learning_rate))
     }
 
     fn report(&self, loss: f64, learning_rate: f64) -> StepReport {
@@ -387,7 +371,11 @@ impl<'a> Trainer<'a> {
             ("striate.run".to_owned(), text),
         ]);
         let weights = self.run.weights_path();
-        file::write(&weights, &to_bytes(&state_dict(self.model), &metadata)?)?;
+        let dict = match &self.ema {
+            Some(ema) => ema.state_dict(),
+            None => state_dict(self.model),
+        };
+        file::write(&weights, &to_bytes(&dict, &metadata)?)?;
         let seconds: f64 = self.position.history.iter().map(|r| r.seconds).sum();
         let images = self.train.samples() as f64 * self.position.history.len() as f64;
         Ok(Outcome::Finished(Summary {
@@ -418,9 +406,44 @@ impl<'a> Trainer<'a> {
         };
         file::write(
             path,
-            &checkpoint::encode(self.model, &self.optimizer, &header)?,
+            &checkpoint::encode(self.model, &self.optimizer, self.ema.as_ref(), &header)?,
         )
     }
+}
+
+/// Brings a model into the state in which it is trained.
+fn prepare(model: &dyn Module, config: &TrainConfig) -> Result<()> {
+    if set_checkpointing(model, config.checkpoint_activations) == 0 && config.checkpoint_activations
+    {
+        let detail = "the model has no part that can compute its activations again";
+        return Err(Error::config("checkpoint activations", detail));
+    }
+    let parameters = named_parameters(model);
+    for pattern in &config.freeze {
+        if freeze(model, pattern) == 0 {
+            let paths = parameters.iter().flat_map(|(name, _)| {
+                let ends = name.match_indices('.').map(|(end, _)| &name[..end]);
+                ends.chain([name.as_str()])
+            });
+            let near = nearest(pattern, paths);
+            let near = near.map_or(String::new(), |n| format!("; nearest: {n}"));
+            let detail = format!("no parameter lies below {pattern:?}{near}");
+            return Err(Error::config("freeze", detail));
+        }
+    }
+    if !parameters.iter().any(|(_, p)| p.trainable()) {
+        return Err(Error::config("freeze", "nothing is left to train"));
+    }
+    Ok(())
+}
+
+/// The average that the settings ask for.
+fn average(model: &dyn Module, config: &TrainConfig) -> Result<Option<Ema>> {
+    config.ema.map(|decay| Ema::new(model, decay)).transpose()
+}
+
+fn steps_per_epoch(train: &Loader, config: &TrainConfig) -> u64 {
+    train.batches().div_ceil(config.accumulate) as u64
 }
 
 fn loaders(data: &Data, config: &TrainConfig) -> Result<(Loader, Loader)> {

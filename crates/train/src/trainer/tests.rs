@@ -148,16 +148,41 @@ fn an_interrupted_run_ends_as_an_uninterrupted_one() {
         schedule: Schedule::cosine(0.01),
         ..config()
     };
-    for (i, config) in [config(), adamw].into_iter().enumerate() {
+    // The six steps of an epoch are then of two batches each.
+    let accumulated = TrainConfig {
+        batch_size: 8,
+        accumulate: 2,
+        ..config()
+    };
+    let averaged = TrainConfig {
+        ema: Some(0.8),
+        ..config()
+    };
+    let mixed = TrainConfig {
+        mixup: Some(0.4),
+        cutmix: Some(1.0),
+        ..accumulated.clone()
+    };
+    let frozen = TrainConfig {
+        freeze: vec!["conv1".to_owned(), "bn1".to_owned()],
+        ..config()
+    };
+    let configs = [config(), adamw, accumulated, averaged, mixed, frozen];
+    for (i, config) in configs.into_iter().enumerate() {
         let at = |name: &str| folder.path().join(format!("{name}-{i}"));
         let whole = uninterrupted(&at("whole"), config.clone());
-        // Six steps and four test batches an epoch: stops in steps, in tests and between.
+        let result = |name: &str| fs::read(at(name).join("weights.safetensors")).unwrap();
+        // Six steps and four test batches (or seven) an epoch: stops in steps, in tests and between.
         for (j, stops) in [&[0][..], &[3], &[6], &[8], &[10, 0, 0, 7], &[25]]
             .iter()
             .enumerate()
         {
             let name = format!("stopped-{j}");
             assert_same(&interrupted(&at(&name), config.clone(), stops), &whole);
+            assert!(
+                result(&name) == result("whole"),
+                "the weights that are left"
+            );
             for file in [
                 "weights.safetensors",
                 "checkpoints/best.safetensors",
@@ -518,4 +543,243 @@ fn an_unreadable_sample_ends_the_run_with_a_checkpoint() {
     assert!(trainer.step() > 6, "{}", trainer.step());
     trainer.run(&|| false, &mut ()).unwrap();
     assert_same(&trace(&again, &trainer), &whole);
+}
+
+/// Neither batch norm nor dropout, which see a batch and not its samples.
+fn smooth_network() -> Sequential {
+    let vb = VarBuilder::seeded(4);
+    let conv = |i, o| Conv2dConfig::new(i, o, 3).padding(1).stride(2);
+    let build = || -> striate_tensor::Result<Sequential> {
+        Ok(Sequential::new()
+            .push(conv(1, 8).build(&(&vb / 0))?)
+            .push(Activation::Silu)
+            .push(conv(8, 16).build(&(&vb / 1))?)
+            .push(Activation::Silu)
+            .push(GlobalAvgPool)
+            .push(LinearConfig::new(16, 10).build(&(&vb / 2))?))
+    };
+    build().unwrap()
+}
+
+/// The largest difference, in units of the largest value.
+fn distance(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    let largest = |values: &mut dyn Iterator<Item = f32>| values.fold(0f32, |m, v| m.max(v.abs()));
+    largest(&mut a.iter().zip(b).map(|(a, b)| a - b)) / largest(&mut b.iter().copied())
+}
+
+#[test]
+fn small_batches_together_are_a_large_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |batch_size, accumulate| {
+        let model = smooth_network();
+        let config = TrainConfig {
+            batch_size,
+            accumulate,
+            ..config()
+        };
+        let path = folder.path().join(format!("{batch_size}x{accumulate}"));
+        let mut trainer = Trainer::start(&model, &data(), config, setup(), &path).unwrap();
+        trainer.run(&|| false, &mut ()).unwrap();
+        (
+            all_parameters(&model),
+            trainer.step(),
+            trainer.history().to_vec(),
+        )
+    };
+    let (large, steps, history) = run(32, 1);
+    assert_eq!(steps, 9);
+    for (batch, accumulate) in [(16, 2), (8, 4)] {
+        let (small, own_steps, own) = run(batch, accumulate);
+        assert_eq!(own_steps, steps);
+        assert!(
+            distance(&small, &large) < 1e-5,
+            "{batch}: {}",
+            distance(&small, &large)
+        );
+        for (a, b) in own.iter().zip(&history) {
+            assert!((a.train_loss - b.train_loss).abs() < 1e-5);
+            assert_eq!(a.step, b.step);
+        }
+    }
+    let (other, ..) = run(8, 3);
+    assert!(distance(&other, &large) > 1e-3, "another number of steps");
+}
+
+#[test]
+fn the_last_step_of_an_epoch_is_the_mean_of_what_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = TrainConfig {
+        batch_size: 8,
+        accumulate: 5,
+        epochs: 1,
+        clip_norm: None,
+        label_smoothing: 0.0,
+        ..config()
+    };
+    let model = smooth_network();
+    let path = folder.path().join("run");
+    let mut trainer = Trainer::start(&model, &data(), config.clone(), setup(), &path).unwrap();
+    trainer.run(&|| false, &mut ()).unwrap();
+    assert_eq!(trainer.step(), 3);
+
+    // Twelve batches: steps on 40, 40 and 16 samples.
+    let expected = smooth_network();
+    let mut optimizer = Optimizer::new(&expected, config.optimizer).unwrap();
+    let (train, _) = loaders(&data(), &config).unwrap();
+    let batches: Vec<_> = train.epoch(0, 0).unwrap().map(Result::unwrap).collect();
+    let length = Length {
+        epochs: 1,
+        steps_per_epoch: 3,
+    };
+    for (step, group) in batches.chunks(5).enumerate() {
+        let images: Vec<&Tensor> = group.iter().map(|b| &b.images).collect();
+        let labels: Vec<&Tensor> = group.iter().map(|b| &b.labels).collect();
+        let scores = expected.forward(&Tensor::cat(&images, 0).unwrap()).unwrap();
+        let labels = Tensor::cat(&labels, 0).unwrap();
+        let loss = scores.cross_entropy(&labels, 0.0).unwrap();
+        let rate = config.schedule.rate(step as u64, length);
+        optimizer.step(&loss.backward().unwrap(), rate).unwrap();
+    }
+    let (a, b) = (all_parameters(&model), all_parameters(&expected));
+    assert!(distance(&a, &b) < 1e-5, "{}", distance(&a, &b));
+}
+
+#[test]
+fn activations_computed_again_leave_the_weights_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let again = TrainConfig {
+        checkpoint_activations: true,
+        ..config()
+    };
+    let path = folder.path().join("refused");
+    let model = network(1);
+    let error = Trainer::start(&model, &data(), again.clone(), setup(), &path).unwrap_err();
+    assert!(error.to_string().starts_with("checkpoint activations: "));
+    assert!(!path.exists());
+    let run = |config: TrainConfig, name: &str| {
+        let model = striate_layers::Checkpointed::off(network(1));
+        let path = folder.path().join(name);
+        let mut trainer = Trainer::start(&model, &data(), config, setup(), &path).unwrap();
+        trainer.run(&|| false, &mut ()).unwrap();
+        trace(&model, &trainer)
+    };
+    assert_same(&run(again, "again"), &run(config(), "plain"));
+}
+
+#[test]
+fn averaged_weights_are_what_is_tested_and_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let averaged = TrainConfig {
+        ema: Some(0.8),
+        ..config()
+    };
+    let model = network(1);
+    let mut trainer = Trainer::start(&model, &data(), averaged, setup(), &path).unwrap();
+    let Outcome::Finished(summary) = trainer.run(&|| false, &mut ()).unwrap() else {
+        panic!("nobody stopped it");
+    };
+    let (_, test) = loaders(&data(), &config()).unwrap();
+    for file in ["weights.safetensors", "checkpoints/last.safetensors"] {
+        let left = load_weights(&path.join(file)).unwrap();
+        let fresh = network(7);
+        load_state_dict(&fresh, &left.state_dict, Loading::Strict).unwrap();
+        let again = evaluate(&fresh, &test, &|| false).unwrap().unwrap();
+        assert_eq!(again, summary.test, "{file}");
+        let far = distance(&all_parameters(&fresh), &all_parameters(&model));
+        assert!(far > 1e-4, "not the weights of the last step: {far}");
+    }
+    let last = load_weights(&path.join("checkpoints/last.safetensors")).unwrap();
+    assert_eq!(last.unwrapped, ["ema"]);
+    // Training itself goes as without.
+    let plain = uninterrupted(&folder.path().join("plain"), config());
+    assert_eq!(trace(&model, &trainer).0, plain.0);
+
+    let last = path.join("checkpoints/last.safetensors");
+    let bytes = fs::read(&last).unwrap();
+    let at = bytes
+        .windows(13)
+        .position(|w| w == b"ema.fc.weight")
+        .unwrap();
+    let mut edited = bytes.clone();
+    edited[at..at + 13].copy_from_slice(b"ema.fc.heavyy");
+    fs::write(&last, edited).unwrap();
+    let error = Trainer::resume(&model, &data(), &path).unwrap_err();
+    assert!(error.to_string().contains("fc.weight differs"), "{error}");
+}
+
+fn all_parameters(model: &dyn Module) -> Vec<f32> {
+    let parameters = named_parameters(model);
+    let read = |(_, p): &(String, striate_layers::Parameter)| p.tensor().to_vec::<f32>().unwrap();
+    parameters.iter().flat_map(read).collect()
+}
+
+#[test]
+fn mixing_changes_what_is_learnt_and_smoothing_joins_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |name: &str, mixup, label_smoothing| {
+        let config = TrainConfig {
+            mixup,
+            label_smoothing,
+            ..config()
+        };
+        uninterrupted(&folder.path().join(name), config)
+    };
+    let (plain, mixed) = (run("plain", None, 0.1), run("mixed", Some(0.4), 0.1));
+    let sharp = run("sharp", Some(0.4), 0.0);
+    assert_ne!(plain.0, mixed.0);
+    assert_ne!(sharp.0, mixed.0);
+    assert_same(&run("again", Some(0.4), 0.1), &mixed);
+    let [first, .., last] = &mixed.1[..] else {
+        panic!("three epochs");
+    };
+    assert!(last.train_loss < first.train_loss, "it learns");
+}
+
+#[test]
+fn frozen_parts_stay_and_cost_no_gradient() {
+    let folder = tempfile::tempdir().unwrap();
+    let frozen = TrainConfig {
+        freeze: vec!["conv1".to_owned(), "bn*".to_owned()],
+        ..config()
+    };
+    let model = network(1);
+    let before = state_dict(&model);
+    let images = Tensor::zeros([2, 1, 12, 12], striate_tensor::DType::F32).unwrap();
+    let all = model.forward(&images).unwrap().graph().nodes.len();
+    let path = folder.path().join("run");
+    let mut trainer = Trainer::start(&model, &data(), frozen, setup(), &path).unwrap();
+    load_state_dict(&model, &before, Loading::Strict).unwrap();
+    let recorded = model.forward(&images).unwrap().graph().nodes;
+    assert_eq!(recorded[0].path.as_deref(), Some("conv2"), "{recorded:?}");
+    assert!(recorded.len() < all);
+    trainer.run(&|| false, &mut ()).unwrap();
+    for (name, tensor) in state_dict(&model) {
+        let was = before.get(&name).unwrap();
+        let numbers = |t: &Tensor| {
+            let t = t.to_dtype(striate_tensor::DType::F64).unwrap();
+            t.to_vec::<f64>().unwrap()
+        };
+        let stays = name.starts_with("conv1") || name.starts_with("bn1");
+        assert_eq!(numbers(was) == numbers(&tensor), stays, "{name}");
+    }
+    for (patterns, part) in [
+        (
+            &["conv"][..],
+            "freeze: no parameter lies below \"conv\"; nearest: conv",
+        ),
+        (&["*"], "freeze: nothing is left to train"),
+    ] {
+        let config = TrainConfig {
+            freeze: patterns.iter().map(|&p| p.to_owned()).collect(),
+            ..config()
+        };
+        let path = folder.path().join("refused");
+        let error = Trainer::start(&network(1), &data(), config, setup(), &path)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(part), "{error}");
+        assert!(!path.exists());
+    }
 }
