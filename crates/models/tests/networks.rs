@@ -130,7 +130,7 @@ fn fill(net: &dyn Layer) -> Result<()> {
             for number in numbers {
                 state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                 let unit = (state >> 8) as f32 / 8_388_608.0 - 1.0;
-                *number = spread.mul_add(unit, centre);
+                *number = centre + spread * unit;
             }
         })?;
     }
