@@ -28,7 +28,7 @@ cargo() {
     shift
     local line=" $* "
     case "$verb$line" in
-        "run "*" train "*) set -- "$@" --epochs 1 --limit 200 ;;
+        "run "*" -- train "*) set -- "$@" --epochs 1 --limit 200 ;;
         "test "*) set -- "$@" --no-run ;;
         "bench "*" -- "*) set -- "$@" --test ;;
         "bench "*) set -- "$@" -- --test ;;
