@@ -294,7 +294,9 @@ fn bench_conv2d(convolution: &Convolution, how: &How, out: &mut Output) -> Resul
     let g = convolution.geometry()?;
     let mut random = Philox::new(0);
     let mut draw = |len: usize| Tensor::randn([len], &mut random)?.to_vec::<f32>();
-    let (x, weight) = (draw(g.x_len())?, draw(g.weight_len())?);
+    // In memory that is aligned as a tensor's is.
+    let x = Buffer::copy_of(&draw(g.x_len())?)?;
+    let weight = draw(g.weight_len())?;
     let mut y = Buffer::<f32>::recycled(g.y_len())?;
     for level in how.levels()? {
         let packed = PackedWeights::new(level, &g, convolution.layout(), &weight)?;

@@ -56,7 +56,7 @@ pub(super) mod machine {
     pub(in crate::conv2d) const PACK: f64 = 0.7;
     /// Preparing a depthwise convolution or a gradient of it; with a vector of channels, a pixel that is stored, a chain of
     /// taps and a multiply-add; a run of pixels of a line; and putting a weight of a gradient in order.
-    pub(super) const DEPTHWISE: [f64; 5] = [4000.0, 3.5, 10.7, 0.5, 330.0];
+    pub(super) const DEPTHWISE: [f64; 5] = [3000.0, 3.5, 10.7, 0.5, 330.0];
     pub(super) const DEPTHWISE_WEIGHT: f64 = 2.0;
     /// A pixel and a tap of it where the channels do not fill a vector.
     pub(super) const DEPTHWISE_NARROW: [f64; 2] = [40.0, 5.3];

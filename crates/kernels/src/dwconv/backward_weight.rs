@@ -38,7 +38,7 @@ pub(crate) fn run(
     let lanes = level.lanes();
     let row_len = channels.next_multiple_of(lanes);
     let bands = Bands::new(Axis::forward(g), g.batch(), channels, row_len);
-    let cut = bands.cut(COPIES);
+    let cut = bands.cut(COPIES, 1);
     let len = element_count(
         "conv2d",
         "copies of dweight",

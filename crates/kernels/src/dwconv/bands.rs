@@ -98,14 +98,19 @@ impl Bands {
         self.rows.out_len().div_ceil(self.height())
     }
 
-    /// Tasks of bands, of which there are at most `most`.
-    pub(super) fn cut(&self, most: usize) -> Cut {
+    /// Tasks of bands, of which there are at most `most`, and in each at least `least` bands.
+    pub(super) fn cut(&self, most: usize, least: usize) -> Cut {
         let bands = self.batch * self.per_image();
         // A multiply-add is a small part of reading and writing an element.
         let taps = self.rows.taps() * self.columns.taps();
         let elements = self.height() * self.out_line_len();
         let worth = Cut::new(bands, elements * (12 + taps) / 24).per_task();
-        Cut::every(bands, worth.max(bands.div_ceil(most)))
+        Cut::every(bands, worth.max(bands.div_ceil(most)).max(least))
+    }
+
+    /// Bands that a strip should go down: a quarter of an image, but no few lines and no more than are worth it.
+    pub(super) fn worth_a_strip(&self) -> usize {
+        self.per_image().div_ceil(4).clamp(4, 8)
     }
 
     /// Elements of a line of the output.

@@ -1,9 +1,10 @@
 //! What a pass over an output consists of, for predictions of its time.
 
 use super::axis::{Axis, Pitch, Run};
-use super::bands::WORTH;
+use super::bands::{Bands, WORTH};
 use super::gather::tile_width;
 use super::neighbours::holds_two;
+use super::strips::Strips;
 use crate::conv2d::Conv2dGeometry;
 
 /// How often each part of a pass is done, with one vector of channels.
@@ -34,6 +35,19 @@ pub(crate) fn counts(lanes: usize, g: &Conv2dGeometry, direction: Direction) -> 
         Direction::Forward => Axis::forward(g),
         Direction::Backward => Axis::backward(g),
     };
+    let bands = Bands::new(axes, g.batch(), g.in_channels(), 1);
+    if let Some(strips) = Strips::new(&bands, lanes) {
+        let vectors = (g.batch() * g.in_channels().div_ceil(lanes)) as f64;
+        let [rows, columns] = [axes[0].source_len(), axes[1].out_len()];
+        let (lines, tiles) = (axes[0].out_len(), columns.div_ceil(strips.width));
+        return Counts {
+            pixels: vectors * (lines * columns) as f64,
+            // What a row of the source gives is added once.
+            chains: vectors * (rows * tiles) as f64,
+            products: vectors * (g.taps() * lines * tiles * strips.width) as f64,
+            runs: 0.0,
+        };
+    }
     let tiles = |run: &Run| {
         let width = tile_width(lanes, run.lengths()[0], run.count);
         [(width, run.count.div_ceil(width)), (0, 0), (0, 0)]
@@ -116,18 +130,30 @@ mod tests {
     }
 
     #[test]
+    fn strips_read_each_row_once() {
+        let expected = Counts {
+            pixels: 2.0 * 196.0,
+            chains: 2.0 * 2.0 * 14.0,
+            products: 2.0 * 196.0 * 9.0,
+            runs: 0.0,
+        };
+        assert_eq!(count(14, 3, 16), expected);
+    }
+
+    #[test]
     fn pairs_of_lines_share_chains() {
-        // Two vectors; each of 14 lines gathers from three, but the first and the last from two, and each pair shares two.
+        // Two vectors; each of 14 lines gathers from five, but the outer ones from four and three. Of the 12 to 14 lines
+        // from which they gather by one of the first four taps, each second is shared.
         let Counts {
             pixels,
             chains,
             products,
             runs,
-        } = count(14, 3, 16);
-        let (gathered, shared, tiles) = (40.0, 14.0, 2.0);
+        } = count(14, 5, 16);
+        let (gathered, shared, tiles) = (64.0, 27.0, 2.0);
         assert_eq!(pixels, 2.0 * 196.0);
         assert_eq!(chains, 2.0 * tiles * (gathered - shared));
-        assert_eq!(products, 2.0 * tiles * gathered * 21.0);
+        assert_eq!(products, 2.0 * tiles * gathered * 35.0);
         assert_eq!(runs, 14.0);
     }
 

@@ -1,8 +1,10 @@
 //! Lines of pixels that gather from other lines, a vector of channels at a time.
 
+use super::axis::Run;
 use super::bands::{Bands, Pair, Scratch};
 use super::links::Link;
 use super::neighbours::{Places, Step, holds_two};
+use super::strips::Strips;
 use crate::elementwise::assign;
 use crate::epilogue::Epilogue;
 use std::ops::Range;
@@ -11,6 +13,7 @@ use striate_simd::{Simd, Stream};
 /// A pass over an output.
 pub(super) struct Pass<'a> {
     pub(super) bands: &'a Bands,
+    pub(super) strips: Option<Strips>,
     pub(super) source: &'a [f32],
     /// `[taps][channels]`
     pub(super) weights: &'a [f32],
@@ -18,7 +21,7 @@ pub(super) struct Pass<'a> {
 }
 
 /// Some lines of the output.
-struct Output<'o, S: Simd> {
+pub(super) struct Output<'o, S: Simd> {
     data: Memory<'o, S>,
     /// The number of the first element in the whole output.
     at: usize,
@@ -64,12 +67,88 @@ struct Place<'p> {
     channel: usize,
 }
 
-impl Place<'_> {
-    /// Where the first pixel of a line of the output is.
+/// Where the sums of neighbours in a line go.
+pub(super) struct Target {
+    /// The first one, in the whole output.
+    pub(super) at: usize,
+    /// From one to the next.
+    pub(super) step: usize,
+    pub(super) channel: usize,
+}
+
+/// What happens to the sums of a vector of channels when they are stored.
+///
+/// The loops that store hold copies, since whatever is behind a reference may have been changed by a store, as far as the
+/// compiler knows.
+#[derive(Clone, Copy)]
+pub(super) struct Finish<'a> {
+    scale: Option<&'a [f32]>,
+    bias: Option<&'a [f32]>,
+    residual: Option<&'a [f32]>,
+    floor: f32,
+}
+
+impl<'a> Finish<'a> {
     #[inline(always)]
-    fn target(&self, bands: &Bands, line: usize) -> usize {
-        let pixel = self.pair.run.first + self.first * self.pair.run.step;
-        line * bands.out_line_len() + pixel * bands.channels + self.channel
+    pub(super) fn new<S: Simd>(epilogue: &Epilogue<'a>, channel: usize) -> Self {
+        let vector = |of: Option<&'a [f32]>| of.map(|of| &of[channel..][..S::LANES]);
+        Self {
+            scale: vector(epilogue.scale),
+            bias: vector(epilogue.bias),
+            residual: epilogue.residual,
+            floor: epilogue.activation.floor(),
+        }
+    }
+
+    /// Stores the sums of neighbours, in loops so small that they are unrolled.
+    #[inline(always)]
+    pub(super) fn store<S: Simd, const T: usize>(
+        &self,
+        s: S,
+        mut sums: [S::F32; T],
+        target: Target,
+        out: &mut Output<'_, S>,
+    ) {
+        let places = Places {
+            at: target.at,
+            step: Step::new(target.step),
+        };
+        if let Some(scale) = self.scale {
+            let scale = s.load(scale);
+            for t in 0..T {
+                sums[t] = s.mul(sums[t], scale);
+            }
+        }
+        if let Some(bias) = self.bias {
+            let bias = s.load(bias);
+            for t in 0..T {
+                sums[t] = s.add(sums[t], bias);
+            }
+        }
+        if let Some(residual) = self.residual {
+            let residual = places.load::<S, T>(s, residual);
+            for t in 0..T {
+                sums[t] = s.add(sums[t], residual[t]);
+            }
+        }
+        let floor = s.splat(self.floor);
+        for t in 0..T {
+            sums[t] = s.max(floor, sums[t]);
+        }
+        out.store(s, sums, places, target.step);
+    }
+}
+
+impl Place<'_> {
+    #[inline(always)]
+    fn target(&self, bands: &Bands, line: usize) -> Target {
+        let Run { first, step, .. } = *self.pair.run;
+        let pixel = first + self.first * step;
+        Target {
+            at: line * bands.out_line_len() + pixel * bands.channels + self.channel,
+            step: step * bands.channels,
+            channel: self.channel,
+        }
     }
 }
 
@@ -87,14 +166,18 @@ impl Pass<'_> {
             Memory::Near(out)
         };
         let mut out = Output { data, at };
-        let mut scratch = Scratch::default();
-        for band in bands {
-            self.bands.pairs(
-                band,
-                &mut scratch,
-                #[inline(always)]
-                |pair, links| self.pair(s, pair, links, &mut out),
-            );
+        if let Some(strips) = self.strips {
+            self.strips(s, &strips, self.bands.lines(&bands), &mut out);
+        } else {
+            let mut scratch = Scratch::default();
+            for band in bands {
+                self.bands.pairs(
+                    band,
+                    &mut scratch,
+                    #[inline(always)]
+                    |pair, links| self.pair(s, pair, links, &mut out),
+                );
+            }
         }
         if let (Some(function), Memory::Near(data)) = (late, out.data) {
             assign(s, function, data);
@@ -172,10 +255,10 @@ impl Pass<'_> {
             };
         }
         if let Some(line) = pair.lines[0] {
-            self.store(s, sums[0], place, line, out);
+            self.store(s, sums[0], place.target(self.bands, line), out);
         }
         if let Some(line) = pair.lines[1] {
-            self.store(s, sums[1], place, line, out);
+            self.store(s, sums[1], place.target(self.bands, line), out);
         }
     }
 
@@ -238,44 +321,16 @@ impl Pass<'_> {
         }
     }
 
-    /// Stores the sums of the pixels of a line, in loops so small that they are unrolled.
     #[inline(always)]
     fn store<S: Simd, const T: usize>(
         &self,
         s: S,
-        mut sums: [S::F32; T],
-        place: &Place<'_>,
-        line: usize,
+        sums: [S::F32; T],
+        target: Target,
         out: &mut Output<'_, S>,
     ) {
-        let step = place.pair.run.step * self.bands.channels;
-        let places = Places {
-            at: place.target(self.bands, line),
-            step: Step::new(step),
-        };
-        if let Some(scale) = self.epilogue.scale {
-            let scale = s.load(&scale[place.channel..]);
-            for t in 0..T {
-                sums[t] = s.mul(sums[t], scale);
-            }
-        }
-        if let Some(bias) = self.epilogue.bias {
-            let bias = s.load(&bias[place.channel..]);
-            for t in 0..T {
-                sums[t] = s.add(sums[t], bias);
-            }
-        }
-        if let Some(residual) = self.epilogue.residual {
-            let residual = places.load::<S, T>(s, residual);
-            for t in 0..T {
-                sums[t] = s.add(sums[t], residual[t]);
-            }
-        }
-        let floor = s.splat(self.epilogue.activation.floor());
-        for t in 0..T {
-            sums[t] = s.max(floor, sums[t]);
-        }
-        out.store(s, sums, places, step);
+        let finish = Finish::new::<S>(self.epilogue, target.channel);
+        finish.store(s, sums, target, out);
     }
 
     /// Stores the sums of a pixel of fewer channels than a vector has.

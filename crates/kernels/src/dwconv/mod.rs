@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Both gather lines of pixels from other lines, a vector of channels at a time ([`gather`]), in pairs of lines that
-//! read the same ones ([`bands`]), by chains of taps that read the same pixels ([`neighbours`]). The gradient of the
+//! read the same ones ([`bands`]), by chains of taps that read the same pixels ([`neighbours`]); three by three taps go
+//! down all lines where the registers hold what they need ([`strips`]). The gradient of the
 //! input gathers for each remainder of a coordinate by the stride on its own, so that nothing is multiplied with
 //! inserted zeros. [`conv2d`](crate::conv2d) chooses this family where it applies; the reference there is the oracle
 //! here.
@@ -19,6 +20,7 @@ mod cost;
 mod gather;
 mod links;
 mod neighbours;
+mod strips;
 
 pub(crate) use backward_weight::run as backward_weight;
 pub(crate) use cost::{Counts, Direction, counts, weight_counts};
@@ -33,6 +35,7 @@ use axis::Axis;
 use bands::Bands;
 use gather::Pass;
 use striate_simd::{Buffer, Level, dispatch};
+use strips::Strips;
 
 /// Tasks at most: neighbours read some lines both.
 const TASKS: usize = 64;
@@ -81,13 +84,15 @@ fn gather(
         return;
     }
     let bands = Bands::new(axes, g.batch(), g.in_channels(), g.in_channels());
+    let strips = Strips::new(&bands, level.lanes());
     let pass = Pass {
         bands: &bands,
+        strips,
         source,
         weights,
         epilogue,
     };
-    let cut = bands.cut(TASKS);
+    let cut = bands.cut(TASKS, strips.map_or(1, |_| bands.worth_a_strip()));
     let out = DisjointMut::new(out);
     parallel::for_each(cut.tasks(), |task| {
         let task = cut.range(task);

@@ -261,3 +261,78 @@ impl Pixels {
         sums
     }
 }
+
+/// `N` neighbours in each of some lines of the source, of which the first and the last may lie outside their lines.
+#[derive(Clone, Copy)]
+pub(super) struct Window<'d, const N: usize> {
+    data: &'d [f32],
+    /// Where the first neighbour in the first line is; may have passed below zero.
+    at: usize,
+    step: usize,
+    /// Whether the first and the last neighbour lie inside.
+    ends: [bool; 2],
+    pub(super) lines: usize,
+    line_len: usize,
+}
+
+impl<'d, const N: usize> Window<'d, N> {
+    /// The neighbours `step` apart from `start` on, counted from where the lines begin, in `lines` lines of `line_len`
+    /// elements from element `line` of `data` on, and with each a vector of elements from `channel` on.
+    ///
+    /// # Panics
+    /// If another neighbour than the first and the last lies outside a line, or one inside is outside `data`.
+    #[inline(always)]
+    pub(super) fn new<S: Simd>(
+        data: &'d [f32],
+        [line, line_len, lines]: [usize; 3],
+        start: isize,
+        step: usize,
+        channel: usize,
+    ) -> Self {
+        let end = start + (step * N) as isize;
+        let len = line_len as isize;
+        let ends = [start >= 0, end <= len];
+        let whole = start + step as isize >= 0 && end - step as isize <= len;
+        let window = Self {
+            data,
+            at: line.wrapping_add_signed(start).wrapping_add(channel),
+            step,
+            ends,
+            lines,
+            line_len,
+        };
+        let last_line = line_len * lines.max(1).wrapping_sub(1);
+        let last = window.place(N - 1 - usize::from(!ends[1])) + last_line;
+        let inside = window.place(usize::from(!ends[0])) <= last
+            && data.len() >= S::LANES
+            && last <= data.len() - S::LANES;
+        assert!(whole && (inside || lines == 0), "a neighbour lies outside");
+        window
+    }
+
+    #[inline(always)]
+    fn place(&self, j: usize) -> usize {
+        self.at.wrapping_add(j * self.step)
+    }
+
+    /// Calls `f` with the number of each neighbour inside and its vector.
+    ///
+    /// # Panics
+    /// If there are not so many lines.
+    #[inline(always)]
+    pub(super) fn each<S: Simd>(&self, s: S, line: usize, mut f: impl FnMut(usize, S::F32)) {
+        assert!(line < self.lines, "a line lies outside");
+        let first = self
+            .data
+            .as_ptr()
+            .wrapping_add(self.at.wrapping_add(line * self.line_len));
+        for j in 0..N {
+            if (j > 0 || self.ends[0]) && (j + 1 < N || self.ends[1]) {
+                // SAFETY: the neighbour is inside a line, those of the first and of the last line lie in the slice,
+                // as checked by `new`, and this line is one of these or between them.
+                let x = unsafe { s.load_ptr(first.wrapping_add(j * self.step)) };
+                f(j, x);
+            }
+        }
+    }
+}
