@@ -166,7 +166,8 @@ impl Pass<'_> {
             Memory::Near(out)
         };
         let mut out = Output { data, at };
-        if let Some(strips) = self.strips {
+        // Few registers never go down strips: that is known when the loops are compiled.
+        if let Some(strips) = self.strips.filter(|_| S::LANES != 8) {
             self.strips(s, &strips, self.bands.lines(&bands), &mut out);
         } else {
             let mut scratch = Scratch::default();

@@ -270,7 +270,7 @@ pub(super) struct Window<'d, const N: usize> {
     at: usize,
     step: usize,
     /// Whether the first and the last neighbour lie inside.
-    ends: [bool; 2],
+    pub(super) ends: [bool; 2],
     pub(super) lines: usize,
     line_len: usize,
 }
@@ -315,19 +315,26 @@ impl<'d, const N: usize> Window<'d, N> {
         self.at.wrapping_add(j * self.step)
     }
 
-    /// Calls `f` with the number of each neighbour inside and its vector.
+    /// Calls `f` with the number of each neighbour inside and its vector. `FIRST` and `LAST` are the ends, as constants:
+    /// loops have no registers left for sums that depend on a test.
     ///
     /// # Panics
-    /// If there are not so many lines.
+    /// If there are not so many lines, or the ends are others.
     #[inline(always)]
-    pub(super) fn each<S: Simd>(&self, s: S, line: usize, mut f: impl FnMut(usize, S::F32)) {
-        assert!(line < self.lines, "a line lies outside");
+    pub(super) fn each<S: Simd, const FIRST: bool, const LAST: bool>(
+        &self,
+        s: S,
+        line: usize,
+        mut f: impl FnMut(usize, S::F32),
+    ) {
+        let inside = line < self.lines && self.ends == [FIRST, LAST];
+        assert!(inside, "a line or an end lies outside");
         let first = self
             .data
             .as_ptr()
             .wrapping_add(self.at.wrapping_add(line * self.line_len));
         for j in 0..N {
-            if (j > 0 || self.ends[0]) && (j + 1 < N || self.ends[1]) {
+            if (j > 0 || FIRST) && (j + 1 < N || LAST) {
                 // SAFETY: the neighbour is inside a line, those of the first and of the last line lie in the slice,
                 // as checked by `new`, and this line is one of these or between them.
                 let x = unsafe { s.load_ptr(first.wrapping_add(j * self.step)) };

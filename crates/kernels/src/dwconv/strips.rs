@@ -138,16 +138,20 @@ impl Pass<'_> {
             let first = i.min(count - width);
             for vector in 0..channels.div_ceil(S::LANES) {
                 let channel = (vector * S::LANES).min(channels - S::LANES);
-                let lines = lines.clone();
-                if STRIDE == 2 {
-                    let strip = self.strip::<S, 9>(s, strips, image, lines, [first, channel]);
-                    strip.down_by_two::<4>(s, out);
-                } else if width == 7 {
-                    let strip = self.strip::<S, 9>(s, strips, image, lines, [first, channel]);
-                    strip.down::<7>(s, out);
-                } else {
-                    let strip = self.strip::<S, 6>(s, strips, image, lines, [first, channel]);
-                    strip.down::<4>(s, out);
+                let (lines, place) = (lines.clone(), [first, channel]);
+                match (STRIDE, width) {
+                    (1, 7) => {
+                        let strip = self.strip::<S, 9>(s, strips, image, lines, place);
+                        strip.run::<1, 7>(s, out);
+                    }
+                    (1, _) => {
+                        let strip = self.strip::<S, 6>(s, strips, image, lines, place);
+                        strip.run::<1, 4>(s, out);
+                    }
+                    _ => {
+                        let strip = self.strip::<S, 9>(s, strips, image, lines, place);
+                        strip.run::<2, 4>(s, out);
+                    }
                 }
             }
         }
@@ -199,42 +203,83 @@ impl Pass<'_> {
 
 impl<S: Simd, const N: usize> Strip<'_, S, N> {
     #[inline(always)]
-    fn down<const T: usize>(&self, s: S, out: &mut Output<'_, S>) {
+    fn run<const STRIDE: usize, const T: usize>(&self, s: S, out: &mut Output<'_, S>) {
+        match self.window.ends {
+            [true, true] => self.down::<STRIDE, T, true, true>(s, out),
+            [true, false] => self.down::<STRIDE, T, true, false>(s, out),
+            [false, true] => self.down::<STRIDE, T, false, true>(s, out),
+            [false, false] => self.down::<STRIDE, T, false, false>(s, out),
+        }
+    }
+
+    #[inline(always)]
+    fn down<const STRIDE: usize, const T: usize, const FIRST: bool, const LAST: bool>(
+        &self,
+        s: S,
+        out: &mut Output<'_, S>,
+    ) {
+        if const { STRIDE == 1 } {
+            self.down_by_one::<T, FIRST, LAST>(s, out);
+        } else {
+            self.down_by_two::<T, FIRST, LAST>(s, out);
+        }
+    }
+
+    #[inline(always)]
+    fn down_by_one<const T: usize, const FIRST: bool, const LAST: bool>(
+        &self,
+        s: S,
+        out: &mut Output<'_, S>,
+    ) {
         let mut sums = [[s.splat(0.0); T]; TAPS];
-        sums = self.add_row::<1, T, 0b001>(s, 0, sums);
+        sums = self.add_row::<1, T, 0b001, FIRST, LAST>(s, 0, sums);
         // What the second row gives a line behind a single one is never stored.
-        sums = self.add_row::<1, T, 0b011>(s, 1, advance::<S, T>(s, sums));
+        sums = self.add_row::<1, T, 0b011, FIRST, LAST>(s, 1, advance::<S, T>(s, sums));
         for line in 0..self.count.max(2) - 2 {
-            sums = self.add_row::<1, T, 0b111>(s, line + 2, advance::<S, T>(s, sums));
+            sums = self.add_row::<1, T, 0b111, FIRST, LAST>(s, line + 2, advance::<S, T>(s, sums));
             self.store(s, sums[2], line, out);
         }
         if self.count >= 2 {
-            sums = self.add_row::<1, T, 0b110>(s, self.count, advance::<S, T>(s, sums));
+            sums =
+                self.add_row::<1, T, 0b110, FIRST, LAST>(s, self.count, advance::<S, T>(s, sums));
             self.store(s, sums[2], self.count - 2, out);
         }
-        sums = self.add_row::<1, T, 0b100>(s, self.count + 1, advance::<S, T>(s, sums));
+        sums =
+            self.add_row::<1, T, 0b100, FIRST, LAST>(s, self.count + 1, advance::<S, T>(s, sums));
         self.store(s, sums[2], self.count - 1, out);
     }
 
     #[inline(always)]
-    fn down_by_two<const T: usize>(&self, s: S, out: &mut Output<'_, S>) {
+    fn down_by_two<const T: usize, const FIRST: bool, const LAST: bool>(
+        &self,
+        s: S,
+        out: &mut Output<'_, S>,
+    ) {
         let mut sums = [[s.splat(0.0); T]; TAPS];
-        sums = self.add_row::<2, T, 0b001>(s, 0, sums);
+        sums = self.add_row::<2, T, 0b001, FIRST, LAST>(s, 0, sums);
         let last = self.count - 1;
         for line in 0..last {
-            sums = self.add_row::<2, T, 0b010>(s, 2 * line + 1, advance::<S, T>(s, sums));
-            sums = self.add_row::<2, T, 0b101>(s, 2 * line + 2, advance::<S, T>(s, sums));
+            sums =
+                self.add_row::<2, T, 0b010, FIRST, LAST>(s, 2 * line + 1, advance::<S, T>(s, sums));
+            sums =
+                self.add_row::<2, T, 0b101, FIRST, LAST>(s, 2 * line + 2, advance::<S, T>(s, sums));
             self.store(s, sums[2], line, out);
         }
-        sums = self.add_row::<2, T, 0b010>(s, 2 * last + 1, advance::<S, T>(s, sums));
-        sums = self.add_row::<2, T, 0b100>(s, 2 * last + 2, advance::<S, T>(s, sums));
+        sums = self.add_row::<2, T, 0b010, FIRST, LAST>(s, 2 * last + 1, advance::<S, T>(s, sums));
+        sums = self.add_row::<2, T, 0b100, FIRST, LAST>(s, 2 * last + 2, advance::<S, T>(s, sums));
         self.store(s, sums[2], last, out);
     }
 
     /// Adds the products of a row of the source, counted from the one that the first tap reads for the first line, with
     /// those rows of taps that have a bit in `ROWS`.
     #[inline(always)]
-    fn add_row<const STRIDE: usize, const T: usize, const ROWS: usize>(
+    fn add_row<
+        const STRIDE: usize,
+        const T: usize,
+        const ROWS: usize,
+        const FIRST: bool,
+        const LAST: bool,
+    >(
         &self,
         s: S,
         row: usize,
@@ -244,7 +289,7 @@ impl<S: Simd, const N: usize> Strip<'_, S, N> {
         if line >= self.window.lines {
             return sums;
         }
-        self.window.each(
+        self.window.each::<S, FIRST, LAST>(
             s,
             line,
             #[inline(always)]
