@@ -271,10 +271,8 @@ impl Pass<'_> {
                 sums[t] = s.add(sums[t], residual[t]);
             }
         }
-        let floor = s.splat(self.epilogue.activation.floor());
-        for t in 0..T {
-            sums[t] = s.max(floor, sums[t]);
-        }
+        let near = self.epilogue.activation.near().in_registers(s);
+        sums = near.run(s, sums);
         out.store(s, sums, places, step);
     }
 
@@ -291,7 +289,8 @@ impl Pass<'_> {
         if let Some(residual) = self.epilogue.residual {
             sum = s.add(sum, s.load_partial(&residual[at..][..channels]));
         }
-        sum = s.max(s.splat(self.epilogue.activation.floor()), sum);
+        let near = self.epilogue.activation.near().in_registers(s);
+        [sum] = near.run(s, [sum]);
         if let Memory::Near(data) = &mut out.data {
             s.store_partial(sum, &mut data[at - out.at..][..channels]);
         }
