@@ -1,15 +1,15 @@
 //! What happens to a result between the registers and memory.
 
 use crate::disjoint::TileMut;
-use crate::elementwise::Unary;
+use crate::elementwise::{Unary, hard_swish};
 use crate::error::{KernelError, check_len};
 use crate::geometry::GeometryError;
 use crate::moments::{Pixels, TileMoments};
-use striate_simd::Level;
+use striate_simd::{Level, Simd};
 
 /// The last step of an [`Epilogue`]: the functions of the same names in [`Unary`].
 ///
-/// `None` and `Relu` cost nothing: they happen in registers. The others run over what was just stored.
+/// `None`, `Relu`, `Relu6` and `HardSwish` happen in registers. The others run over what was just stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Activation {
     /// `y`
@@ -43,12 +43,16 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// What a result is at least. The maximum with it keeps NaN.
-    pub(crate) fn floor(self) -> f32 {
-        if self == Self::Relu {
-            0.0
-        } else {
-            f32::NEG_INFINITY
+    /// What happens to results in registers.
+    pub(crate) fn near(self) -> Near {
+        match self {
+            Self::Relu => Near::new(0.0, f32::INFINITY),
+            Self::Relu6 => Near::new(0.0, 6.0),
+            Self::HardSwish => Near {
+                hard_swish: true,
+                ..Near::NOTHING
+            },
+            _ => Near::NOTHING,
         }
     }
 
@@ -76,7 +80,63 @@ impl Activation {
 
     /// The function that is left to apply to results in memory.
     pub(crate) fn late(self) -> Option<Unary> {
-        self.function().filter(|_| self != Self::Relu)
+        self.function().filter(|_| self.near() == Near::NOTHING)
+    }
+}
+
+/// The part of an [`Activation`] that happens to results in registers: bounds, or a function that has none.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Near {
+    floor: f32,
+    ceiling: f32,
+    hard_swish: bool,
+}
+
+impl Near {
+    pub(crate) const NOTHING: Self = Self::new(f32::NEG_INFINITY, f32::INFINITY);
+
+    const fn new(floor: f32, ceiling: f32) -> Self {
+        Self {
+            floor,
+            ceiling,
+            hard_swish: false,
+        }
+    }
+
+    /// With its numbers in registers.
+    #[inline(always)]
+    pub(crate) fn in_registers<S: Simd>(self, s: S) -> Finish<S> {
+        Finish {
+            floor: s.splat(self.floor),
+            ceiling: s.splat(self.ceiling),
+            hard_swish: self.hard_swish,
+        }
+    }
+}
+
+/// A [`Near`] in registers.
+#[derive(Clone, Copy)]
+pub(crate) struct Finish<S: Simd> {
+    floor: S::F32,
+    ceiling: S::F32,
+    hard_swish: bool,
+}
+
+impl<S: Simd> Finish<S> {
+    /// The results of sums.
+    #[inline(always)]
+    pub(crate) fn run<const N: usize>(&self, s: S, mut sums: [S::F32; N]) -> [S::F32; N] {
+        if self.hard_swish {
+            for i in 0..N {
+                sums[i] = hard_swish(s, sums[i]);
+            }
+        } else {
+            // A NaN passes as the second operand.
+            for i in 0..N {
+                sums[i] = s.min(self.ceiling, s.max(self.floor, sums[i]));
+            }
+        }
+        sums
     }
 }
 
@@ -185,10 +245,9 @@ impl<'a> Epilogue<'a> {
                 *y += wide(term);
                 *magnitude += wide(term.abs());
             }
-            *y = match self.activation.late() {
-                Some(function) => function.value(*y),
-                None => y.max(wide(self.activation.floor())),
-            };
+            if let Some(function) = self.activation.function() {
+                *y = function.value(*y);
+            }
         }
     }
 }

@@ -14,8 +14,8 @@ use super::dots::{self, Dots};
 use super::taps::{Reduce, Taps};
 use crate::array::array;
 use crate::disjoint::{DisjointMut, TileMut};
-use crate::elementwise::{Unary, assign};
-use crate::epilogue::{Activation, Epilogue};
+use crate::elementwise::assign;
+use crate::epilogue::Epilogue;
 use crate::error::KernelError;
 use crate::gemm::microkernel::{Offsets, accumulate_shifted, zero};
 use crate::gemm::tile::TileKernel;
@@ -405,11 +405,7 @@ fn finish(
             let residual = &residual[row * row_len + columns.start..];
             y.iter_mut().zip(residual).for_each(|(y, r)| *y += *r);
         }
-        let function = match epilogue.activation {
-            Activation::Relu => Some(Unary::Relu),
-            activation => activation.late(),
-        };
-        if let Some(function) = function {
+        if let Some(function) = epilogue.activation.function() {
             dispatch!(level, s => assign(s, function, y));
         }
     }

@@ -6,7 +6,7 @@ use super::links::Link;
 use super::neighbours::{Places, Step, holds_two};
 use super::strips::Strips;
 use crate::elementwise::assign;
-use crate::epilogue::Epilogue;
+use crate::epilogue::{Epilogue, Near};
 use std::ops::Range;
 use striate_simd::{Simd, Stream};
 
@@ -18,6 +18,8 @@ pub(super) struct Pass<'a> {
     /// `[taps][channels]`
     pub(super) weights: &'a [f32],
     pub(super) epilogue: &'a Epilogue<'a>,
+    /// What the epilogue does in registers.
+    pub(super) near: &'a Near,
 }
 
 /// Some lines of the output.
@@ -81,22 +83,22 @@ pub(super) struct Target {
 /// The loops that store hold copies, since whatever is behind a reference may have been changed by a store, as far as the
 /// compiler knows.
 #[derive(Clone, Copy)]
-pub(super) struct Finish<'a> {
+pub(super) struct Steps<'a> {
     scale: Option<&'a [f32]>,
     bias: Option<&'a [f32]>,
     residual: Option<&'a [f32]>,
-    floor: f32,
+    near: &'a Near,
 }
 
-impl<'a> Finish<'a> {
+impl<'a> Steps<'a> {
     #[inline(always)]
-    pub(super) fn new<S: Simd>(epilogue: &Epilogue<'a>, channel: usize) -> Self {
+    pub(super) fn new<S: Simd>(pass: &Pass<'a>, channel: usize) -> Self {
         let vector = |of: Option<&'a [f32]>| of.map(|of| &of[channel..][..S::LANES]);
         Self {
-            scale: vector(epilogue.scale),
-            bias: vector(epilogue.bias),
-            residual: epilogue.residual,
-            floor: epilogue.activation.floor(),
+            scale: vector(pass.epilogue.scale),
+            bias: vector(pass.epilogue.bias),
+            residual: pass.epilogue.residual,
+            near: pass.near,
         }
     }
 
@@ -131,10 +133,7 @@ impl<'a> Finish<'a> {
                 sums[t] = s.add(sums[t], residual[t]);
             }
         }
-        let floor = s.splat(self.floor);
-        for t in 0..T {
-            sums[t] = s.max(floor, sums[t]);
-        }
+        sums = self.near.in_registers(s).run(s, sums);
         out.store(s, sums, places, target.step);
     }
 }
@@ -330,8 +329,7 @@ impl Pass<'_> {
         target: Target,
         out: &mut Output<'_, S>,
     ) {
-        let finish = Finish::new::<S>(self.epilogue, target.channel);
-        finish.store(s, sums, target, out);
+        Steps::new::<S>(self, target.channel).store(s, sums, target, out);
     }
 
     /// Stores the sums of a pixel of fewer channels than a vector has.
@@ -347,7 +345,7 @@ impl Pass<'_> {
         if let Some(residual) = self.epilogue.residual {
             sum = s.add(sum, s.load_partial(&residual[at..][..channels]));
         }
-        sum = s.max(s.splat(self.epilogue.activation.floor()), sum);
+        [sum] = self.near.in_registers(s).run(s, [sum]);
         if let Memory::Near(data) = &mut out.data {
             s.store_partial(sum, &mut data[at - out.at..][..channels]);
         }

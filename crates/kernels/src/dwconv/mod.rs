@@ -91,6 +91,7 @@ fn gather(
         source,
         weights,
         epilogue,
+        near: &epilogue.activation.near(),
     };
     let cut = bands.cut(TASKS, strips.map_or(1, |_| bands.worth_a_strip()));
     let out = DisjointMut::new(out);

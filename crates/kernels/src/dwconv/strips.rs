@@ -6,7 +6,7 @@
 
 use super::axis::Run;
 use super::bands::Bands;
-use super::gather::{Finish, Output, Pass, Target, tile_width};
+use super::gather::{Output, Pass, Steps, Target, tile_width};
 use super::neighbours::Window;
 use std::ops::Range;
 use striate_simd::Simd;
@@ -39,13 +39,13 @@ struct Strip<'a, S: Simd, const N: usize> {
     /// The first row of the window, from the one that the first tap reads for the first line.
     above: isize,
     weights: [[S::F32; TAPS]; TAPS],
-    finish: Finish<'a>,
+    steps: Steps<'a>,
     /// Lines.
     count: usize,
     /// Where the first pixel of the first line is, in the whole output.
     at: usize,
     /// From a pixel to the next one, and from a line to the next.
-    steps: [usize; 2],
+    pitch: [usize; 2],
     channel: usize,
 }
 
@@ -192,10 +192,10 @@ impl Pass<'_> {
                 [weight(1, 0), weight(1, 1), weight(1, 2)],
                 [weight(2, 0), weight(2, 1), weight(2, 2)],
             ],
-            finish: Finish::new::<S>(self.epilogue, channel),
+            steps: Steps::new::<S>(self, channel),
             count: lines.len(),
             at: line * bands.out_line_len() + first * channels + channel,
-            steps: [channels, bands.out_line_len()],
+            pitch: [channels, bands.out_line_len()],
             channel,
         }
     }
@@ -312,10 +312,10 @@ impl<S: Simd, const N: usize> Strip<'_, S, N> {
     #[inline(always)]
     fn store<const T: usize>(&self, s: S, sums: [S::F32; T], line: usize, out: &mut Output<'_, S>) {
         let target = Target {
-            at: self.at + line * self.steps[1],
-            step: self.steps[0],
+            at: self.at + line * self.pitch[1],
+            step: self.pitch[0],
             channel: self.channel,
         };
-        self.finish.store(s, sums, target, out);
+        self.steps.store(s, sums, target, out);
     }
 }

@@ -5,7 +5,7 @@ use super::tile::MAX_VECTORS;
 use crate::array::array;
 use crate::disjoint::TileMut;
 use crate::elementwise::{Unary, assign};
-use crate::epilogue::Epilogue;
+use crate::epilogue::{Epilogue, Finish, Near};
 use std::ops::Range;
 use striate_simd::Simd;
 
@@ -15,8 +15,7 @@ pub(crate) struct Store<'a> {
     scale: Option<&'a [f32]>,
     bias: Option<&'a [f32]>,
     residual: Option<Residual<'a>>,
-    /// What a sum is at least. The maximum with it keeps NaN.
-    floor: f32,
+    near: Near,
     /// What is applied to the sums once they are stored.
     late: Option<Unary>,
     /// Whether the old contents are added to the sums.
@@ -58,7 +57,7 @@ impl<'a> Store<'a> {
             scale: epilogue.scale.map(|scale| &scale[columns.clone()]),
             bias: epilogue.bias.map(|bias| &bias[columns.clone()]),
             residual: epilogue.residual.map(residual),
-            floor: epilogue.activation.floor(),
+            near: epilogue.activation.near(),
             late: epilogue.activation.late(),
             add,
         }
@@ -159,7 +158,7 @@ impl<'a> Store<'a> {
             && operands.iter().all(Option::is_none)
             && self.residual.is_none()
             && self.late.is_none()
-            && self.floor == f32::NEG_INFINITY
+            && self.near == Near::NOTHING
     }
 
     /// As [`run`](Self::run), with any steps and for the last columns, once for all tiles of a level.
@@ -199,6 +198,7 @@ impl<'a> Store<'a> {
             #[inline(always)]
             |residual| &residual.row(row)[..out.len()],
         );
+        let near = self.near.in_registers(s);
         for (j, out) in out.chunks_mut(S::LANES).enumerate() {
             let mut sum = acc[j];
             if self.add {
@@ -210,7 +210,8 @@ impl<'a> Store<'a> {
             for term in [self.bias, residual].into_iter().flatten() {
                 sum = s.add(sum, s.load_partial(&term[j * S::LANES..]));
             }
-            s.store_partial(s.max(s.splat(self.floor), sum), out);
+            let [result] = near.run(s, [sum]);
+            s.store_partial(result, out);
         }
     }
 }
@@ -219,7 +220,7 @@ impl<'a> Store<'a> {
 pub(crate) struct Steps<S: Simd, const NV: usize> {
     scale: [S::F32; NV],
     bias: [S::F32; NV],
-    floor: S::F32,
+    near: Finish<S>,
 }
 
 impl<S: Simd, const NV: usize> Steps<S, NV> {
@@ -229,7 +230,7 @@ impl<S: Simd, const NV: usize> Steps<S, NV> {
         Self {
             scale: vectors::<S, NV>(s, store.scale.unwrap_or(&ONES)),
             bias: vectors::<S, NV>(s, store.bias.unwrap_or(&ZEROS)),
-            floor: s.splat(store.floor),
+            near: store.near.in_registers(s),
         }
     }
 
@@ -237,21 +238,31 @@ impl<S: Simd, const NV: usize> Steps<S, NV> {
     #[inline(always)]
     pub(crate) fn run(&self, s: S, acc: &[S::F32; NV], row: &mut [f32]) {
         let row = &mut row[..NV * S::LANES];
+        let mut sums = *acc;
         for j in 0..NV {
-            let sum = s.mul_add(acc[j], self.scale[j], self.bias[j]);
-            s.store(s.max(self.floor, sum), &mut row[j * S::LANES..]);
+            sums[j] = s.mul_add(acc[j], self.scale[j], self.bias[j]);
         }
+        self.finish(s, sums, row);
     }
 
-    /// Stores a row, to which `residual` is added before the bound.
+    /// Stores a row, to which `residual` is added before the activation.
     #[inline(always)]
     fn run_onto(&self, s: S, acc: &[S::F32; NV], residual: &[f32], row: &mut [f32]) {
         let row = &mut row[..NV * S::LANES];
         let residual = &residual[..NV * S::LANES];
+        let mut sums = *acc;
         for j in 0..NV {
             let sum = s.mul_add(acc[j], self.scale[j], self.bias[j]);
-            let sum = s.add(sum, s.load(&residual[j * S::LANES..]));
-            s.store(s.max(self.floor, sum), &mut row[j * S::LANES..]);
+            sums[j] = s.add(sum, s.load(&residual[j * S::LANES..]));
+        }
+        self.finish(s, sums, row);
+    }
+
+    #[inline(always)]
+    fn finish(&self, s: S, sums: [S::F32; NV], row: &mut [f32]) {
+        let results = self.near.run(s, sums);
+        for j in 0..NV {
+            s.store(results[j], &mut row[j * S::LANES..]);
         }
     }
 }

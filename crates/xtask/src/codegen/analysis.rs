@@ -48,7 +48,7 @@ const LEVELS: [Fused; 3] = [
 
 /// Functions whose loops may read vectors from the stack, though not write them there: they have more constants than sixteen
 /// registers hold beside what changes, and the stack is as good a place for them as any. What changes would be written, too.
-const MANY_CONSTANTS: [&str; 7] = [
+const MANY_CONSTANTS: [&str; 8] = [
     // The constants of elementary functions, of which the exponential is one.
     "striate_kernels::elementwise::unary_f32::",
     "striate_kernels::attention::forward::Block",
@@ -56,6 +56,8 @@ const MANY_CONSTANTS: [&str; 7] = [
     "striate_kernels::softmax::vector::log_softmax::",
     // Four vectors of means, beside eight of sums and four of differences.
     "striate_kernels::norm::vector::moments::",
+    // Nine weights, beside the sums of three lines of seven pixels: some are read again for each row.
+    "striate_kernels::dwconv::gather::",
     // A factor that the loop does not use, beside the double precision constants that places are found with.
     "striate_kernels::deform_conv2d::backward_input::run::",
     // The weights of a tap in double precision, read once for each of four pixels and not in the sums over channels.
