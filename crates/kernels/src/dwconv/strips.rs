@@ -61,7 +61,8 @@ impl Strips {
         let stride = columns.source_step;
         let few_registers = lanes == 8;
         let fits = rows.source_step == stride && stride <= 2 && columns.count >= 4;
-        if few_registers || bands.channels < lanes || !fits {
+        // What comes from far is asked for ahead by pairs of lines, in the order in which it lies.
+        if few_registers || bands.channels < lanes || bands.far || !fits {
             return None;
         }
         let (row, column) = (neighbours(rows)?, neighbours(columns)?);
