@@ -7,6 +7,7 @@
     reason = "loads and stores at places of which the first and the last are checked"
 )]
 
+use std::ops::Range;
 use striate_simd::Simd;
 
 /// A distance between neighbours, with which no place overflows.
@@ -327,19 +328,35 @@ impl<'d, const N: usize> Window<'d, N> {
         line: usize,
         mut f: impl FnMut(usize, S::F32),
     ) {
-        let inside = line < self.lines && self.ends == [FIRST, LAST];
-        assert!(inside, "a line or an end lies outside");
+        assert!(self.ends == [FIRST, LAST], "an end lies outside");
+        let [first, last] = [usize::from(!FIRST), N - usize::from(!LAST)];
+        // Longer loops are not unrolled.
+        self.some(s, line, first..last.min(8), &mut f);
+        self.some(s, line, 8..last, &mut f);
+    }
+
+    /// Calls `f` with some neighbours, which lie inside.
+    #[inline(always)]
+    fn some<S: Simd>(
+        &self,
+        s: S,
+        line: usize,
+        neighbours: Range<usize>,
+        f: &mut impl FnMut(usize, S::F32),
+    ) {
+        let whole = usize::from(!self.ends[0])..N - usize::from(!self.ends[1]);
+        let inside =
+            neighbours.is_empty() || neighbours.start >= whole.start && neighbours.end <= whole.end;
+        assert!(line < self.lines && inside, "a neighbour lies outside");
         let first = self
             .data
             .as_ptr()
             .wrapping_add(self.at.wrapping_add(line * self.line_len));
-        for j in 0..N {
-            if (j > 0 || FIRST) && (j + 1 < N || LAST) {
-                // SAFETY: the neighbour is inside a line, those of the first and of the last line lie in the slice,
-                // as checked by `new`, and this line is one of these or between them.
-                let x = unsafe { s.load_ptr(first.wrapping_add(j * self.step)) };
-                f(j, x);
-            }
+        for j in neighbours {
+            // SAFETY: the neighbour is inside a line, those of the first and of the last line lie in the slice, as
+            // checked by `new`, and this line is one of these or between them.
+            let x = unsafe { s.load_ptr(first.wrapping_add(j * self.step)) };
+            f(j, x);
         }
     }
 }

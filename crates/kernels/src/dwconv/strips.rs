@@ -74,12 +74,7 @@ impl Strips {
             starts: [row.1, column.1],
             stride,
             taps: [row.0, column.0],
-            // More pixels two apart are more than the compiler unrolls.
-            width: if stride == 1 {
-                tile_width(lanes, TAPS, columns.count)
-            } else {
-                4
-            },
+            width: tile_width(lanes, TAPS, columns.count),
         })
     }
 }
@@ -148,6 +143,10 @@ impl Pass<'_> {
                     (1, _) => {
                         let strip = self.strip::<S, 6>(s, strips, image, lines, place);
                         strip.run::<1, 4>(s, out);
+                    }
+                    (_, 7) => {
+                        let strip = self.strip::<S, 15>(s, strips, image, lines, place);
+                        strip.run::<2, 7>(s, out);
                     }
                     _ => {
                         let strip = self.strip::<S, 9>(s, strips, image, lines, place);
