@@ -59,6 +59,8 @@ pub enum Fusible<'a> {
     BatchNorm2d(&'a BatchNorm2d),
     /// The activation behind that.
     Activation(Activation),
+    /// What changes nothing, such as an empty slot.
+    Nothing,
     /// Anything else.
     No,
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use striate_tensor::{Error, Result, Tensor};
 
 use crate::module::Means;
-use crate::{Activation, Layer, Module, VarBuilder, Visitor};
+use crate::{Activation, Fusible, Layer, Module, VarBuilder, Visitor};
 
 /// Where in a residual block `y = act(id + F(x))` a plug-in stands.
 ///
@@ -201,6 +201,14 @@ impl Module for Slot {
         match self.plugged() {
             Some(plugged) => plugged.module.forward_onto(residual, act, x),
             None => act.forward(&residual.add(x)?),
+        }
+    }
+
+    fn fusible(&self) -> Fusible<'_> {
+        if self.is_empty() {
+            Fusible::Nothing
+        } else {
+            Fusible::No
         }
     }
 

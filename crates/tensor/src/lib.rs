@@ -62,9 +62,9 @@ pub use dtype::{DType, Element};
 pub use error::{Error, Result};
 pub use level::{current_level, with_accuracy, with_level};
 pub use ops::{
-    After, BatchStats, BlurOptions, Conv1dOptions, Conv2dEpilogue, Conv2dOptions, Conv3dOptions,
-    ConvTranspose2dOptions, CrossEntropyOptions, Padding, Pair, Pool1dOptions, Pool3dOptions,
-    PoolOptions, RoiOptions, Triple,
+    After, BatchStats, BlurOptions, Conv1dOptions, Conv2dEpilogue, Conv2dLink, Conv2dOptions,
+    Conv3dOptions, ConvTranspose2dOptions, CrossEntropyOptions, Padding, Pair, Pool1dOptions,
+    Pool3dOptions, PoolOptions, RoiOptions, Triple,
 };
 pub use random::{Philox, manual_seed, rng_state, set_rng_state, with_default_rng};
 pub use shape::Shape;

@@ -26,6 +26,7 @@ pub(crate) mod backward_input_ways;
 pub(crate) mod backward_weight;
 mod backward_weight_ways;
 mod band;
+mod chain;
 pub(crate) mod copies;
 mod direct;
 mod dots;
@@ -50,6 +51,7 @@ mod winograd;
 pub use algorithm::{Algorithm, choose, implementations};
 pub use arrangement::Arrangement;
 pub use backward_input_ways::Method as GradientMethod;
+pub use chain::{Chain, Link};
 
 pub(crate) use algorithm::choose_for;
 pub use backward_weight_ways::WeightMethod;

@@ -216,6 +216,30 @@ impl PackedWeights {
         }
     }
 
+    /// The weights of a depthwise convolution, if this is one, for channels-last inputs.
+    pub(super) fn depthwise(&self) -> Option<&[f32]> {
+        match &self.form {
+            Form::Depthwise(weights) if self.input() == Layout::Nhwc => Some(weights),
+            _ => None,
+        }
+    }
+
+    /// The product with pixels of a pointwise convolution, if this is one, for channels-last inputs.
+    pub(super) fn pointwise<'a>(&'a self, g: &Conv2dGeometry, x: &'a [f32]) -> Option<Product<'a>> {
+        let Form::Panels(weights) = &self.form else {
+            return None;
+        };
+        let applies = self.algorithm() == Algorithm::Pointwise && self.input() == Layout::Nhwc;
+        applies.then(|| Product {
+            rows: x.len() / g.in_channels(),
+            k_len: g.in_channels(),
+            a: x,
+            a_stride: g.in_channels(),
+            b: &weights.data,
+            panels: &weights.panels,
+        })
+    }
+
     /// Checks that the weights serve the geometry, and all lengths.
     fn check(
         &self,
@@ -224,13 +248,20 @@ impl PackedWeights {
         epilogue: &Epilogue<'_>,
         y: &[f32],
     ) -> Result<(), KernelError> {
-        if Attributes::of(g) != self.arrangement.attributes {
-            return Err(self.mismatch(g));
-        }
+        self.check_geometry(g)?;
         check_len(OP, "x", x.len(), g.x_len())?;
         check_len(OP, "y", y.len(), g.y_len())?;
         let channels = g.out_channels();
         epilogue.check(OP, y.len() / channels, channels, channels)
+    }
+
+    /// Checks that the weights serve the geometry.
+    pub(super) fn check_geometry(&self, g: &Conv2dGeometry) -> Result<(), KernelError> {
+        if Attributes::of(g) == self.arrangement.attributes {
+            Ok(())
+        } else {
+            Err(self.mismatch(g))
+        }
     }
 
     fn mismatch(&self, g: &Conv2dGeometry) -> KernelError {

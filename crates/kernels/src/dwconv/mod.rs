@@ -59,6 +59,34 @@ pub(crate) fn forward(
     gather(level, g, Axis::forward(g), x, packed, epilogue, y);
 }
 
+/// As [`forward`], as a part of a task: on the calling thread alone.
+pub(crate) fn forward_here(
+    level: Level,
+    g: &Conv2dGeometry,
+    x: &[f32],
+    packed: &[f32],
+    epilogue: &Epilogue<'_>,
+    y: &mut [f32],
+) {
+    if y.is_empty() {
+        return;
+    }
+    let bands = Bands::new(
+        Axis::forward(g),
+        g.batch(),
+        g.in_channels(),
+        g.in_channels(),
+    );
+    let pass = Pass {
+        bands: &bands,
+        source: x,
+        weights: packed,
+        epilogue,
+    };
+    let all = bands.cut(1).range(0);
+    dispatch!(level, s => pass.run(s, all, y));
+}
+
 /// Computes `dx` from `dy`, both channels-last, and packed weights.
 pub(crate) fn backward_input(
     level: Level,

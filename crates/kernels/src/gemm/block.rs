@@ -40,34 +40,53 @@ impl Product<'_> {
         c_stride: usize,
     ) {
         let grid = Grid::new(level, self.rows, self.panels, self.k_len);
-        let c = DisjointMut::rows(c, c_stride);
+        let (c, to) = (DisjointMut::rows(c, c_stride), (write, c_stride));
         parallel::for_each(grid.tasks(), |task| {
-            let (rows, panels) = grid.task(task);
-            let mut tiles = None;
-            for index in panels {
-                let panel = self.panels.panel(index);
-                let runs = match tiles.take() {
-                    Some((vectors, runs)) if vectors == panel.vectors => runs,
-                    _ => tile_runs(level, rows.len(), panel.vectors),
-                };
-                let add = write == Write::Add;
-                let packed = self.panels.packed_range(&panel, self.k_len);
-                let block = Block {
-                    a: self.a.get(rows.start * self.a_stride..).unwrap_or_default(),
-                    a_stride: self.a_stride,
-                    k_len: self.k_len,
-                    b: &self.b[packed.clone()],
-                    next: Next::Panel(&self.b[packed.end..]),
-                    store: Store::new(epilogue, add, rows.start, &panel.columns, c_stride),
-                    rows: 0..rows.len(),
-                    batch: Batch::ONE,
-                };
-                let out = &mut c.tile(rows.clone(), panel.columns.clone());
-                block.run_on(level, panel.vectors, runs.clone(), out);
-                epilogue.observe(level, out);
-                tiles = Some((panel.vectors, runs));
-            }
+            self.task(level, epilogue, grid.task(task), &c, to);
         });
+    }
+
+    /// As [`run`](Self::run), as a part of a task: on the calling thread alone.
+    pub(crate) fn run_here(&self, level: Level, epilogue: &Epilogue<'_>, c: &mut [f32]) {
+        let columns = self.panels.columns();
+        let (c, to) = (DisjointMut::rows(c, columns), (Write::Replace, columns));
+        let all = (0..self.rows, 0..self.panels.count());
+        self.task(level, epilogue, all, &c, to);
+    }
+
+    /// Computes some rows of some panels.
+    fn task(
+        &self,
+        level: Level,
+        epilogue: &Epilogue<'_>,
+        (rows, panels): (Range<usize>, Range<usize>),
+        c: &DisjointMut<'_, f32>,
+        (write, c_stride): (Write, usize),
+    ) {
+        let mut tiles = None;
+        for index in panels {
+            let panel = self.panels.panel(index);
+            let runs = match tiles.take() {
+                Some((vectors, runs)) if vectors == panel.vectors => runs,
+                _ => tile_runs(level, rows.len(), panel.vectors),
+            };
+            let add = write == Write::Add;
+            let packed = self.panels.packed_range(&panel, self.k_len);
+            let block = Block {
+                a: self.a.get(rows.start * self.a_stride..).unwrap_or_default(),
+                a_stride: self.a_stride,
+                k_len: self.k_len,
+                b: &self.b[packed.clone()],
+                next: Next::Panel(&self.b[packed.end..]),
+                store: Store::new(epilogue, add, rows.start, &panel.columns, c_stride),
+                rows: 0..rows.len(),
+                batch: Batch::ONE,
+            };
+            let out = &mut c.tile(rows.clone(), panel.columns.clone());
+            block.run_on(level, panel.vectors, runs.clone(), out);
+            epilogue.observe(level, out);
+            tiles = Some((panel.vectors, runs));
+        }
     }
 }
 

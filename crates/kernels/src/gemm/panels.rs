@@ -220,6 +220,12 @@ pub(crate) struct Grid {
 /// Multiply-adds that are worth a task: some tens of microseconds on the fastest level.
 const TASK: f64 = 3e6;
 
+/// Multiply-adds of a task that has but one other beside it, which is waiting.
+const HALF: f64 = 1.2e6;
+
+/// Reading the panels from afar, as a number of rows computed with them.
+const PANELS: f64 = 8.0;
+
 /// The fewest rows of a block that is one of several, about, so that the panels are reused often enough. The heights of
 /// the best tiles divide it.
 pub(crate) const BLOCK_ROWS: usize = 168;
@@ -243,14 +249,19 @@ impl Grid {
         let least = (rows / BLOCKS).clamp(BLOCK_ROWS, (2 * BLOCK_ROWS).min(most));
         let worthwhile = ((TASK / row_cost.max(1.0)) as usize).clamp(least, most);
         let blocks = match rows.div_ceil(worthwhile) {
-            few @ (0 | 1) => few,
+            0 => 0,
+            1 if rows >= BLOCK_ROWS && rows as f64 * row_cost >= 2.0 * HALF => 2,
+            1 => 1,
             blocks => blocks.next_multiple_of(2),
         };
         let block_rows = rows.div_ceil(blocks.max(1));
         // Of many rows, not of these: a lower tile may leave no tail, but is slower.
         let height = best_height(level, BLOCK_ROWS, panels.panel(0).vectors).0;
+        // Few rows wait for the panels.
+        let block_cost = (block_rows as f64 + PANELS) * row_cost;
         let runs = match blocks {
-            0..BLOCKS => (block_rows as f64 * row_cost / TASK) as usize,
+            0 | 1 => (block_cost / HALF) as usize,
+            2..BLOCKS => (block_rows as f64 * row_cost / TASK) as usize,
             _ => 1,
         };
         Self {

@@ -72,9 +72,14 @@ impl<'a> Store<'a> {
         out: &mut TileMut<'_, f32>,
         rows: [usize; MR],
     ) {
-        if out.row_len() != NV * S::LANES || self.add || self.late.is_some() {
+        let cut_off = out.row_len() != NV * S::LANES;
+        if cut_off || self.add || self.late.is_some() {
             // A copy, so that the sums themselves need no place in memory.
             let copy = *acc;
+            let last = (NV - 1) * S::LANES..NV * S::LANES;
+            if last.contains(&out.row_len()) && !self.add && self.late.is_none() {
+                return self.run_cut_off(s, &copy, out, &rows);
+            }
             return self.run_any(s, copy.as_flattened(), out, &rows);
         }
         let steps = Steps::<S, NV>::new(s, self);
@@ -161,6 +166,30 @@ impl<'a> Store<'a> {
             && self.near == Near::NOTHING
     }
 
+    /// As [`run`](Self::run), for rows whose last vector is cut off.
+    #[inline(never)]
+    fn run_cut_off<S: Simd, const NV: usize>(
+        &self,
+        s: S,
+        acc: &[[S::F32; NV]],
+        out: &mut TileMut<'_, f32>,
+        rows: &[usize],
+    ) {
+        s.vectorize(
+            #[inline(always)]
+            || {
+                let steps = Steps::<S, NV>::cut_off(s, self, out.row_len());
+                for (i, &row) in rows.iter().enumerate() {
+                    let residual = self.residual.map(
+                        #[inline(always)]
+                        |residual| residual.row(row),
+                    );
+                    steps.run_cut_off(s, &acc[i], residual, out.row(row));
+                }
+            },
+        );
+    }
+
     /// As [`run`](Self::run), with any steps and for the last columns, once for all tiles of a level.
     #[inline(never)]
     pub(crate) fn run_any<S: Simd>(
@@ -234,6 +263,43 @@ impl<S: Simd, const NV: usize> Steps<S, NV> {
         }
     }
 
+    /// The steps of a panel of `len` columns, whose last vector is cut off.
+    #[inline(always)]
+    fn cut_off(s: S, store: &Store<'_>, len: usize) -> Self {
+        let numbers = |numbers: Option<&[f32]>, default: f32| {
+            array(
+                #[inline(always)]
+                |j| match numbers {
+                    Some(numbers) => load_cut_off(s, numbers, j * S::LANES, len),
+                    None => s.splat(default),
+                },
+            )
+        };
+        Self {
+            scale: numbers(store.scale, 1.0),
+            bias: numbers(store.bias, 0.0),
+            near: store.near.in_registers(s),
+        }
+    }
+
+    /// Stores a row whose last vector is cut off, to which `residual` is added before the activation.
+    #[inline(always)]
+    fn run_cut_off(&self, s: S, acc: &[S::F32; NV], residual: Option<&[f32]>, row: &mut [f32]) {
+        let mut sums = *acc;
+        for j in 0..NV {
+            sums[j] = s.mul_add(acc[j], self.scale[j], self.bias[j]);
+            if let Some(residual) = residual {
+                let residual = load_cut_off(s, residual, j * S::LANES, row.len());
+                sums[j] = s.add(sums[j], residual);
+            }
+        }
+        let results = self.near.run(s, sums);
+        for j in 0..NV - 1 {
+            s.store(results[j], &mut row[j * S::LANES..]);
+        }
+        s.store_partial(results[NV - 1], &mut row[(NV - 1) * S::LANES..]);
+    }
+
     /// Stores a row.
     #[inline(always)]
     pub(crate) fn run(&self, s: S, acc: &[S::F32; NV], row: &mut [f32]) {
@@ -270,6 +336,16 @@ impl<S: Simd, const NV: usize> Steps<S, NV> {
 /// What stands for a scale and a bias that there are not, for as many channels as a tile has at most.
 static ONES: [f32; MAX_VECTORS * 16] = [1.0; MAX_VECTORS * 16];
 static ZEROS: [f32; MAX_VECTORS * 16] = [0.0; MAX_VECTORS * 16];
+
+/// The vector at `at` of `len` elements.
+#[inline(always)]
+fn load_cut_off<S: Simd>(s: S, from: &[f32], at: usize, len: usize) -> S::F32 {
+    if at + S::LANES <= len {
+        s.load(&from[at..])
+    } else {
+        s.load_partial(&from[at..len])
+    }
+}
 
 /// The numbers of `NV` vectors of channels.
 #[inline(always)]

@@ -215,6 +215,14 @@ impl Conv2d {
         self.bias.as_ref()
     }
 
+    pub(super) fn path(&self) -> &Arc<str> {
+        &self.path
+    }
+
+    pub(super) fn options(&self) -> Conv2dOptions {
+        self.options
+    }
+
     /// Whether every output pixel is a linear map of one input pixel, and every input pixel has one.
     pub(super) fn is_pointwise(&self) -> bool {
         let [_, _, h, w] = self.weight.shape()[..] else {

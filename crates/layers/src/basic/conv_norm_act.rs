@@ -1,7 +1,7 @@
 //! Convolution, batch norm, activation: the brick of most networks.
 
-use striate_tensor::autograd::is_grad_enabled;
-use striate_tensor::{After, Conv2dEpilogue, Result, Tensor, no_grad};
+use striate_tensor::autograd::{is_grad_enabled, scope};
+use striate_tensor::{After, Conv2dEpilogue, Conv2dLink, Result, Tensor, no_grad};
 
 use crate::basic::{Activation, BatchNorm2d, BatchNormConfig, Conv2d, Conv2dConfig};
 use crate::{Init, Layer, Module, Parameter, VarBuilder, Visitor};
@@ -202,7 +202,7 @@ fn scaled(
         return if relu { Ok(y) } else { act.forward(&y) };
     }
     let conv_bias = conv.bias().map(Parameter::tensor);
-    let recorded = is_recorded(conv, bn, x, residual);
+    let recorded = is_recorded(conv, bn, &[Some(x), residual]);
     if !recorded && let Some(activation) = act.kernel() {
         let [scale, bias] = bn.scale_and_shift(conv_bias.as_ref(), factor)?;
         let epilogue = Conv2dEpilogue {
@@ -225,11 +225,65 @@ fn scaled(
 }
 
 /// Whether a gradient may be asked for.
-fn is_recorded(conv: &Conv2d, bn: &BatchNorm2d, x: &Tensor, residual: Option<&Tensor>) -> bool {
+fn is_recorded(conv: &Conv2d, bn: &BatchNorm2d, inputs: &[Option<&Tensor>]) -> bool {
     let (weight, bias) = (conv.weight().tensor(), conv.bias().map(Parameter::tensor));
-    let operands = [Some(x), Some(&weight), bias.as_ref(), residual];
-    is_grad_enabled()
-        && (operands.into_iter().flatten().any(Tensor::tracks_grad) || bn.tracks_grad())
+    let parameters = [Some(&weight), bias.as_ref()];
+    let mut operands = inputs.iter().chain(&parameters).copied().flatten();
+    is_grad_enabled() && (operands.any(Tensor::tracks_grad) || bn.tracks_grad())
+}
+
+/// A convolution with the batch norm and the activation behind it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Brick<'a> {
+    pub(super) conv: &'a Conv2d,
+    pub(super) bn: &'a BatchNorm2d,
+    pub(super) act: Activation,
+    /// What is added before the activation.
+    pub(super) residual: Option<&'a Tensor>,
+}
+
+impl Brick<'_> {
+    pub(super) fn run(&self, x: &Tensor) -> Result<Tensor> {
+        conv_norm_act(self.conv, self.bn, self.act, x, self.residual)
+    }
+}
+
+/// What [`conv_norm_act`] makes of one brick after the other, if together they are faster: without gradients, where a
+/// [chain of convolutions](Tensor::conv2d_chain) pays.
+///
+/// # Errors
+/// Those of the layers.
+pub(super) fn chained(bricks: &[Brick<'_>], x: &Tensor) -> Option<Result<Tensor>> {
+    let apart = |brick: &Brick<'_>| {
+        brick.bn.training()
+            || brick.act.kernel().is_none()
+            || is_recorded(brick.conv, brick.bn, &[Some(x), brick.residual])
+    };
+    if bricks.iter().any(apart) {
+        return None;
+    }
+    let weights: Vec<_> = bricks.iter().map(|b| b.conv.weight().tensor()).collect();
+    let options = bricks.iter().map(|brick| brick.conv.options());
+    let shapes: Vec<_> = weights.iter().zip(options).collect();
+    x.conv2d_chain_pays(&shapes).then(|| {
+        let steps = bricks.iter().map(|Brick { conv, bn, .. }| {
+            bn.scale_and_shift(conv.bias().map(Parameter::tensor).as_ref(), 1.0)
+        });
+        let steps = steps.collect::<Result<Vec<_>>>()?;
+        let link = |i: usize| Conv2dLink {
+            weight: &weights[i],
+            options: bricks[i].conv.options(),
+            epilogue: Conv2dEpilogue {
+                scale: Some(&steps[i][0]),
+                bias: Some(&steps[i][1]),
+                residual: bricks[i].residual,
+                activation: bricks[i].act.kernel().unwrap_or_default(),
+                ..Conv2dEpilogue::default()
+            },
+        };
+        let links: Vec<_> = (0..bricks.len()).map(link).collect();
+        scope(bricks[0].conv.path(), || x.conv2d_chain(&links))
+    })
 }
 
 /// `act(attention(bn(conv(x))) + residual)`, the end of a residual block with channel attention.
@@ -257,7 +311,7 @@ pub fn conv_norm_attend_onto(
     let Some(activation) = act.kernel() else {
         return apart();
     };
-    if bn.training() || !conv.is_pointwise() || is_recorded(conv, bn, x, Some(residual)) {
+    if bn.training() || !conv.is_pointwise() || is_recorded(conv, bn, &[Some(x), Some(residual)]) {
         return apart();
     }
     let bias = conv.bias().map(Parameter::tensor);

@@ -2,7 +2,8 @@
 
 use striate_tensor::{Result, Tensor};
 
-use crate::basic::{Activation, conv_norm_act, conv_norm_attend_onto, norm_act};
+use super::conv_norm_act::{Brick, chained};
+use crate::basic::{Activation, conv_norm_attend_onto, norm_act};
 use crate::{Fusible, Layer, Module, Visitor};
 
 /// Applies its layers in order, a convolution, its batch norm and its activation in one pass
@@ -89,10 +90,10 @@ impl Module for Sequential {
         let [before @ .., (_, last)] = &self.layers[..] else {
             return act.forward(&residual.add(x)?);
         };
-        if let (Fusible::BatchNorm2d(bn), [before @ .., (_, conv)]) = (last.fusible(), before)
-            && let Fusible::Conv2d(conv) = conv.fusible()
+        if let (Fusible::BatchNorm2d(_), [.., (_, conv)]) = (last.fusible(), before)
+            && let Fusible::Conv2d(_) = conv.fusible()
         {
-            return conv_norm_act(conv, bn, act, &run(before, x)?, Some(residual));
+            return run_onto(&self.layers, x, Some((residual, act)));
         }
         match last.fusible() {
             Fusible::Conv2d(_) | Fusible::No => last.forward_onto(residual, act, &run(before, x)?),
@@ -104,17 +105,25 @@ impl Module for Sequential {
 
 /// Runs layers in order.
 fn run(layers: &Layers, x: &Tensor) -> Result<Tensor> {
+    run_onto(layers, x, None)
+}
+
+/// Runs layers in order. With a residual and an activation they end with a convolution and its batch norm, to whose value
+/// the residual is added before that activation.
+fn run_onto(layers: &Layers, x: &Tensor, onto: Onto<'_>) -> Result<Tensor> {
     let mut x = x.clone();
     let mut rest = layers;
     while let [(_, layer), after @ ..] = rest {
+        if let Some((first, behind)) = brick(rest, onto) {
+            (x, rest) = match chain(first, behind, &x, onto) {
+                Some((y, behind)) => (y?, behind),
+                None => (first.run(&x)?, behind),
+            };
+            continue;
+        }
         rest = after;
-        x = match (layer.fusible(), first(rest)) {
-            (Fusible::Conv2d(conv), Some(Fusible::BatchNorm2d(bn))) => {
-                let (act, after) = activation(&rest[1..]);
-                rest = after;
-                conv_norm_act(conv, bn, act, &x, None)?
-            }
-            (Fusible::BatchNorm2d(bn), _) => {
+        x = match layer.fusible() {
+            Fusible::BatchNorm2d(bn) => {
                 let (act, after) = activation(rest);
                 rest = after;
                 norm_act(bn, act, &x)?
@@ -123,6 +132,59 @@ fn run(layers: &Layers, x: &Tensor) -> Result<Tensor> {
         };
     }
     Ok(x)
+}
+
+/// What is done to the value of the last layer.
+type Onto<'a> = Option<(&'a Tensor, Activation)>;
+
+/// The convolution with its batch norm and activation that comes first, if one does, and what comes after it.
+fn brick<'a>(layers: &'a Layers, onto: Onto<'a>) -> Option<(Brick<'a>, &'a Layers)> {
+    let [(_, conv), (_, bn), rest @ ..] = layers else {
+        return None;
+    };
+    let (Fusible::Conv2d(conv), Fusible::BatchNorm2d(bn)) = (conv.fusible(), bn.fusible()) else {
+        return None;
+    };
+    let (act, rest) = activation(rest);
+    let (residual, act) = match onto {
+        Some((residual, act)) if rest.is_empty() => (Some(residual), act),
+        _ => (None, act),
+    };
+    let brick = Brick {
+        conv,
+        bn,
+        act,
+        residual,
+    };
+    Some((brick, rest))
+}
+
+/// The most convolutions that are faster as a chain.
+const CHAIN: usize = 3;
+
+/// The value of as many convolutions as are faster together, and what comes after them.
+fn chain<'a>(
+    first: Brick<'a>,
+    behind: &'a Layers,
+    x: &Tensor,
+    onto: Onto<'a>,
+) -> Option<(Result<Tensor>, &'a Layers)> {
+    let (mut bricks, mut behind) = (vec![first], vec![behind]);
+    while let Some(&rest) = behind.last()
+        && bricks.len() < CHAIN
+    {
+        let nothing =
+            |(_, layer): &&(_, Box<dyn Module>)| matches!(layer.fusible(), Fusible::Nothing);
+        let rest = &rest[rest.iter().take_while(nothing).count()..];
+        let Some((next, rest)) = brick(rest, onto) else {
+            break;
+        };
+        bricks.push(next);
+        behind.push(rest);
+    }
+    (2..=bricks.len())
+        .rev()
+        .find_map(|count| Some((chained(&bricks[..count], x)?, behind[count - 1])))
 }
 
 type Layers = [(String, Box<dyn Module>)];

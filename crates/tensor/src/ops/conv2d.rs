@@ -206,7 +206,16 @@ pub(super) fn packed(
     weight: &Tensor,
     g: &Conv2dGeometry,
 ) -> Result<Arc<PackedWeights>> {
-    let (policy, layout) = (current_policy()?, image_layout(format_of(x)));
+    packed_for(format_of(x), weight, g)
+}
+
+/// As [`packed`], for inputs in an order.
+pub(super) fn packed_for(
+    format: MemoryFormat,
+    weight: &Tensor,
+    g: &Conv2dGeometry,
+) -> Result<Arc<PackedWeights>> {
+    let (policy, layout) = (current_policy()?, image_layout(format));
     let arrangement = Arrangement::choose(policy, g, layout);
     weight.packed(&arrangement, || {
         let weight = weight.contiguous()?;

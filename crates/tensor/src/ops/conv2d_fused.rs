@@ -144,6 +144,6 @@ fn of_image(all: Option<&[f32]>, i: usize, len: usize) -> Option<&[f32]> {
     all.map(|all| &all[i * len..][..len])
 }
 
-fn memory(operand: Option<&Tensor>) -> Result<Option<&[f32]>> {
+pub(super) fn memory(operand: Option<&Tensor>) -> Result<Option<&[f32]>> {
     operand.map(Tensor::memory).transpose()
 }
