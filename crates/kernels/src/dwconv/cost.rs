@@ -132,12 +132,12 @@ mod tests {
     #[test]
     fn strips_read_each_row_once() {
         let expected = Counts {
-            pixels: 2.0 * 196.0,
-            chains: 2.0 * 2.0 * 14.0,
-            products: 2.0 * 196.0 * 9.0,
+            pixels: 2.0 * 64.0,
+            chains: 2.0 * 2.0 * 8.0,
+            products: 2.0 * 64.0 * 9.0,
             runs: 0.0,
         };
-        assert_eq!(count(14, 3, 16), expected);
+        assert_eq!(count(8, 3, 16), expected);
     }
 
     #[test]

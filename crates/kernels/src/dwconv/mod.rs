@@ -79,11 +79,13 @@ pub(crate) fn forward_here(
     );
     let pass = Pass {
         bands: &bands,
+        strips: Strips::new(&bands, level.lanes()),
         source: x,
         weights: packed,
         epilogue,
+        near: &epilogue.activation.near(),
     };
-    let all = bands.cut(1).range(0);
+    let all = bands.cut(1, 1).range(0);
     dispatch!(level, s => pass.run(s, all, y));
 }
 
