@@ -1,7 +1,7 @@
 //! What happens to a result between the registers and memory.
 
 use crate::disjoint::TileMut;
-use crate::elementwise::{Unary, hard_swish};
+use crate::elementwise::Unary;
 use crate::error::{KernelError, check_len};
 use crate::geometry::GeometryError;
 use crate::moments::{Pixels, TileMoments};
@@ -9,7 +9,7 @@ use striate_simd::{Level, Simd};
 
 /// The last step of an [`Epilogue`]: the functions of the same names in [`Unary`].
 ///
-/// `None`, `Relu`, `Relu6` and `HardSwish` happen in registers. The others run over what was just stored.
+/// `None`, `Relu` and `Relu6` happen in registers. The others run over what was just stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Activation {
     /// `y`
@@ -43,16 +43,18 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// What happens to results in registers.
-    pub(crate) fn near(self) -> Near {
+    /// What results are kept within, in registers.
+    pub(crate) fn bounds(self) -> Bounds {
         match self {
-            Self::Relu => Near::new(0.0, f32::INFINITY),
-            Self::Relu6 => Near::new(0.0, 6.0),
-            Self::HardSwish => Near {
-                hard_swish: true,
-                ..Near::NOTHING
+            Self::Relu => Bounds {
+                floor: 0.0,
+                ..Bounds::NONE
             },
-            _ => Near::NOTHING,
+            Self::Relu6 => Bounds {
+                floor: 0.0,
+                ceiling: 6.0,
+            },
+            _ => Bounds::NONE,
         }
     }
 
@@ -80,63 +82,45 @@ impl Activation {
 
     /// The function that is left to apply to results in memory.
     pub(crate) fn late(self) -> Option<Unary> {
-        self.function().filter(|_| self.near() == Near::NOTHING)
+        self.function().filter(|_| self.bounds() == Bounds::NONE)
     }
 }
 
-/// The part of an [`Activation`] that happens to results in registers: bounds, or a function that has none.
+/// What results are kept within. NaN stays NaN.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Near {
+pub(crate) struct Bounds {
     floor: f32,
     ceiling: f32,
-    hard_swish: bool,
 }
 
-impl Near {
-    pub(crate) const NOTHING: Self = Self::new(f32::NEG_INFINITY, f32::INFINITY);
+impl Bounds {
+    pub(crate) const NONE: Self = Self {
+        floor: f32::NEG_INFINITY,
+        ceiling: f32::INFINITY,
+    };
 
-    const fn new(floor: f32, ceiling: f32) -> Self {
-        Self {
-            floor,
-            ceiling,
-            hard_swish: false,
-        }
-    }
-
-    /// With its numbers in registers.
+    /// With the numbers in registers.
     #[inline(always)]
-    pub(crate) fn in_registers<S: Simd>(self, s: S) -> Finish<S> {
-        Finish {
+    pub(crate) fn in_registers<S: Simd>(self, s: S) -> Clamp<S> {
+        Clamp {
             floor: s.splat(self.floor),
             ceiling: s.splat(self.ceiling),
-            hard_swish: self.hard_swish,
         }
     }
 }
 
-/// A [`Near`] in registers.
+/// [`Bounds`] in registers.
 #[derive(Clone, Copy)]
-pub(crate) struct Finish<S: Simd> {
+pub(crate) struct Clamp<S: Simd> {
     floor: S::F32,
     ceiling: S::F32,
-    hard_swish: bool,
 }
 
-impl<S: Simd> Finish<S> {
-    /// The results of sums.
+impl<S: Simd> Clamp<S> {
+    /// A vector within the bounds: a NaN passes as the second operand.
     #[inline(always)]
-    pub(crate) fn run<const N: usize>(&self, s: S, mut sums: [S::F32; N]) -> [S::F32; N] {
-        if self.hard_swish {
-            for i in 0..N {
-                sums[i] = hard_swish(s, sums[i]);
-            }
-        } else {
-            // A NaN passes as the second operand.
-            for i in 0..N {
-                sums[i] = s.min(self.ceiling, s.max(self.floor, sums[i]));
-            }
-        }
-        sums
+    pub(crate) fn run(&self, s: S, x: S::F32) -> S::F32 {
+        s.min(self.ceiling, s.max(self.floor, x))
     }
 }
 

@@ -6,7 +6,7 @@ use super::links::Link;
 use super::neighbours::{Places, Step, holds_two};
 use super::strips::Strips;
 use crate::elementwise::assign;
-use crate::epilogue::{Epilogue, Near};
+use crate::epilogue::{Bounds, Epilogue};
 use std::ops::Range;
 use striate_simd::{Simd, Stream};
 
@@ -19,7 +19,7 @@ pub(super) struct Pass<'a> {
     pub(super) weights: &'a [f32],
     pub(super) epilogue: &'a Epilogue<'a>,
     /// What the epilogue does in registers.
-    pub(super) near: &'a Near,
+    pub(super) bounds: &'a Bounds,
 }
 
 /// Some lines of the output.
@@ -87,7 +87,7 @@ pub(super) struct Steps<'a> {
     scale: Option<&'a [f32]>,
     bias: Option<&'a [f32]>,
     residual: Option<&'a [f32]>,
-    near: &'a Near,
+    bounds: &'a Bounds,
 }
 
 impl<'a> Steps<'a> {
@@ -98,7 +98,7 @@ impl<'a> Steps<'a> {
             scale: vector(pass.epilogue.scale),
             bias: vector(pass.epilogue.bias),
             residual: pass.epilogue.residual,
-            near: pass.near,
+            bounds: pass.bounds,
         }
     }
 
@@ -133,7 +133,10 @@ impl<'a> Steps<'a> {
                 sums[t] = s.add(sums[t], residual[t]);
             }
         }
-        sums = self.near.in_registers(s).run(s, sums);
+        let clamp = self.bounds.in_registers(s);
+        for t in 0..T {
+            sums[t] = clamp.run(s, sums[t]);
+        }
         out.store(s, sums, places, target.step);
     }
 }
@@ -345,7 +348,7 @@ impl Pass<'_> {
         if let Some(residual) = self.epilogue.residual {
             sum = s.add(sum, s.load_partial(&residual[at..][..channels]));
         }
-        [sum] = self.near.in_registers(s).run(s, [sum]);
+        sum = self.bounds.in_registers(s).run(s, sum);
         if let Memory::Near(data) = &mut out.data {
             s.store_partial(sum, &mut data[at - out.at..][..channels]);
         }

@@ -83,7 +83,7 @@ pub(crate) fn forward_here(
         source: x,
         weights: packed,
         epilogue,
-        near: &epilogue.activation.near(),
+        bounds: &epilogue.activation.bounds(),
     };
     let all = bands.cut(1, 1).range(0);
     dispatch!(level, s => pass.run(s, all, y));
@@ -121,7 +121,7 @@ fn gather(
         source,
         weights,
         epilogue,
-        near: &epilogue.activation.near(),
+        bounds: &epilogue.activation.bounds(),
     };
     let cut = bands.cut(TASKS, strips.map_or(1, |_| bands.worth_a_strip()));
     let out = DisjointMut::new(out);

@@ -90,7 +90,10 @@ fn vector_value<S: Simd>(s: S, op: Unary, x: Option<&[f32]>, y: &mut [f32]) -> b
             let MishParts { upper, whole, .. } = mish_parts(s, x);
             s.mul(x, s.div(upper, whole))
         }),
-        Unary::HardSwish => each!(|x| hard_swish(s, x)),
+        Unary::HardSwish => each!(|x| {
+            let gate = s.min(six, s.max(zero, s.add(x, three)));
+            s.mul(x, s.mul(gate, sixth))
+        }),
         Unary::HardSigmoid => each!(|x| { s.mul(s.min(six, s.max(zero, s.add(x, three))), sixth) }),
         Unary::Softplus { beta, threshold } => {
             let [beta, threshold, inverse] = [c(s, beta), c(s, threshold), c(s, 1.0 / beta)];
@@ -216,13 +219,6 @@ fn gradient<S: Simd>(s: S, op: Unary, saved: &[f32], dy: Option<&[f32]>, dx: &mu
         }
         Unary::Sin | Unary::Cos | Unary::Powf { .. } => false,
     }
-}
-
-/// The function of that name, of a vector.
-#[inline(always)]
-pub(crate) fn hard_swish<S: Simd>(s: S, x: S::F32) -> S::F32 {
-    let gate = s.min(c(s, 6.0), s.max(s.splat(0.0), s.add(x, c(s, 3.0))));
-    s.mul(x, s.mul(gate, c(s, 1.0 / 6.0)))
 }
 
 /// The gradient of a function whose derivative is `scale`.

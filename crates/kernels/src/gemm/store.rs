@@ -5,7 +5,7 @@ use super::tile::MAX_VECTORS;
 use crate::array::array;
 use crate::disjoint::TileMut;
 use crate::elementwise::{Unary, assign};
-use crate::epilogue::{Epilogue, Finish, Near};
+use crate::epilogue::{Bounds, Clamp, Epilogue};
 use std::ops::Range;
 use striate_simd::Simd;
 
@@ -15,7 +15,7 @@ pub(crate) struct Store<'a> {
     scale: Option<&'a [f32]>,
     bias: Option<&'a [f32]>,
     residual: Option<Residual<'a>>,
-    near: Near,
+    bounds: Bounds,
     /// What is applied to the sums once they are stored.
     late: Option<Unary>,
     /// Whether the old contents are added to the sums.
@@ -57,7 +57,7 @@ impl<'a> Store<'a> {
             scale: epilogue.scale.map(|scale| &scale[columns.clone()]),
             bias: epilogue.bias.map(|bias| &bias[columns.clone()]),
             residual: epilogue.residual.map(residual),
-            near: epilogue.activation.near(),
+            bounds: epilogue.activation.bounds(),
             late: epilogue.activation.late(),
             add,
         }
@@ -163,7 +163,7 @@ impl<'a> Store<'a> {
             && operands.iter().all(Option::is_none)
             && self.residual.is_none()
             && self.late.is_none()
-            && self.near == Near::NOTHING
+            && self.bounds == Bounds::NONE
     }
 
     /// As [`run`](Self::run), for rows whose last vector is cut off.
@@ -227,7 +227,7 @@ impl<'a> Store<'a> {
             #[inline(always)]
             |residual| &residual.row(row)[..out.len()],
         );
-        let near = self.near.in_registers(s);
+        let clamp = self.bounds.in_registers(s);
         for (j, out) in out.chunks_mut(S::LANES).enumerate() {
             let mut sum = acc[j];
             if self.add {
@@ -239,8 +239,7 @@ impl<'a> Store<'a> {
             for term in [self.bias, residual].into_iter().flatten() {
                 sum = s.add(sum, s.load_partial(&term[j * S::LANES..]));
             }
-            let [result] = near.run(s, [sum]);
-            s.store_partial(result, out);
+            s.store_partial(clamp.run(s, sum), out);
         }
     }
 }
@@ -249,7 +248,7 @@ impl<'a> Store<'a> {
 pub(crate) struct Steps<S: Simd, const NV: usize> {
     scale: [S::F32; NV],
     bias: [S::F32; NV],
-    near: Finish<S>,
+    clamp: Clamp<S>,
 }
 
 impl<S: Simd, const NV: usize> Steps<S, NV> {
@@ -259,7 +258,7 @@ impl<S: Simd, const NV: usize> Steps<S, NV> {
         Self {
             scale: vectors::<S, NV>(s, store.scale.unwrap_or(&ONES)),
             bias: vectors::<S, NV>(s, store.bias.unwrap_or(&ZEROS)),
-            near: store.near.in_registers(s),
+            clamp: store.bounds.in_registers(s),
         }
     }
 
@@ -278,37 +277,35 @@ impl<S: Simd, const NV: usize> Steps<S, NV> {
         Self {
             scale: numbers(store.scale, 1.0),
             bias: numbers(store.bias, 0.0),
-            near: store.near.in_registers(s),
+            clamp: store.bounds.in_registers(s),
         }
     }
 
     /// Stores a row whose last vector is cut off, to which `residual` is added before the activation.
     #[inline(always)]
     fn run_cut_off(&self, s: S, acc: &[S::F32; NV], residual: Option<&[f32]>, row: &mut [f32]) {
-        let mut sums = *acc;
         for j in 0..NV {
-            sums[j] = s.mul_add(acc[j], self.scale[j], self.bias[j]);
+            let mut sum = s.mul_add(acc[j], self.scale[j], self.bias[j]);
             if let Some(residual) = residual {
-                let residual = load_cut_off(s, residual, j * S::LANES, row.len());
-                sums[j] = s.add(sums[j], residual);
+                sum = s.add(sum, load_cut_off(s, residual, j * S::LANES, row.len()));
+            }
+            let (sum, at) = (self.clamp.run(s, sum), j * S::LANES);
+            if j + 1 < NV {
+                s.store(sum, &mut row[at..]);
+            } else {
+                s.store_partial(sum, &mut row[at..]);
             }
         }
-        let results = self.near.run(s, sums);
-        for j in 0..NV - 1 {
-            s.store(results[j], &mut row[j * S::LANES..]);
-        }
-        s.store_partial(results[NV - 1], &mut row[(NV - 1) * S::LANES..]);
     }
 
     /// Stores a row.
     #[inline(always)]
     pub(crate) fn run(&self, s: S, acc: &[S::F32; NV], row: &mut [f32]) {
         let row = &mut row[..NV * S::LANES];
-        let mut sums = *acc;
         for j in 0..NV {
-            sums[j] = s.mul_add(acc[j], self.scale[j], self.bias[j]);
+            let sum = s.mul_add(acc[j], self.scale[j], self.bias[j]);
+            s.store(self.clamp.run(s, sum), &mut row[j * S::LANES..]);
         }
-        self.finish(s, sums, row);
     }
 
     /// Stores a row, to which `residual` is added before the activation.
@@ -316,19 +313,10 @@ impl<S: Simd, const NV: usize> Steps<S, NV> {
     fn run_onto(&self, s: S, acc: &[S::F32; NV], residual: &[f32], row: &mut [f32]) {
         let row = &mut row[..NV * S::LANES];
         let residual = &residual[..NV * S::LANES];
-        let mut sums = *acc;
         for j in 0..NV {
             let sum = s.mul_add(acc[j], self.scale[j], self.bias[j]);
-            sums[j] = s.add(sum, s.load(&residual[j * S::LANES..]));
-        }
-        self.finish(s, sums, row);
-    }
-
-    #[inline(always)]
-    fn finish(&self, s: S, sums: [S::F32; NV], row: &mut [f32]) {
-        let results = self.near.run(s, sums);
-        for j in 0..NV {
-            s.store(results[j], &mut row[j * S::LANES..]);
+            let sum = s.add(sum, s.load(&residual[j * S::LANES..]));
+            s.store(self.clamp.run(s, sum), &mut row[j * S::LANES..]);
         }
     }
 }

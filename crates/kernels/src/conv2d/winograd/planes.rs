@@ -431,7 +431,7 @@ impl Scatter<'_> {
         let Epilogue { scale, bias, .. } = self.epilogue;
         let scale = per_channel(s, *scale, 1.0, row.channel + c, lanes);
         let bias = per_channel(s, *bias, 0.0, row.channel + c, lanes);
-        let near = self.epilogue.activation.near().in_registers(s);
+        let clamp = self.epilogue.activation.bounds().in_registers(s);
         for j in 0..M {
             if j < row.count {
                 let mut sum = s.mul_add(sums[j], scale, bias);
@@ -444,7 +444,7 @@ impl Scatter<'_> {
                 ) {
                     sum = s.add(sum, load_lanes(s, residual, lanes));
                 }
-                [sum] = near.run(s, [sum]);
+                sum = clamp.run(s, sum);
                 let out = &mut row.out.get(j)[c..];
                 if lanes == S::LANES {
                     s.store(sum, out);
