@@ -10,8 +10,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
-use striate_tensor::{DType, Error, Result, Tensor};
+use safetensors::tensor::{Dtype, Metadata as Header, SafeTensors, TensorView, View};
+use striate_tensor::{DType, Error, FileBytes, FileTensor, Result, Tensor};
 
 use crate::StateDict;
 use crate::weights::{self, Endian, Kind, row_major};
@@ -74,7 +74,58 @@ pub fn save(path: &Path, dict: &StateDict, metadata: &Metadata) -> Result<()> {
 /// # Errors
 /// It cannot be read, is no safetensors file, or has a tensor of an unsupported type.
 pub fn load(path: &Path) -> Result<(StateDict, Metadata)> {
-    from_bytes(&weights::contents(path)?).map_err(|e| e.at(&path.display().to_string()))
+    from_file(&weights::contents(path)?).map_err(|e| e.at(&path.display().to_string()))
+}
+
+/// Reads a file. Tensors come in the order in which their data lies in it.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn from_file(file: &FileBytes) -> Result<(StateDict, Metadata)> {
+    if cfg!(target_endian = "big") {
+        return from_bytes(file);
+    }
+    let refuse = |e| Error::msg(format!("not a safetensors file: {e}"));
+    let (header_len, header) = SafeTensors::read_metadata(file).map_err(refuse)?;
+    let names = header.offset_keys();
+    // What tensors hold as it is stored is read at once.
+    let plain = |name: &String| {
+        let info = header.info(name)?;
+        Some(FileTensor {
+            dtype: same_type(info.dtype)?,
+            shape: info.shape.as_slice().into(),
+            start: 8 + header_len + info.data_offsets.0,
+        })
+    };
+    let plain: Vec<Option<FileTensor>> = names.iter().map(plain).collect();
+    let present: Vec<FileTensor> = plain.iter().flatten().cloned().collect();
+    let mut read_at_once = FileTensor::read_all(file, &present)?.into_iter();
+    let converted = SafeTensors::deserialize(file).map_err(refuse)?;
+    let mut dict = StateDict::new();
+    for (name, plain) in names.into_iter().zip(&plain) {
+        let tensor = match plain.as_ref().and_then(|_| read_at_once.next()) {
+            Some(tensor) => tensor,
+            None => read(&converted.tensor(&name).map_err(refuse)?).map_err(|e| e.at(&name))?,
+        };
+        dict.insert(name, tensor);
+    }
+    Ok((dict, text_of(&header)))
+}
+
+/// The type of a tensor whose elements are those of the file, byte for byte.
+fn same_type(dtype: Dtype) -> Option<DType> {
+    Some(match dtype {
+        Dtype::F32 => DType::F32,
+        Dtype::F64 => DType::F64,
+        Dtype::I64 => DType::I64,
+        Dtype::U8 | Dtype::BOOL => DType::U8,
+        _ => return None,
+    })
+}
+
+fn text_of(header: &Header) -> Metadata {
+    let text = header.metadata().iter().flatten();
+    text.map(|(k, v)| (k.clone(), v.clone())).collect()
 }
 
 /// Reads the bytes of a file. Tensors come in the order in which their data lies in it.
@@ -91,11 +142,7 @@ pub fn from_bytes(bytes: &[u8]) -> Result<(StateDict, Metadata)> {
         let tensor = read(&view).map_err(|e| e.at(&name))?;
         dict.insert(name, tensor);
     }
-    let metadata = header.metadata().iter().flatten();
-    Ok((
-        dict,
-        metadata.map(|(k, v)| (k.clone(), v.clone())).collect(),
-    ))
+    Ok((dict, text_of(&header)))
 }
 
 /// Writes a file through a temporary one in the same folder, synced and then renamed: a reader

@@ -50,6 +50,19 @@ impl Arrangement {
         Self::of(level, g, input, choose(g, input, level, accuracy))
     }
 
+    /// The panels of output channels and the rows of each, if the weights of some of them can be packed and used without
+    /// the others.
+    pub(super) fn separable(&self, g: &Conv2dGeometry) -> Option<(Panels, usize)> {
+        let taps = Taps::forward(g).flattened();
+        let per_channel = match (self.algorithm, self.algorithm.tile()) {
+            (_, Some(size)) if winograd::has_panels(self.level, size, &taps) => size.points(),
+            (Algorithm::Pointwise | Algorithm::Direct, _) => taps.taps.len(),
+            _ => return None,
+        };
+        let panels = self.panels.filter(|_| g.groups() == 1)?;
+        Some((panels, per_channel * taps.k_len()))
+    }
+
     /// The arrangement for an algorithm that accepts the geometry.
     pub(super) fn of(
         level: Level,

@@ -39,12 +39,26 @@ impl Product<'_> {
         c: &mut [f32],
         c_stride: usize,
     ) {
+        self.run_held(&self.panels.all(), level, epilogue, write, c, c_stride);
+    }
+
+    /// As [`run`](Self::run), of the columns of the panels `held`, which are all that the right operand has.
+    pub(crate) fn run_held(
+        &self,
+        held: &Range<usize>,
+        level: Level,
+        epilogue: &Epilogue<'_>,
+        write: Write,
+        c: &mut [f32],
+        c_stride: usize,
+    ) {
         let grid = Grid::new(level, self.rows, self.panels, self.k_len);
+        let first = self.panels.start(held, self.k_len);
         let c = DisjointMut::rows(c, c_stride);
         parallel::for_each(grid.tasks(), |task| {
             let (rows, panels) = grid.task(task);
             let mut tiles = None;
-            for index in panels {
+            for index in panels.start.max(held.start)..panels.end.min(held.end) {
                 let panel = self.panels.panel(index);
                 let runs = match tiles.take() {
                     Some((vectors, runs)) if vectors == panel.vectors => runs,
@@ -52,6 +66,7 @@ impl Product<'_> {
                 };
                 let add = write == Write::Add;
                 let packed = self.panels.packed_range(&panel, self.k_len);
+                let packed = packed.start - first..packed.end - first;
                 let block = Block {
                     a: self.a.get(rows.start * self.a_stride..).unwrap_or_default(),
                     a_stride: self.a_stride,

@@ -1,12 +1,12 @@
 //! The affine map of fully connected layers.
 
 use striate_kernels::epilogue::Epilogue;
-use striate_kernels::gemm::{Matrix, MatrixMut, PackedB};
+use striate_kernels::gemm::{Matrix, MatrixMut, PackedB, multiply_unkept};
 use striate_simd::Buffer;
 
 use super::{check_float, check_same_dtype};
-use crate::autograd::is_shapes_only;
 use crate::autograd::{Description, VariadicFunction, apply_variadic, gradients};
+use crate::autograd::{is_grad_enabled, is_shapes_only};
 use crate::dtype::match_float;
 use crate::layout::Layout;
 use crate::{DType, Error, MemoryFormat, Result, Tensor, current_level};
@@ -103,13 +103,21 @@ fn affine(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> 
     let shape = [x.shape()[0], weight.shape()[0]];
     let mut y = Buffer::recycled(Layout::row_major(OP, &shape)?.numel())?;
     let level = current_level()?;
-    let packed = weight.packed(&level, || {
-        Ok(PackedB::new(level, matrix(weight)?.transposed())?)
-    })?;
+    let (x, columns) = (matrix(x)?, matrix(weight)?.transposed());
+    let pack = || Ok(PackedB::new(level, columns)?);
+    // What is recorded is used again on the way back or in the next step.
+    let packed = if is_grad_enabled() {
+        Some(weight.packed(&level, pack)?)
+    } else {
+        weight.packed_again(&level, pack)?
+    };
     let bias = bias.map(Tensor::contiguous).transpose()?;
     let bias = bias.as_ref().map(Tensor::memory).transpose()?;
     let product = MatrixMut::new(&mut y, shape[0], shape[1])?;
-    packed.multiply(matrix(x)?, &Epilogue::NONE.bias(bias), product)?;
+    match packed {
+        Some(packed) => packed.multiply(x, &Epilogue::NONE.bias(bias), product)?,
+        None => multiply_unkept(level, x, columns, bias, product)?,
+    }
     Tensor::from_buffer(y, shape, MemoryFormat::RowMajor)
 }
 
