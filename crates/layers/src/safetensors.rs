@@ -322,6 +322,55 @@ mod tests {
         assert_eq!(left, 1, "no temporary file is left");
     }
 
+    /// A small file, which is read, and a large one, which is mapped.
+    #[test]
+    fn files_are_read_like_their_bytes() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for len in [5, 300_000] {
+            let wide: Vec<f32> = (0..len).map(|i| i as f32 / 8.0).collect();
+            let mut dict = sample();
+            let insert = |dict: &mut StateDict, name, tensor: Result<Tensor>| {
+                dict.insert(name, tensor.expect("small"));
+            };
+            insert(&mut dict, "wide", Tensor::from_vec(wide, [len]));
+            insert(
+                &mut dict,
+                "double",
+                Tensor::from_vec(vec![0.1f64, 2.0], [1, 2]),
+            );
+            insert(&mut dict, "bytes", Tensor::from_vec(vec![1u8, 2, 3], [3]));
+            insert(
+                &mut dict,
+                "empty",
+                Tensor::from_vec(Vec::<f32>::new(), [0, 4]),
+            );
+            let mut bytes = to_bytes(&dict, &Metadata::new()).expect("serializable");
+            // A type that is converted, of as many bytes.
+            let header = bytes.windows(5).position(|w| w == b"\"F64\"");
+            let at = header.expect("a tensor of that type");
+            for (types, shape) in [(&b"\"F64\""[..], "[1,2]"), (b"\"I32\"", "[1,4]")] {
+                bytes[at..at + 5].copy_from_slice(types);
+                let text = String::from_utf8_lossy(&bytes[at..at + 40]).into_owned();
+                let start = at + text.find("[1,").expect("its shape follows");
+                bytes[start..start + 5].copy_from_slice(shape.as_bytes());
+                let path = folder.path().join(format!("{len}.safetensors"));
+                fs::write(&path, &bytes).expect("writable");
+                let (from_file, _) = load(&path).expect("a good file");
+                let (from_memory, _) = from_bytes(&bytes).expect("a good file");
+                assert!(from_file.names().eq(from_memory.names()), "their order");
+                for ((name, a), (_, b)) in from_file.iter().zip(from_memory.iter()) {
+                    assert_eq!((a.shape(), a.dtype()), (b.shape(), b.dtype()), "{name}");
+                    let [a, b] = [a, b].map(|t| t.to_dtype(DType::F64)?.to_vec::<f64>());
+                    assert_eq!(a.expect("readable"), b.expect("readable"), "{name}");
+                }
+                for cut in [7, 8, 50, bytes.len() - 4 * len, bytes.len() - 1] {
+                    fs::write(&path, &bytes[..cut]).expect("writable");
+                    assert!(load(&path).is_err(), "{cut} of {} bytes", bytes.len());
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_file_may_hold_metadata_alone() {
         for metadata in [

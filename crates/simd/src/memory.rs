@@ -18,6 +18,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub(crate) const ALIGN: usize = 64;
 /// Blocks of this size or larger are mappings.
 const LARGE: usize = 1 << 20;
+/// What is this large or larger may get a block of up to twice the size.
+const SHARED: usize = 1 << 16;
 /// The size of a huge page, to which large blocks are aligned.
 const HUGE_PAGE: usize = 2 << 20;
 /// The largest block: half of what a slice can hold, so that rounding and alignment cannot
@@ -157,10 +159,13 @@ fn pool() -> MutexGuard<'static, Pool> {
 }
 
 impl Pool {
+    /// A block of the size; if none is free, a larger one rather than fresh memory, as long as half of it is used.
     fn take(&mut self, bytes: usize) -> Option<Block> {
-        let block = self.free.get_mut(&bytes)?.blocks.pop()?;
-        self.stats.cached -= bytes;
-        self.count(bytes);
+        let most = if bytes < SHARED { bytes } else { 2 * bytes };
+        let mut classes = self.free.range_mut(bytes..=most);
+        let block = classes.find_map(|(_, class)| class.blocks.pop())?;
+        self.stats.cached -= block.bytes;
+        self.count(block.bytes);
         Some(block)
     }
 

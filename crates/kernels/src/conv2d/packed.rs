@@ -13,6 +13,7 @@ use crate::epilogue::Epilogue;
 use crate::error::{KernelError, check_len};
 use crate::gemm::Write;
 use crate::gemm::block::Product;
+use crate::gemm::panels::Panels;
 use crate::geometry::{GeometryError, Layout};
 use crate::moments::TileMoments;
 use std::ops::Range;
@@ -101,19 +102,20 @@ impl PackedWeights {
         })
     }
 
-    /// Packs the weights of some panels of output channels of a single group.
+    /// Packs the weights of some panels of output channels of a single group: panels that are
+    /// [separable](Arrangement::separable).
     pub(super) fn of_panels(
         arrangement: Arrangement,
         g: &Conv2dGeometry,
         weight: &[f32],
-        held: Range<usize>,
+        (panels, held): (Panels, Range<usize>),
     ) -> Result<Self, KernelError> {
         check_len(OP, "weight", weight.len(), g.weight_len())?;
         let taps = Taps::forward(g).flattened();
         let reduce = Reduce::Inputs;
         let (level, dense) = (arrangement.level, Dense { reduce, weight });
         let weights = match arrangement.algorithm.tile() {
-            Some(size) => winograd::pack_held(level, size, &taps, dense, held)?,
+            Some(size) => winograd::pack_held(level, size, &taps, dense, (panels, held))?,
             None => TapWeights::pack_held(level, &taps, dense, held)?,
         };
         Ok(Self {

@@ -12,11 +12,12 @@ use crate::error::KernelError;
 use crate::geometry::Layout;
 use crate::parallel::Cut;
 
-/// Elements that are packed at a time, about: more than two threads wait for each other over.
-const ELEMENTS: usize = 640 << 10;
+/// Elements that are packed at a time, about: less than the second-level caches of two threads hold, and than an image of the
+/// first layers has.
+const ELEMENTS: usize = 224 << 10;
 
 /// Computes `y` (NHWC) from `x` of layout `input`, to the last bit as [`PackedWeights::new`] and
-/// [`PackedWeights::forward`] do, but keeps nothing, and packs a few megabytes of the weights at a time.
+/// [`PackedWeights::forward`] do, but keeps nothing, and packs a megabyte of the weights at a time.
 ///
 /// # Errors
 /// If a slice does not have the geometry's length, or memory runs out.
@@ -30,14 +31,13 @@ pub fn forward_unkept(
 ) -> Result<(), KernelError> {
     let policy = policy.into();
     let arrangement = Arrangement::choose(policy, g, input);
-    let Some((panels, rows)) = arrangement.separable(g) else {
+    let Some((panels, len)) = arrangement.separable(g, ELEMENTS) else {
         return PackedWeights::new(policy, g, input, weight)?.forward(g, x, epilogue, y);
     };
-    let per_panel = panels.packed_range(&panels.panel(0), rows).len();
-    let most = Cut::every(panels.count(), ELEMENTS / per_panel.max(1));
+    let most = Cut::every(panels.count(), ELEMENTS / len.max(1));
     let passes = Cut::every(panels.count(), panels.count().div_ceil(most.tasks()));
     (0..passes.tasks()).try_for_each(|pass| {
-        let held = passes.range(pass);
+        let held = (panels, passes.range(pass));
         PackedWeights::of_panels(arrangement, g, weight, held)?.forward(g, x, epilogue, y)
     })
 }

@@ -52,6 +52,15 @@ impl Panels {
         }
     }
 
+    /// The same columns in panels of at most `vectors` vectors.
+    pub(crate) fn narrowed(self, vectors: usize) -> Self {
+        let total = self.padded_columns() / self.lanes;
+        Self {
+            count: self.count.max(total.div_ceil(vectors.max(1))),
+            ..self
+        }
+    }
+
     /// The number of panels.
     pub(crate) fn count(&self) -> usize {
         self.count

@@ -73,7 +73,14 @@ impl Sequential {
             && let (Fusible::Conv2d(conv), Fusible::BatchNorm2d(bn)) =
                 (conv.fusible(), bn.fusible())
         {
-            return conv_norm_attend_onto(conv, bn, attention, act, &run(before, x)?, residual);
+            return conv_norm_attend_onto(
+                conv,
+                bn,
+                attention,
+                act,
+                &run(before, x.clone())?,
+                residual,
+            );
         }
         attention.forward_onto(residual, act, &self.forward(x)?)
     }
@@ -81,6 +88,10 @@ impl Sequential {
 
 impl Module for Sequential {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        run(&self.layers, x.clone())
+    }
+
+    fn forward_owned(&self, x: Tensor) -> Result<Tensor> {
         run(&self.layers, x)
     }
 
@@ -92,10 +103,12 @@ impl Module for Sequential {
         if let (Fusible::BatchNorm2d(bn), [before @ .., (_, conv)]) = (last.fusible(), before)
             && let Fusible::Conv2d(conv) = conv.fusible()
         {
-            return conv_norm_act(conv, bn, act, &run(before, x)?, Some(residual));
+            return conv_norm_act(conv, bn, act, &run(before, x.clone())?, Some(residual));
         }
         match last.fusible() {
-            Fusible::Conv2d(_) | Fusible::No => last.forward_onto(residual, act, &run(before, x)?),
+            Fusible::Conv2d(_) | Fusible::No => {
+                last.forward_onto(residual, act, &run(before, x.clone())?)
+            }
             // It may belong to what comes before it.
             _ => act.forward(&residual.add(&self.forward(x)?)?),
         }
@@ -103,8 +116,7 @@ impl Module for Sequential {
 }
 
 /// Runs layers in order.
-fn run(layers: &Layers, x: &Tensor) -> Result<Tensor> {
-    let mut x = x.clone();
+fn run(layers: &Layers, mut x: Tensor) -> Result<Tensor> {
     let mut rest = layers;
     while let [(_, layer), after @ ..] = rest {
         rest = after;

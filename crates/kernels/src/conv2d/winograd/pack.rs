@@ -36,7 +36,7 @@ pub(in crate::conv2d) fn pack(
         let data = narrow.pack(taps, dense)?;
         return Ok(TapWeights { panels, held, data });
     }
-    pack_held(level, size, taps, dense, held)
+    pack_held(level, size, taps, dense, (panels, held))
 }
 
 /// Whether [`pack_held`] can arrange some panels of the weights.
@@ -44,15 +44,14 @@ pub(in crate::conv2d) fn has_panels(level: Level, size: Size, taps: &Taps) -> bo
     Narrow::of(level, size, taps).is_none()
 }
 
-/// Arranges the points of the weights of some panels; not all only if there is a single group.
+/// Arranges the points of the weights of some panels, of whatever width; not all only if there is a single group.
 pub(in crate::conv2d) fn pack_held(
     level: Level,
     size: Size,
     taps: &Taps,
     dense: Dense<'_>,
-    held: Range<usize>,
+    (panels, held): (Panels, Range<usize>),
 ) -> Result<TapWeights, KernelError> {
-    let panels = panels(level, size, taps);
     let (points, k_len) = (size.points(), taps.k_len());
     let rows = points * k_len;
     let (group_len, first) = (panels.held_len(&held, rows), panels.start(&held, rows));
