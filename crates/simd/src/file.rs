@@ -68,13 +68,14 @@ impl FileBytes {
     /// # Errors
     /// They are not all there, or cannot be read.
     pub fn read_at(&self, start: usize, target: &mut [u8]) -> io::Result<()> {
+        let end = start.checked_add(target.len());
+        let end = end.filter(|&end| end <= self.len());
+        let end = end.ok_or(io::ErrorKind::UnexpectedEof)?;
         #[cfg(unix)]
         if let Contents::Mapped { file, .. } = &self.0 {
             return std::os::unix::fs::FileExt::read_exact_at(file, target, start as u64);
         }
-        let end = start.checked_add(target.len());
-        let bytes = end.and_then(|end| self.get(start..end));
-        target.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
+        target.copy_from_slice(&self[start..end]);
         Ok(())
     }
 }

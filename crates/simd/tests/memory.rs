@@ -176,9 +176,9 @@ fn a_step_in_parts_of_different_sizes_finds_all_its_blocks() {
 #[test]
 fn a_block_serves_what_fills_half_of_it() {
     let _alone = alone();
-    drop(Buffer::<u8>::recycled(8 * MIB).expect("memory"));
-    drop(Buffer::<u8>::recycled(3 * MIB).expect("memory"));
-    assert_eq!(memory::stats().cached, 11 * MIB, "too small a part");
+    let both = [8, 3].map(|size| Buffer::<u8>::recycled(size * MIB).expect("memory"));
+    drop(both);
+    assert_eq!(memory::stats().cached, 11 * MIB);
     let half = Buffer::<u8>::filled(4 * MIB, 5).expect("memory");
     assert_eq!((half.len(), memory::stats().cached), (4 * MIB, 3 * MIB));
     drop(half);

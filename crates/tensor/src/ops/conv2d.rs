@@ -229,10 +229,11 @@ pub(super) fn forward_once_or_kept(
     let kept = weight.packed_again(&arrangement, || {
         Ok(PackedWeights::new(policy, g, layout, dense.memory()?)?)
     })?;
-    Ok(match kept {
+    match kept {
         Some(packed) => packed.forward(g, x, epilogue, y)?,
         None => conv2d::forward_unkept(policy, g, (x, layout), dense.memory()?, epilogue, y)?,
-    })
+    }
+    Ok(())
 }
 
 impl VariadicFunction for Conv2d {

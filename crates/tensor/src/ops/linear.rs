@@ -47,12 +47,18 @@ impl Tensor {
             .into_iter()
             .flatten()
             .collect();
-        apply_variadic(Linear, &operands)?.reshape(shape)
+        let function = Linear {
+            keeps: is_grad_enabled(),
+        };
+        apply_variadic(function, &operands)?.reshape(shape)
     }
 }
 
 #[derive(Debug)]
-struct Linear;
+struct Linear {
+    /// Whether packed weights are kept from the first use on, as where gradients are recorded.
+    keeps: bool,
+}
 
 impl VariadicFunction for Linear {
     /// The input and the weight.
@@ -74,7 +80,7 @@ impl VariadicFunction for Linear {
                 Tensor::from_buffer(Buffer::<T>::recycled(numel)?, shape, MemoryFormat::RowMajor)?
             })
         } else if x.dtype() == DType::F32 {
-            affine(x, weight, bias)?
+            affine(x, weight, bias, self.keeps)?
         } else {
             let y = x.matmul(&weight.transpose(0, 1)?)?;
             bias.map_or(Ok(y.clone()), |bias| y.add(bias))?
@@ -99,14 +105,13 @@ impl VariadicFunction for Linear {
 }
 
 /// The product with the bias added while it is stored.
-fn affine(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+fn affine(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, keeps: bool) -> Result<Tensor> {
     let shape = [x.shape()[0], weight.shape()[0]];
     let mut y = Buffer::recycled(Layout::row_major(OP, &shape)?.numel())?;
     let level = current_level()?;
     let (x, columns) = (matrix(x)?, matrix(weight)?.transposed());
     let pack = || Ok(PackedB::new(level, columns)?);
-    // What is recorded is used again on the way back or in the next step.
-    let packed = if is_grad_enabled() {
+    let packed = if keeps {
         Some(weight.packed(&level, pack)?)
     } else {
         weight.packed_again(&level, pack)?
