@@ -92,6 +92,13 @@ impl<M: Module + 'static> Module for Checkpointed<M> {
         checkpoint(move |inputs| module.forward(&inputs[0]), &[x])
     }
 
+    fn forward_owned(&self, x: Tensor) -> Result<Tensor> {
+        if self.recompute.is_on() {
+            return self.forward(&x);
+        }
+        self.module.forward_owned(x)
+    }
+
     fn forward_onto(&self, residual: &Tensor, act: Activation, x: &Tensor) -> Result<Tensor> {
         if !self.recompute.is_on() {
             return self.module.forward_onto(residual, act, x);

@@ -26,6 +26,14 @@ pub trait Module: Layer {
     /// The input does not fit; the text names the layer's path, the shapes and the rule.
     fn forward(&self, x: &Tensor) -> Result<Tensor>;
 
+    /// The same of a tensor that nobody else needs: a chain of layers frees its memory when the first of them has read it.
+    ///
+    /// # Errors
+    /// Those of [`Module::forward`].
+    fn forward_owned(&self, x: Tensor) -> Result<Tensor> {
+        self.forward(&x)
+    }
+
     /// The end of a residual block: `act(forward(x) + residual)`, in fewer passes where the layer can.
     ///
     /// # Errors
@@ -92,6 +100,10 @@ impl<M: Module + ?Sized> Module for Box<M> {
         (**self).forward(x)
     }
 
+    fn forward_owned(&self, x: Tensor) -> Result<Tensor> {
+        (**self).forward_owned(x)
+    }
+
     fn forward_onto(&self, residual: &Tensor, act: Activation, x: &Tensor) -> Result<Tensor> {
         (**self).forward_onto(residual, act, x)
     }
@@ -114,6 +126,10 @@ impl<L: Layer + ?Sized> Layer for Arc<L> {
 impl<M: Module + ?Sized> Module for Arc<M> {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         (**self).forward(x)
+    }
+
+    fn forward_owned(&self, x: Tensor) -> Result<Tensor> {
+        (**self).forward_owned(x)
     }
 
     fn forward_onto(&self, residual: &Tensor, act: Activation, x: &Tensor) -> Result<Tensor> {

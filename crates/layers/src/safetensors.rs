@@ -10,8 +10,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
-use striate_tensor::{DType, Error, Result, Tensor};
+use safetensors::tensor::{Dtype, Metadata as Header, SafeTensors, TensorView, View};
+use striate_tensor::{DType, Error, FileBytes, FileTensor, Result, Tensor};
 
 use crate::StateDict;
 use crate::weights::{self, Endian, Kind, row_major};
@@ -74,7 +74,58 @@ pub fn save(path: &Path, dict: &StateDict, metadata: &Metadata) -> Result<()> {
 /// # Errors
 /// It cannot be read, is no safetensors file, or has a tensor of an unsupported type.
 pub fn load(path: &Path) -> Result<(StateDict, Metadata)> {
-    from_bytes(&weights::contents(path)?).map_err(|e| e.at(&path.display().to_string()))
+    from_file(&weights::contents(path)?).map_err(|e| e.at(&path.display().to_string()))
+}
+
+/// Reads a file. Tensors come in the order in which their data lies in it.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn from_file(file: &FileBytes) -> Result<(StateDict, Metadata)> {
+    if cfg!(target_endian = "big") {
+        return from_bytes(file);
+    }
+    let refuse = |e| Error::msg(format!("not a safetensors file: {e}"));
+    let (header_len, header) = SafeTensors::read_metadata(file).map_err(refuse)?;
+    let names = header.offset_keys();
+    // What tensors hold as it is stored is read at once.
+    let plain = |name: &String| {
+        let info = header.info(name)?;
+        Some(FileTensor {
+            dtype: same_type(info.dtype)?,
+            shape: info.shape.as_slice().into(),
+            start: 8 + header_len + info.data_offsets.0,
+        })
+    };
+    let plain: Vec<Option<FileTensor>> = names.iter().map(plain).collect();
+    let present: Vec<FileTensor> = plain.iter().flatten().cloned().collect();
+    let mut read_at_once = FileTensor::read_all(file, &present)?.into_iter();
+    let converted = SafeTensors::deserialize(file).map_err(refuse)?;
+    let mut dict = StateDict::new();
+    for (name, plain) in names.into_iter().zip(&plain) {
+        let tensor = match plain.as_ref().and_then(|_| read_at_once.next()) {
+            Some(tensor) => tensor,
+            None => read(&converted.tensor(&name).map_err(refuse)?).map_err(|e| e.at(&name))?,
+        };
+        dict.insert(name, tensor);
+    }
+    Ok((dict, text_of(&header)))
+}
+
+/// The type of a tensor whose elements are those of the file, byte for byte.
+fn same_type(dtype: Dtype) -> Option<DType> {
+    Some(match dtype {
+        Dtype::F32 => DType::F32,
+        Dtype::F64 => DType::F64,
+        Dtype::I64 => DType::I64,
+        Dtype::U8 | Dtype::BOOL => DType::U8,
+        _ => return None,
+    })
+}
+
+fn text_of(header: &Header) -> Metadata {
+    let text = header.metadata().iter().flatten();
+    text.map(|(k, v)| (k.clone(), v.clone())).collect()
 }
 
 /// Reads the bytes of a file. Tensors come in the order in which their data lies in it.
@@ -91,11 +142,7 @@ pub fn from_bytes(bytes: &[u8]) -> Result<(StateDict, Metadata)> {
         let tensor = read(&view).map_err(|e| e.at(&name))?;
         dict.insert(name, tensor);
     }
-    let metadata = header.metadata().iter().flatten();
-    Ok((
-        dict,
-        metadata.map(|(k, v)| (k.clone(), v.clone())).collect(),
-    ))
+    Ok((dict, text_of(&header)))
 }
 
 /// Writes a file through a temporary one in the same folder, synced and then renamed: a reader
@@ -273,6 +320,55 @@ mod tests {
         assert_eq!(count.item::<i64>().expect("i64"), 7);
         let left = fs::read_dir(folder.path()).expect("readable").count();
         assert_eq!(left, 1, "no temporary file is left");
+    }
+
+    /// A small file, which is read, and a large one, which is mapped.
+    #[test]
+    fn files_are_read_like_their_bytes() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for len in [5, 300_000] {
+            let wide: Vec<f32> = (0..len).map(|i| i as f32 / 8.0).collect();
+            let mut dict = sample();
+            let insert = |dict: &mut StateDict, name, tensor: Result<Tensor>| {
+                dict.insert(name, tensor.expect("small"));
+            };
+            insert(&mut dict, "wide", Tensor::from_vec(wide, [len]));
+            insert(
+                &mut dict,
+                "double",
+                Tensor::from_vec(vec![0.1f64, 2.0], [1, 2]),
+            );
+            insert(&mut dict, "bytes", Tensor::from_vec(vec![1u8, 2, 3], [3]));
+            insert(
+                &mut dict,
+                "empty",
+                Tensor::from_vec(Vec::<f32>::new(), [0, 4]),
+            );
+            let mut bytes = to_bytes(&dict, &Metadata::new()).expect("serializable");
+            // A type that is converted, of as many bytes.
+            let header = bytes.windows(5).position(|w| w == b"\"F64\"");
+            let at = header.expect("a tensor of that type");
+            for (types, shape) in [(&b"\"F64\""[..], "[1,2]"), (b"\"I32\"", "[1,4]")] {
+                bytes[at..at + 5].copy_from_slice(types);
+                let text = String::from_utf8_lossy(&bytes[at..at + 40]).into_owned();
+                let start = at + text.find("[1,").expect("its shape follows");
+                bytes[start..start + 5].copy_from_slice(shape.as_bytes());
+                let path = folder.path().join(format!("{len}.safetensors"));
+                fs::write(&path, &bytes).expect("writable");
+                let (from_file, _) = load(&path).expect("a good file");
+                let (from_memory, _) = from_bytes(&bytes).expect("a good file");
+                assert!(from_file.names().eq(from_memory.names()), "their order");
+                for ((name, a), (_, b)) in from_file.iter().zip(from_memory.iter()) {
+                    assert_eq!((a.shape(), a.dtype()), (b.shape(), b.dtype()), "{name}");
+                    let [a, b] = [a, b].map(|t| t.to_dtype(DType::F64)?.to_vec::<f64>());
+                    assert_eq!(a.expect("readable"), b.expect("readable"), "{name}");
+                }
+                for cut in [7, 8, 50, bytes.len() - 4 * len, bytes.len() - 1] {
+                    fs::write(&path, &bytes[..cut]).expect("writable");
+                    assert!(load(&path).is_err(), "{cut} of {} bytes", bytes.len());
+                }
+            }
+        }
     }
 
     #[test]

@@ -105,6 +105,10 @@ impl Module for Plugged {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.slot.forward(&self.layers.forward(x)?)
     }
+
+    fn forward_owned(&self, x: Tensor) -> Result<Tensor> {
+        self.slot.forward(&self.layers.forward_owned(x)?)
+    }
 }
 
 impl Layer for Network {
@@ -127,7 +131,7 @@ impl Module for Network {
             let x = self
                 .stages
                 .iter()
-                .try_fold(x.clone(), |x, stage| stage.body.forward(&x))?;
+                .try_fold(x.clone(), |x, stage| stage.body.forward_owned(x))?;
             let x = self.head.forward(&x)?;
             match &self.classifier {
                 Some(classifier) => classifier.layer.forward(&x),

@@ -1,8 +1,8 @@
 //! Networks: parameter counts, names, shapes, options.
 
 use striate_layers::{
-    Layer, Loading, VarBuilder, load_state_dict, named_buffers, named_parameters, parameter_count,
-    set_training, state_dict, summary,
+    Layer, Loading, StateDict, VarBuilder, load_state_dict, named_buffers, named_parameters,
+    parameter_count, se_key_maps, set_training, state_dict, summary,
 };
 use striate_models::{
     Attention, ModelInfo, Options, ResNetSmallConfig, SeSlot, SkNetCifarConfig, Task, build, find,
@@ -12,6 +12,69 @@ use striate_tensor::{Philox, Result, Tensor, no_grad};
 
 fn vb() -> VarBuilder {
     VarBuilder::seeded(0)
+}
+
+/// The layers with weights of the authors' prototxt files.
+fn caffe_names(stem: &[&str], depths: [usize; 4]) -> Vec<String> {
+    let mut names = vec!["classifier.weight".to_owned(), "classifier.bias".to_owned()];
+    let mut conv = |layer: &str| {
+        names.push(format!("{layer}.weight"));
+        for statistic in ["running_mean", "running_var"] {
+            names.push(format!("{layer}/bn.{statistic}"));
+        }
+        for factor in ["weight", "bias"] {
+            names.push(format!("{layer}/bn/scale.{factor}"));
+        }
+    };
+    stem.iter().copied().for_each(&mut conv);
+    for (stage, depth) in (2..).zip(depths) {
+        for block in 1..=depth {
+            let place = format!("conv{stage}_{block}");
+            for part in ["1x1_reduce", "3x3", "1x1_increase"] {
+                conv(&format!("{place}_{part}"));
+            }
+        }
+        // So it is called in SENet-154 too, where it is a 3x3.
+        conv(&format!("conv{stage}_1_1x1_proj"));
+    }
+    for (stage, depth) in (2..).zip(depths) {
+        for block in 1..=depth {
+            for part in [
+                "1x1_down.weight",
+                "1x1_down.bias",
+                "1x1_up.weight",
+                "1x1_up.bias",
+            ] {
+                names.push(format!("conv{stage}_{block}_{part}"));
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn released_caffe_networks_have_all_their_names() -> Result<()> {
+    let seven = ["conv1/7x7_s2"];
+    let three = ["conv1_1/3x3_s2", "conv1_2/3x3", "conv1_3/3x3"];
+    for (network, stem, depths) in [
+        ("legacy_seresnet50", &seven[..], [3, 4, 6, 3]),
+        ("legacy_seresnext101_32x4d", &seven, [3, 4, 23, 3]),
+        ("legacy_senet154", &three, [3, 8, 36, 3]),
+    ] {
+        let net = build(network, &Options::default(), &VarBuilder::zeros())?;
+        let own = state_dict(&net);
+        let mut own: Vec<&str> = own.names().collect();
+        own.retain(|name| !name.ends_with("num_batches_tracked"));
+        own.sort_unstable();
+        let one = Tensor::scalar(1.0f32)?;
+        let names = caffe_names(stem, depths).into_iter();
+        let caffe: StateDict = names.map(|name| (name, one.clone())).collect();
+        let mapped = se_key_maps::caffe_network().apply(caffe)?;
+        let mut mapped: Vec<&str> = mapped.names().collect();
+        mapped.sort_unstable();
+        assert_eq!(mapped, own, "{network}");
+    }
+    Ok(())
 }
 
 #[test]

@@ -21,7 +21,11 @@ pub struct FileBytes(Contents);
 
 enum Contents {
     Read(Vec<u8>),
-    Mapped(Mmap),
+    Mapped {
+        map: Mmap,
+        #[cfg(unix)]
+        file: File,
+    },
 }
 
 impl FileBytes {
@@ -43,7 +47,11 @@ impl FileBytes {
             // where they are used: another process that writes to the file changes what is read and nothing else.
             let map = unsafe { Mmap::map(&file) };
             if let Ok(map) = map {
-                return Ok(Self(Contents::Mapped(map)));
+                return Ok(Self(Contents::Mapped {
+                    map,
+                    #[cfg(unix)]
+                    file,
+                }));
             }
         }
         // Not longer than it was, should it grow meanwhile.
@@ -53,6 +61,23 @@ impl FileBytes {
         file.take(len).read_to_end(&mut bytes)?;
         Ok(Self(Contents::Read(bytes)))
     }
+
+    /// Copies the bytes from `start` on to `target`, on Unix without touching the mapping: what is read so takes no memory
+    /// besides `target`, and a file that was cut off meanwhile is an error.
+    ///
+    /// # Errors
+    /// They are not all there, or cannot be read.
+    pub fn read_at(&self, start: usize, target: &mut [u8]) -> io::Result<()> {
+        let end = start.checked_add(target.len());
+        let end = end.filter(|&end| end <= self.len());
+        let end = end.ok_or(io::ErrorKind::UnexpectedEof)?;
+        #[cfg(unix)]
+        if let Contents::Mapped { file, .. } = &self.0 {
+            return std::os::unix::fs::FileExt::read_exact_at(file, target, start as u64);
+        }
+        target.copy_from_slice(&self[start..end]);
+        Ok(())
+    }
 }
 
 impl Deref for FileBytes {
@@ -61,7 +86,7 @@ impl Deref for FileBytes {
     fn deref(&self) -> &[u8] {
         match &self.0 {
             Contents::Read(bytes) => bytes,
-            Contents::Mapped(map) => map,
+            Contents::Mapped { map, .. } => map,
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Fresh memory costs more than most kernels: the system hands it out page by page, on first touch.
 //! So blocks are kept when they are dropped and handed out again, and large ones ask for huge
-//! pages. Sizes are rounded up to quarter powers of two, which bounds the waste to a fifth of a
-//! block and lets blocks be reused for sizes close by.
+//! pages. Sizes are rounded up to quarter powers of two, large ones to eighths, which bounds the waste to a
+//! fifth or a ninth of a block and lets blocks be reused for sizes close by.
 //!
 //! A block is always initialised: zeroed by the system when it is new, with the contents of its
 //! last owner when it is not. That is what makes [`Buffer::recycled`](crate::Buffer::recycled)
@@ -18,6 +18,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub(crate) const ALIGN: usize = 64;
 /// Blocks of this size or larger are mappings.
 const LARGE: usize = 1 << 20;
+/// What is this large or larger may get a block of up to twice the size.
+const SHARED: usize = 1 << 16;
 /// The size of a huge page, to which large blocks are aligned.
 const HUGE_PAGE: usize = 2 << 20;
 /// The largest block: half of what a slice can hold, so that rounding and alignment cannot
@@ -77,8 +79,9 @@ impl Block {
     /// A zeroed block, if the system grants it.
     fn new(bytes: usize) -> Option<Self> {
         if bytes >= LARGE && cfg!(any(unix, windows)) {
-            // Whole huge pages, or the system gives none; a remainder of less than half a page goes without.
-            let huge = (bytes + HUGE_PAGE / 2) / HUGE_PAGE * HUGE_PAGE;
+            // Whole huge pages, or the system gives none; a remainder of less than three quarters of a page goes without, as
+            // what lies behind the block in a huge page is memory for nothing.
+            let huge = (bytes + HUGE_PAGE / 4) / HUGE_PAGE * HUGE_PAGE;
             let map = MmapMut::map_anon(bytes.max(huge) + HUGE_PAGE).ok()?;
             let offset = map.as_ptr().align_offset(HUGE_PAGE).min(HUGE_PAGE);
             // Advice: without huge pages the block is as good, only slower to touch first.
@@ -156,10 +159,13 @@ fn pool() -> MutexGuard<'static, Pool> {
 }
 
 impl Pool {
+    /// A block of the size; if none is free, a larger one rather than fresh memory, as long as half of it is used.
     fn take(&mut self, bytes: usize) -> Option<Block> {
-        let block = self.free.get_mut(&bytes)?.blocks.pop()?;
-        self.stats.cached -= bytes;
-        self.count(bytes);
+        let most = if bytes < SHARED { bytes } else { 2 * bytes };
+        let mut classes = self.free.range_mut(bytes..=most);
+        let block = classes.find_map(|(_, class)| class.blocks.pop())?;
+        self.stats.cached -= block.bytes;
+        self.count(block.bytes);
         Some(block)
     }
 
@@ -199,10 +205,11 @@ impl Pool {
     }
 }
 
-/// Rounds up to a quarter power of two, and to whole cache lines.
+/// Rounds up to a quarter power of two, of large blocks to an eighth, and to whole cache lines.
 fn size_class(bytes: usize) -> usize {
     let top = 1usize << bytes.saturating_sub(1).checked_ilog2().unwrap_or(0);
-    bytes.next_multiple_of((top / 4).max(ALIGN))
+    let parts = if bytes < LARGE { 4 } else { 8 };
+    bytes.next_multiple_of((top / parts).max(ALIGN))
 }
 
 /// A block of at least `bytes` bytes, and whether it is zeroed.

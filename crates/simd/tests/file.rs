@@ -30,7 +30,31 @@ fn files_of_every_size_have_their_bytes() {
         let file = Temporary::new(&bytes);
         let read = FileBytes::open(&file.0).expect("just written");
         assert!(*read == *bytes, "{len} bytes");
+        let mut part = vec![0; len / 2];
+        read.read_at(len - part.len(), &mut part).expect("inside");
+        assert!(*part == bytes[len - part.len()..], "{len} bytes");
+        for start in [len - part.len() + 1, usize::MAX] {
+            let outside = read.read_at(start, &mut [part.clone(), vec![0]].concat());
+            let error = outside.expect_err("outside");
+            assert_eq!(
+                error.kind(),
+                std::io::ErrorKind::UnexpectedEof,
+                "{start} of {len}"
+            );
+        }
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_was_cut_off_is_an_error() {
+    let file = Temporary::new(&vec![1; (1 << 20) + 77]);
+    let read = FileBytes::open(&file.0).expect("just written");
+    fs::write(&file.0, [2; 100]).expect("still there");
+    let mut bytes = [0; 50];
+    read.read_at(50, &mut bytes).expect("still inside");
+    assert_eq!(bytes, [2; 50]);
+    assert!(read.read_at(51, &mut bytes).is_err());
 }
 
 #[test]

@@ -45,6 +45,7 @@ mod dims;
 mod display;
 mod dtype;
 mod error;
+mod file;
 mod layout;
 mod level;
 mod nest;
@@ -60,6 +61,7 @@ pub use autograd::{
 };
 pub use dtype::{DType, Element};
 pub use error::{Error, Result};
+pub use file::FileTensor;
 pub use level::{current_level, with_accuracy, with_level};
 pub use ops::{
     After, BatchStats, BlurOptions, Conv1dOptions, Conv2dEpilogue, Conv2dLink, Conv2dOptions,

@@ -4,8 +4,12 @@
 //! packed is kept beside the elements it was made from: it is found by every tensor that shares them,
 //! on any thread, is forgotten when the elements change, and is freed with them. A weight is thus
 //! packed once for each of its values, when it is first used.
+//!
+//! In inference that is the second time: a network that runs once would need twice the memory for nothing, and memory that is
+//! fresh takes longer to come than packing.
 
 use std::any::Any;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use striate_kernels::conv_transpose2d;
@@ -68,7 +72,11 @@ impl Packed for PackedB {
 
 /// What was packed of one buffer, the least recently used first.
 #[derive(Debug, Default)]
-pub(crate) struct Packs(Mutex<Vec<Entry>>);
+pub(crate) struct Packs {
+    entries: Mutex<Vec<Entry>>,
+    /// Whether the elements were used without keeping anything.
+    used: AtomicBool,
+}
 
 /// The elements of one view, packed.
 #[derive(Debug)]
@@ -105,14 +113,28 @@ impl Packs {
         Ok(packed)
     }
 
+    /// As [`get`](Self::get), but nothing the first time, if nothing is kept yet: elements that are used once are not worth it.
+    pub(crate) fn get_again<P: Packed>(
+        &self,
+        view: &Layout,
+        key: &P::Key,
+        pack: impl FnOnce() -> Result<P>,
+    ) -> Result<Option<Arc<P>>> {
+        if !self.used.swap(true, Ordering::Relaxed) && self.entries().is_empty() {
+            return Ok(None);
+        }
+        self.get(view, key, pack).map(Some)
+    }
+
     /// Forgets everything: the elements are about to change.
     pub(crate) fn clear(&mut self) {
-        let entries = self.0.get_mut();
+        *self.used.get_mut() = false;
+        let entries = self.entries.get_mut();
         entries.unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -213,6 +213,21 @@ impl Tensor {
         }
     }
 
+    /// As [`packed`](Self::packed), but nothing the first time: see [`Packs::get_again`](crate::packs::Packs::get_again).
+    ///
+    /// # Errors
+    /// As [`packed`](Self::packed).
+    pub(crate) fn packed_again<P: Packed>(
+        &self,
+        key: &P::Key,
+        pack: impl FnOnce() -> Result<P>,
+    ) -> Result<Option<Arc<P>>> {
+        match self.data.storage.packs::<f32>() {
+            Some(packs) => packs.get_again(self.layout(), key, pack),
+            None => Err(Error::dtype("packed", self.dtype(), DType::F32.name())),
+        }
+    }
+
     /// The elements in row-major order, if that is how they lie in memory and `T` is their type.
     #[must_use]
     pub fn as_slice<T: Element>(&self) -> Option<&[T]> {

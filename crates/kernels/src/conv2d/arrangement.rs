@@ -50,6 +50,25 @@ impl Arrangement {
         Self::of(level, g, input, choose(g, input, level, accuracy))
     }
 
+    /// The panels of output channels and the elements of each, if the weights of some of them can be packed and used
+    /// without the others: where a sum does not depend on the width of its panel, such that one has at most `most`.
+    pub(super) fn separable(&self, g: &Conv2dGeometry, most: usize) -> Option<(Panels, usize)> {
+        let taps = Taps::forward(g).flattened();
+        let panels = self.panels.filter(|_| g.groups() == 1)?;
+        let lanes = self.level.lanes();
+        let (panels, rows) = match (self.algorithm, self.algorithm.tile()) {
+            (_, Some(size)) if winograd::has_panels(self.level, size, &taps) => {
+                let rows = size.points() * taps.k_len();
+                (panels.narrowed(most / (rows * lanes).max(1)), rows)
+            }
+            (Algorithm::Pointwise | Algorithm::Direct, _) => {
+                (panels, taps.taps.len() * taps.k_len())
+            }
+            _ => return None,
+        };
+        Some((panels, panels.packed_range(&panels.panel(0), rows).len()))
+    }
+
     /// The arrangement for an algorithm that accepts the geometry.
     pub(super) fn of(
         level: Level,

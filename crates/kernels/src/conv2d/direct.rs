@@ -65,17 +65,13 @@ pub(super) fn run(
     let zeros = Buffer::zeroed(taps.k_len())?;
     let (plan, panel_cut) = Plan::new(level, taps, panels, x, &zeros);
     let rows = taps.taps.len() * taps.k_len();
-    let group_len = panels.padded_columns() * rows;
     let (blocks, runs) = (plan.blocks(), panel_cut.tasks());
     let y = DisjointMut::rows(y, taps.out_channels);
     parallel::for_each(taps.groups * blocks * runs, |task| {
         let (group, block) = (task / runs / blocks, task / runs % blocks);
         let block = Block::new(&plan, group, plan.block(block));
-        for panel in panel_cut
-            .range(task % runs)
-            .map(|index| panels.panel(index))
-        {
-            let start = group * group_len + panels.packed_range(&panel, rows).start;
+        for panel in weights.held_of(panel_cut.range(task % runs)) {
+            let start = weights.start(group, &panel, rows);
             block.run(level, &panel, &weights.data[start..], epilogue, &y);
         }
     });
@@ -132,7 +128,6 @@ fn run_bands(
 ) -> Result<(), KernelError> {
     let (taps, panels) = (bands.taps, &weights.panels);
     let rows = taps.taps.len() * taps.k_len();
-    let group_len = panels.padded_columns() * rows;
     let panel_cut = bands.panels_per_task(panels.count());
     let y = DisjointMut::rows(y, taps.out_channels);
     let tasks = taps.groups * bands.tasks.tasks() * panel_cut.tasks();
@@ -152,8 +147,8 @@ fn run_bands(
                 out_channels: taps.out_channels,
                 ..Block::new(&plan, 0, plan.block(0))
             };
-            for panel in panel_cut.range(panel_task).map(|index| panels.panel(index)) {
-                let start = group * group_len + panels.packed_range(&panel, rows).start;
+            for panel in weights.held_of(panel_cut.range(panel_task)) {
+                let start = weights.start(group, &panel, rows);
                 block.run(level, &panel, &weights.data[start..], epilogue, &y);
             }
         }

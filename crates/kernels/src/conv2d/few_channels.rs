@@ -129,6 +129,7 @@ pub(super) fn pack(
     let columns = Matrix::new(weight, g.out_channels(), k_len)?.transposed();
     Ok(TapWeights {
         data: pack_b(columns, &panels)?,
+        held: panels.all(),
         panels,
     })
 }

@@ -46,6 +46,7 @@ mod recent;
 pub mod reference;
 mod ring;
 mod taps;
+mod unkept;
 mod winograd;
 
 pub use algorithm::{Algorithm, choose, implementations};
@@ -60,6 +61,7 @@ pub(crate) use geometry::check_attributes;
 pub use packed::PackedWeights;
 pub(crate) use predict::predictions;
 pub use predict::{Candidate, candidates};
+pub use unkept::forward_unkept;
 pub(crate) use winograd::Weights;
 
 use crate::accuracy::Policy;

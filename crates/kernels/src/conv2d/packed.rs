@@ -3,7 +3,7 @@
 use super::algorithm::{Algorithm, choose};
 use super::arrangement::{Arrangement, Attributes};
 use super::lanes::Lanes;
-use super::taps::{Reduce, TapWeights, Taps};
+use super::taps::{Dense, Reduce, TapWeights, Taps};
 use super::{
     Conv2dGeometry, OP, channels_last, direct, few_channels, few_outputs, gated, grouped, winograd,
 };
@@ -13,8 +13,10 @@ use crate::epilogue::Epilogue;
 use crate::error::{KernelError, check_len};
 use crate::gemm::Write;
 use crate::gemm::block::Product;
+use crate::gemm::panels::Panels;
 use crate::geometry::{GeometryError, Layout};
 use crate::moments::TileMoments;
+use std::ops::Range;
 use striate_simd::{Buffer, Level};
 
 /// The weights of a convolution, arranged once for a level and an input layout, used many times.
@@ -97,6 +99,28 @@ impl PackedWeights {
         Ok(Self {
             arrangement: Arrangement::of(level, g, input, algorithm),
             form,
+        })
+    }
+
+    /// Packs the weights of some panels of output channels of a single group: panels that are
+    /// [separable](Arrangement::separable).
+    pub(super) fn of_panels(
+        arrangement: Arrangement,
+        g: &Conv2dGeometry,
+        weight: &[f32],
+        (panels, held): (Panels, Range<usize>),
+    ) -> Result<Self, KernelError> {
+        check_len(OP, "weight", weight.len(), g.weight_len())?;
+        let taps = Taps::forward(g).flattened();
+        let reduce = Reduce::Inputs;
+        let (level, dense) = (arrangement.level, Dense { reduce, weight });
+        let weights = match arrangement.algorithm.tile() {
+            Some(size) => winograd::pack_held(level, size, &taps, dense, (panels, held))?,
+            None => TapWeights::pack_held(level, &taps, dense, held)?,
+        };
+        Ok(Self {
+            arrangement,
+            form: Form::Panels(weights),
         })
     }
 
@@ -198,7 +222,8 @@ impl PackedWeights {
                     b: &weights.data,
                     panels: &weights.panels,
                 };
-                product.run(self.level(), epilogue, Write::Replace, y, g.out_channels());
+                let (level, width) = (self.level(), g.out_channels());
+                product.run_held(&weights.held, level, epilogue, Write::Replace, y, width);
                 Ok(())
             }
             Form::Panels(weights) => {

@@ -5,7 +5,7 @@ use super::pack::{pack_panel, unpack_panel};
 use super::padded::Bands;
 use crate::disjoint::DisjointMut;
 use crate::error::KernelError;
-use crate::gemm::panels::Panels;
+use crate::gemm::panels::{Panel, Panels};
 use crate::parallel;
 use std::ops::Range;
 use striate_simd::{Buffer, Level};
@@ -144,6 +144,8 @@ impl Taps {
 #[derive(Debug)]
 pub(super) struct TapWeights {
     pub(super) panels: Panels,
+    /// The panels that `data` has: all of them, or some of a single group.
+    pub(super) held: Range<usize>,
     pub(super) data: Buffer<f32>,
 }
 
@@ -178,23 +180,48 @@ impl TapWeights {
         reduce: Reduce,
         weight: &[f32],
     ) -> Result<Self, KernelError> {
+        let held = Self::panels(level, taps).all();
+        Self::pack_held(level, taps, Dense { reduce, weight }, held)
+    }
+
+    /// Arranges the weights of some panels; not all only if there is a single group.
+    pub(super) fn pack_held(
+        level: Level,
+        taps: &Taps,
+        dense: Dense<'_>,
+        held: Range<usize>,
+    ) -> Result<Self, KernelError> {
         let panels = Self::panels(level, taps);
         let rows = taps.taps.len() * taps.k_len();
-        let group_len = panels.padded_columns() * rows;
+        let group_len = panels.held_len(&held, rows);
+        let first = panels.start(&held, rows);
         let mut data = Buffer::recycled(taps.groups * group_len)?;
         let pieces = DisjointMut::new(&mut data);
-        parallel::for_each(taps.groups * panels.count(), |task| {
-            let group = task / panels.count();
-            let panel = panels.panel(task % panels.count());
+        parallel::for_each(taps.groups * held.len(), |task| {
+            let group = task / held.len();
+            let panel = panels.panel(held.start + task % held.len());
             let range = panels.packed_range(&panel, rows);
             let start = group * group_len;
-            let mut packed = pieces.range(start + range.start..start + range.end);
-            let dense = Dense { reduce, weight };
+            let range = start + range.start - first..start + range.end - first;
+            let mut packed = pieces.range(range);
             let terms = 0..taps.k_len();
             pack_panel(level, taps, dense, group, &panel, &terms, &mut packed);
         });
         drop(pieces);
-        Ok(Self { panels, data })
+        Ok(Self { panels, held, data })
+    }
+
+    /// Where the `rows` rows of a panel begin in the data, if it has them.
+    pub(super) fn start(&self, group: usize, panel: &Panel, rows: usize) -> usize {
+        let group_len = self.panels.padded_columns() * rows;
+        let first = self.panels.start(&self.held, rows);
+        group * group_len + self.panels.packed_range(panel, rows).start - first
+    }
+
+    /// Those of some panels that the data has.
+    pub(super) fn held_of(&self, panels: Range<usize>) -> impl Iterator<Item = Panel> {
+        let held = panels.start.max(self.held.start)..panels.end.min(self.held.end);
+        held.map(|index| self.panels.panel(index))
     }
 
     /// The inverse of packing for the forward pass: writes `data`, arranged for `panels`, as dense

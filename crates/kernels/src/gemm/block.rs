@@ -39,10 +39,26 @@ impl Product<'_> {
         c: &mut [f32],
         c_stride: usize,
     ) {
+        self.run_held(&self.panels.all(), level, epilogue, write, c, c_stride);
+    }
+
+    /// As [`run`](Self::run), of the columns of the panels `held`, which are all that the right operand has.
+    pub(crate) fn run_held(
+        &self,
+        held: &Range<usize>,
+        level: Level,
+        epilogue: &Epilogue<'_>,
+        write: Write,
+        c: &mut [f32],
+        c_stride: usize,
+    ) {
         let grid = Grid::new(level, self.rows, self.panels, self.k_len);
         let (c, to) = (DisjointMut::rows(c, c_stride), (write, c_stride));
+        let first = self.panels.start(held, self.k_len);
         parallel::for_each(grid.tasks(), |task| {
-            self.task(level, epilogue, grid.task(task), &c, to);
+            let (rows, panels) = grid.task(task);
+            let panels = panels.start.max(held.start)..panels.end.min(held.end);
+            self.task(level, epilogue, (rows, panels), first, &c, to);
         });
     }
 
@@ -51,15 +67,16 @@ impl Product<'_> {
         let columns = self.panels.columns();
         let (c, to) = (DisjointMut::rows(c, columns), (Write::Replace, columns));
         let all = (0..self.rows, 0..self.panels.count());
-        self.task(level, epilogue, all, &c, to);
+        self.task(level, epilogue, all, 0, &c, to);
     }
 
-    /// Computes some rows of some panels.
+    /// Computes some rows of some panels, where the right operand begins at element `first` of all its panels.
     fn task(
         &self,
         level: Level,
         epilogue: &Epilogue<'_>,
         (rows, panels): (Range<usize>, Range<usize>),
+        first: usize,
         c: &DisjointMut<'_, f32>,
         (write, c_stride): (Write, usize),
     ) {
@@ -72,6 +89,7 @@ impl Product<'_> {
             };
             let add = write == Write::Add;
             let packed = self.panels.packed_range(&panel, self.k_len);
+            let packed = packed.start - first..packed.end - first;
             let block = Block {
                 a: self.a.get(rows.start * self.a_stride..).unwrap_or_default(),
                 a_stride: self.a_stride,

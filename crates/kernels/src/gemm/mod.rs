@@ -15,6 +15,7 @@ pub use matrix::{Matrix, MatrixMut};
 
 use crate::epilogue::Epilogue;
 use crate::error::KernelError;
+use crate::parallel::Cut;
 use block::Product;
 use matrix::check_product;
 use pack::{pack_a, pack_b};
@@ -156,6 +157,50 @@ impl PackedB {
     pub fn level(&self) -> Level {
         self.level
     }
+}
+
+/// Elements of a right operand that are packed at a time.
+const ELEMENTS: usize = 256 << 10;
+
+/// Computes `c = a * b + bias`, to the last bit as [`PackedB::new`] and [`PackedB::multiply`] do, but keeps nothing, and packs a
+/// megabyte of `b` at a time.
+///
+/// # Errors
+/// If the shapes do not fit together, or memory runs out.
+pub fn multiply_unkept(
+    level: Level,
+    a: Matrix<'_>,
+    b: Matrix<'_>,
+    bias: Option<&[f32]>,
+    c: MatrixMut<'_>,
+) -> Result<(), KernelError> {
+    check_product(a.shape(), b.shape(), c.shape())?;
+    Epilogue::NONE
+        .bias(bias)
+        .check("gemm", c.rows, c.cols, c.row_stride)?;
+    if c.rows == 0 {
+        return Ok(());
+    }
+    let vectors = (ELEMENTS / b.rows.max(1) / level.lanes()).max(1);
+    let passes = Cut::every(b.cols, vectors * level.lanes());
+    for columns in (0..passes.tasks()).map(|pass| passes.range(pass)) {
+        let packed = PackedB::new(
+            level,
+            Matrix {
+                data: b.from(0, columns.start),
+                cols: columns.len(),
+                ..b
+            },
+        )?;
+        let c = MatrixMut {
+            data: &mut c.data[columns.start..],
+            cols: columns.len(),
+            ..c
+        };
+        let bias = bias.map(|bias| &bias[columns]);
+        packed.run(a, &Epilogue::NONE.bias(bias), Write::Replace, c)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

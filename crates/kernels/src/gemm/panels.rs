@@ -52,6 +52,15 @@ impl Panels {
         }
     }
 
+    /// The same columns in panels of at most `vectors` vectors.
+    pub(crate) fn narrowed(self, vectors: usize) -> Self {
+        let total = self.padded_columns() / self.lanes;
+        Self {
+            count: self.count.max(total.div_ceil(vectors.max(1))),
+            ..self
+        }
+    }
+
     /// The number of panels.
     pub(crate) fn count(&self) -> usize {
         self.count
@@ -111,6 +120,34 @@ impl Panels {
     pub(crate) fn packed_range(&self, panel: &Panel, k_len: usize) -> Range<usize> {
         let start = panel.first_vector * self.lanes * k_len;
         start..start + panel.vectors * self.lanes * k_len
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> Range<usize> {
+        0..self.count
+    }
+
+    /// Where the rows of the first of some panels lie in a packed operand of `k_len` rows.
+    pub(crate) fn start(&self, held: &Range<usize>, k_len: usize) -> usize {
+        self.packed_range(&self.panel(held.start), k_len).start
+    }
+
+    /// Elements of a packed operand of `k_len` rows that has some of the panels.
+    pub(crate) fn held_len(&self, held: &Range<usize>, k_len: usize) -> usize {
+        let lens = held
+            .clone()
+            .map(|index| self.packed_range(&self.panel(index), k_len).len());
+        lens.sum()
+    }
+
+    /// The columns of some neighbouring panels.
+    pub(crate) fn columns_of(&self, held: &Range<usize>) -> Range<usize> {
+        match held.end.checked_sub(1) {
+            Some(last) if !held.is_empty() => {
+                self.panel(held.start).columns.start..self.panel(last).columns.end
+            }
+            _ => 0..0,
+        }
     }
 }
 

@@ -52,6 +52,28 @@ test_each_level! {
     }
 }
 
+test_each_level! {
+    fn what_is_not_kept_gives_the_same_bits(level: Level) {
+        let mut random = Random::new(3);
+        // One pass and several, whole vectors and some, an empty sum.
+        for [m, k_len, n] in [[1, 2048, 1000], [3, 512, 37], [30, 3000, 600], [2, 0, 5], [0, 4, 4]] {
+            let [a, b, bias] = [m * k_len, k_len * n, n].map(|len| random.normals(len));
+            let a = Matrix::new(&a, m, k_len).unwrap();
+            let b = Matrix::new(&b, n, k_len).unwrap().transposed();
+            let [mut kept, mut unkept] = [(); 2].map(|()| vec![f32::NAN; m * n]);
+            let view = MatrixMut::new(&mut kept, m, n).unwrap();
+            let epilogue = Epilogue::NONE.bias(Some(&bias));
+            PackedB::new(level, b).unwrap().multiply(a, &epilogue, view).unwrap();
+            let view = MatrixMut::new(&mut unkept, m, n).unwrap();
+            multiply_unkept(level, a, b, Some(&bias), view).unwrap();
+            assert_eq!(kept, unkept, "{m} x {k_len} x {n}");
+            let view = MatrixMut::new(&mut unkept, m, n).unwrap();
+            let short = (n > 0).then(|| &bias[1..]);
+            assert!(multiply_unkept(level, a, b, short, view).is_err());
+        }
+    }
+}
+
 /// A product with any strides, both sides of the output guarded.
 fn check_product_of(
     level: Level,

@@ -74,7 +74,14 @@ impl Sequential {
             && let (Fusible::Conv2d(conv), Fusible::BatchNorm2d(bn)) =
                 (conv.fusible(), bn.fusible())
         {
-            return conv_norm_attend_onto(conv, bn, attention, act, &run(before, x)?, residual);
+            return conv_norm_attend_onto(
+                conv,
+                bn,
+                attention,
+                act,
+                &run(before, x.clone())?,
+                residual,
+            );
         }
         attention.forward_onto(residual, act, &self.forward(x)?)
     }
@@ -82,6 +89,10 @@ impl Sequential {
 
 impl Module for Sequential {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        run(&self.layers, x.clone())
+    }
+
+    fn forward_owned(&self, x: Tensor) -> Result<Tensor> {
         run(&self.layers, x)
     }
 
@@ -93,10 +104,12 @@ impl Module for Sequential {
         if let (Fusible::BatchNorm2d(_), [.., (_, conv)]) = (last.fusible(), before)
             && let Fusible::Conv2d(_) = conv.fusible()
         {
-            return run_onto(&self.layers, x, Some((residual, act)));
+            return run_onto(&self.layers, x.clone(), Some((residual, act)));
         }
         match last.fusible() {
-            Fusible::Conv2d(_) | Fusible::No => last.forward_onto(residual, act, &run(before, x)?),
+            Fusible::Conv2d(_) | Fusible::No => {
+                last.forward_onto(residual, act, &run(before, x.clone())?)
+            }
             // It may belong to what comes before it.
             _ => act.forward(&residual.add(&self.forward(x)?)?),
         }
@@ -104,14 +117,13 @@ impl Module for Sequential {
 }
 
 /// Runs layers in order.
-fn run(layers: &Layers, x: &Tensor) -> Result<Tensor> {
+fn run(layers: &Layers, x: Tensor) -> Result<Tensor> {
     run_onto(layers, x, None)
 }
 
 /// Runs layers in order. With a residual and an activation they end with a convolution and its batch norm, to whose value
 /// the residual is added before that activation.
-fn run_onto(layers: &Layers, x: &Tensor, onto: Onto<'_>) -> Result<Tensor> {
-    let mut x = x.clone();
+fn run_onto(layers: &Layers, mut x: Tensor, onto: Onto<'_>) -> Result<Tensor> {
     let mut rest = layers;
     while let [(_, layer), after @ ..] = rest {
         if let Some((first, behind)) = brick(rest, onto) {

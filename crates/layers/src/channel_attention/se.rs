@@ -388,15 +388,64 @@ pub mod se_key_maps {
     pub fn caffe() -> KeyMap {
         KeyMap::new().rename_with(|name| {
             let (layer, rest) = name.split_once('.')?;
-            let place = layer.strip_prefix("conv")?;
-            let (place, fc) = match place.strip_suffix("_1x1_down") {
-                Some(place) => (place, "fc1"),
-                None => (place.strip_suffix("_1x1_up")?, "fc2"),
-            };
-            let (stage, block) = place.split_once('_')?;
-            let stage = stage.parse::<usize>().ok()?.checked_sub(1)?;
-            let block = block.parse::<usize>().ok()?.checked_sub(1)?;
-            Some(format!("layer{stage}.{block}.se.{fc}.{rest}"))
+            let (place, part) = block_of(layer)?;
+            let fc = squeeze(part)?;
+            Some(format!("{place}.se.{fc}.{rest}"))
         })
+    }
+
+    /// All of the released Caffe models, from SE-ResNet-50 to SENet-154, to the names of Cadene's and timm's legacy networks:
+    /// `conv2_1_3x3/bn/scale` is `layer1.0.bn2`. A batch norm's statistics may be below `bn` and its factors below `bn/scale`,
+    /// as Caffe has them, or all below either.
+    #[must_use]
+    pub fn caffe_network() -> KeyMap {
+        KeyMap::new().rename_with(|name| {
+            let (layer, rest) = name.split_once('.')?;
+            let layer = layer.strip_suffix("/scale").unwrap_or(layer);
+            let (layer, is_norm) = match layer.strip_suffix("/bn") {
+                Some(layer) => (layer, true),
+                None => (layer, false),
+            };
+            let kind = if is_norm { "bn" } else { "conv" };
+            let stem = match layer {
+                "conv1/7x7_s2" | "conv1_1/3x3_s2" => Some(1),
+                "conv1_2/3x3" => Some(2),
+                "conv1_3/3x3" => Some(3),
+                _ => None,
+            };
+            if let Some(number) = stem {
+                return Some(format!("layer0.{kind}{number}.{rest}"));
+            }
+            if layer == "classifier" {
+                return Some(format!("last_linear.{rest}"));
+            }
+            let (place, part) = block_of(layer)?;
+            Some(match part {
+                "1x1_reduce" => format!("{place}.{kind}1.{rest}"),
+                "3x3" => format!("{place}.{kind}2.{rest}"),
+                "1x1_increase" => format!("{place}.{kind}3.{rest}"),
+                "1x1_proj" => {
+                    format!("{place}.downsample.{}.{rest}", usize::from(is_norm))
+                }
+                _ => format!("{place}.se_module.{}.{rest}", squeeze(part)?),
+            })
+        })
+    }
+
+    /// `conv2_1_3x3` is the part `3x3` of `layer1.0`.
+    fn block_of(layer: &str) -> Option<(String, &str)> {
+        let (stage, place) = layer.strip_prefix("conv")?.split_once('_')?;
+        let (block, part) = place.split_once('_')?;
+        let stage = stage.parse::<usize>().ok()?.checked_sub(1)?;
+        let block = block.parse::<usize>().ok()?.checked_sub(1)?;
+        Some((format!("layer{stage}.{block}"), part))
+    }
+
+    fn squeeze(part: &str) -> Option<&'static str> {
+        match part {
+            "1x1_down" => Some("fc1"),
+            "1x1_up" => Some("fc2"),
+            _ => None,
+        }
     }
 }

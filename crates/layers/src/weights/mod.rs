@@ -63,7 +63,8 @@ pub struct Weights {
 /// It cannot be read, is of no known kind, is damaged, or has more than tensors where they are expected.
 pub fn load(path: impl AsRef<Path>) -> Result<Weights> {
     let path = path.as_ref();
-    from_bytes(&contents(path)?).map_err(|e| e.at(&path.display().to_string()))
+    let file = contents(path)?;
+    read(&file, || safetensors::from_file(&file)).map_err(|e| e.at(&path.display().to_string()))
 }
 
 /// The bytes of a file; an error names it.
@@ -77,9 +78,17 @@ pub(crate) fn contents(path: &Path) -> Result<FileBytes> {
 /// # Errors
 /// As [`load`].
 pub fn from_bytes(bytes: &[u8]) -> Result<Weights> {
+    read(bytes, || safetensors::from_bytes(bytes))
+}
+
+/// Reads the bytes of a file, by `safetensors` if it is one of those.
+fn read(
+    bytes: &[u8],
+    safetensors: impl FnOnce() -> Result<(StateDict, Metadata)>,
+) -> Result<Weights> {
     let mut weights = match format::detect(bytes)? {
         Found::Safetensors => {
-            let (state_dict, metadata) = safetensors::from_bytes(bytes)?;
+            let (state_dict, metadata) = safetensors()?;
             Weights {
                 state_dict,
                 format: Format::Safetensors,

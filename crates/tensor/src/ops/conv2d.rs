@@ -223,6 +223,28 @@ pub(super) fn packed_for(
     })
 }
 
+/// Computes `y` from `x` in inference. Weights that are used for the first time are not kept.
+pub(super) fn forward_once_or_kept(
+    x: &Tensor,
+    weight: &Tensor,
+    g: &Conv2dGeometry,
+    epilogue: &Epilogue<'_>,
+    y: &mut [f32],
+) -> Result<()> {
+    let (policy, layout) = (current_policy()?, image_layout(format_of(x)));
+    let arrangement = Arrangement::choose(policy, g, layout);
+    let x = x.memory()?;
+    let dense = weight.contiguous()?;
+    let kept = weight.packed_again(&arrangement, || {
+        Ok(PackedWeights::new(policy, g, layout, dense.memory()?)?)
+    })?;
+    match kept {
+        Some(packed) => packed.forward(g, x, epilogue, y)?,
+        None => conv2d::forward_unkept(policy, g, (x, layout), dense.memory()?, epilogue, y)?,
+    }
+    Ok(())
+}
+
 impl VariadicFunction for Conv2d {
     type Saved = Saved;
 

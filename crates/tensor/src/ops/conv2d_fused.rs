@@ -5,7 +5,7 @@ use striate_simd::Buffer;
 
 use super::affine::check_parameter;
 use super::check_float;
-use super::conv2d::{Conv2d, packed};
+use super::conv2d::{Conv2d, forward_once_or_kept, packed};
 use super::spatial::{format_of, image, in_format};
 use crate::autograd::reject;
 use crate::{Conv2dOptions, DType, Result, Tensor};
@@ -80,6 +80,12 @@ impl Tensor {
         } else {
             g.batch()
         };
+        if images == 1 && gate.is_none() {
+            let steps = Epilogue::NONE.scale(scale).bias(bias).residual(residual);
+            let steps = steps.activation(epilogue.activation);
+            forward_once_or_kept(&x, weight, &g, &steps, &mut y)?;
+            return image(y, g.y_shape());
+        }
         let (x_len, y_len) = (g.x_len() / images, g.y_len() / images);
         let one = x.narrow(0, 0, x.shape()[0] / images)?;
         let g_one = Conv2d::new(options).geometry(&one, weight, None)?;

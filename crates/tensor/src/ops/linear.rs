@@ -1,12 +1,12 @@
 //! The affine map of fully connected layers.
 
 use striate_kernels::epilogue::Epilogue;
-use striate_kernels::gemm::{Matrix, MatrixMut, PackedB};
+use striate_kernels::gemm::{Matrix, MatrixMut, PackedB, multiply_unkept};
 use striate_simd::Buffer;
 
 use super::{check_float, check_same_dtype};
-use crate::autograd::is_shapes_only;
 use crate::autograd::{Description, VariadicFunction, apply_variadic, gradients};
+use crate::autograd::{is_grad_enabled, is_shapes_only};
 use crate::dtype::match_float;
 use crate::layout::Layout;
 use crate::{DType, Error, MemoryFormat, Result, Tensor, current_level};
@@ -47,12 +47,18 @@ impl Tensor {
             .into_iter()
             .flatten()
             .collect();
-        apply_variadic(Linear, &operands)?.reshape(shape)
+        let function = Linear {
+            keeps: is_grad_enabled(),
+        };
+        apply_variadic(function, &operands)?.reshape(shape)
     }
 }
 
 #[derive(Debug)]
-struct Linear;
+struct Linear {
+    /// Whether packed weights are kept from the first use on, as where gradients are recorded.
+    keeps: bool,
+}
 
 impl VariadicFunction for Linear {
     /// The input and the weight.
@@ -74,7 +80,7 @@ impl VariadicFunction for Linear {
                 Tensor::from_buffer(Buffer::<T>::recycled(numel)?, shape, MemoryFormat::RowMajor)?
             })
         } else if x.dtype() == DType::F32 {
-            affine(x, weight, bias)?
+            affine(x, weight, bias, self.keeps)?
         } else {
             let y = x.matmul(&weight.transpose(0, 1)?)?;
             bias.map_or(Ok(y.clone()), |bias| y.add(bias))?
@@ -99,17 +105,24 @@ impl VariadicFunction for Linear {
 }
 
 /// The product with the bias added while it is stored.
-fn affine(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+fn affine(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, keeps: bool) -> Result<Tensor> {
     let shape = [x.shape()[0], weight.shape()[0]];
     let mut y = Buffer::recycled(Layout::row_major(OP, &shape)?.numel())?;
     let level = current_level()?;
-    let packed = weight.packed(&level, || {
-        Ok(PackedB::new(level, matrix(weight)?.transposed())?)
-    })?;
+    let (x, columns) = (matrix(x)?, matrix(weight)?.transposed());
+    let pack = || Ok(PackedB::new(level, columns)?);
+    let packed = if keeps {
+        Some(weight.packed(&level, pack)?)
+    } else {
+        weight.packed_again(&level, pack)?
+    };
     let bias = bias.map(Tensor::contiguous).transpose()?;
     let bias = bias.as_ref().map(Tensor::memory).transpose()?;
     let product = MatrixMut::new(&mut y, shape[0], shape[1])?;
-    packed.multiply(matrix(x)?, &Epilogue::NONE.bias(bias), product)?;
+    match packed {
+        Some(packed) => packed.multiply(x, &Epilogue::NONE.bias(bias), product)?,
+        None => multiply_unkept(level, x, columns, bias, product)?,
+    }
     Tensor::from_buffer(y, shape, MemoryFormat::RowMajor)
 }
 

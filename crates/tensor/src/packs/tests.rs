@@ -6,8 +6,8 @@ use striate_kernels::{Accuracy, Policy};
 
 use super::*;
 use crate::{
-    Conv2dOptions, ConvTranspose2dOptions, Error, Philox, Tensor, current_level, no_grad,
-    with_level,
+    Conv2dEpilogue, Conv2dOptions, ConvTranspose2dOptions, Error, Philox, Tensor, current_level,
+    no_grad, with_level,
 };
 
 const CHANNELS: usize = 12;
@@ -77,6 +77,38 @@ fn a_linear_map_is_packed_once() {
     let packed = kept(&w).unwrap();
     assert_eq!(values(&x.linear(&w, None).unwrap()), values(&first));
     assert!(Arc::ptr_eq(&packed, &kept(&w).unwrap()));
+}
+
+#[test]
+fn inference_keeps_what_it_uses_again() {
+    let (x, mut w) = (image(9), weight(1));
+    let (plain, matrix) = (Conv2dEpilogue::default(), random(&[10, 40], 2));
+    let row = random(&[3, 40], 1);
+    let level = current_level().unwrap();
+    let kept_matrix = |w: &Tensor| {
+        w.packed::<PackedB>(&level, || Err(Error::msg("nothing is kept")))
+            .is_ok()
+    };
+    let expected = fresh(&x, &w, same_padding());
+    for round in 0..3 {
+        assert_eq!(kept(&w, 9).is_some(), round > 1, "{round}");
+        let y = x.conv2d_fused(&w, same_padding(), &plain).unwrap();
+        assert_eq!(values(&y), expected, "{round}");
+        assert_eq!(kept_matrix(&matrix), round > 1, "{round}");
+        let y = no_grad(|| row.linear(&matrix, None)).unwrap();
+        let copy = Tensor::from_vec(values(&matrix), matrix.shape()).unwrap();
+        assert_eq!(
+            values(&y),
+            values(&row.linear(&copy, None).unwrap()),
+            "{round}"
+        );
+    }
+    w.update_slice(|w: &mut [f32]| w[0] += 1.0).unwrap();
+    x.conv2d_fused(&w, same_padding(), &plain).unwrap();
+    assert!(
+        kept(&w, 9).is_none(),
+        "new values are used for the first time"
+    );
 }
 
 #[test]
@@ -228,6 +260,8 @@ proptest! {
                     Step::Replace(seed) => w = w.with_data_of(&weight(seed)).unwrap(),
                     Step::Infer { size, padding } => {
                         let (x, options) = (image(size), Conv2dOptions::default().padding(padding));
+                        let y = x.conv2d_fused(&w.detach(), options, &Conv2dEpilogue::default());
+                        prop_assert_eq!(values(&y.unwrap()), fresh(&x, &w, options));
                         let y = no_grad(|| x.conv2d(&w, None, options)).unwrap();
                         prop_assert_eq!(values(&y), fresh(&x, &w, options));
                     }

@@ -167,7 +167,7 @@ impl Forward<'_> {
 
         let mut sums = Buffer::recycled(points * count * width)?;
         let weights = &self.weights.data[group * points * k_len * width..];
-        products.run(&inputs, weights, panels, &mut sums);
+        products.run(&inputs, weights, (panels, &self.weights.held), &mut sums);
         self.scatter(group, &tiles, parts, &sums, y)
     }
 
@@ -180,16 +180,19 @@ impl Forward<'_> {
         sums: &[f32],
         y: &DisjointMut<'_, f32>,
     ) -> Result<(), KernelError> {
-        let (columns, width) = (self.taps.columns(), self.weights.panels.padded_columns());
+        let panels = &self.weights.panels;
+        let (columns, width) = (self.taps.columns(), panels.padded_columns());
+        let held = panels.columns_of(&self.weights.held);
         let square = self.tiles.per_square();
         let per_part = tiles.len().div_ceil(parts).next_multiple_of(square);
         let squares = Cut::every(tiles.len(), per_part);
         // A large dilation leaves few squares.
-        let per_part = columns.div_ceil(parts / squares.tasks().min(parts));
-        let channels = Cut::every(columns, per_part.next_multiple_of(CHANNELS));
+        let per_part = held.len().div_ceil(parts / squares.tasks().min(parts));
+        let channels = Cut::every(held.len(), per_part.next_multiple_of(CHANNELS));
         parallel::try_for_each(squares.tasks() * channels.tasks(), |task| {
             let part = squares.range(task / channels.tasks());
             let channels = channels.range(task % channels.tasks());
+            let channels = held.start + channels.start..held.start + channels.end;
             let first = group * columns;
             let scatter = Scatter {
                 size: self.size,

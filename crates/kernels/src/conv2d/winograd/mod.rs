@@ -50,7 +50,7 @@ pub(crate) use cost::Weights;
 pub(super) use cost::{MARGIN, Problem};
 pub(super) use dense::{run_dense, suits_dense};
 pub(super) use forward::run;
-pub(super) use pack::{pack, panels};
+pub(super) use pack::{has_panels, pack, pack_held, panels};
 
 /// The size of the tiles, and of the images that they are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -89,7 +89,7 @@ impl Size {
     }
 
     /// Points of a tile.
-    fn points(self) -> usize {
+    pub(super) fn points(self) -> usize {
         let side = match self {
             Self::TwoOfImage => 3,
             _ => self.outputs() + self.taps() - 1,

@@ -8,8 +8,12 @@ use crate::conv2d::taps::{Dense, Reduce, TapWeights, Taps};
 use crate::disjoint::DisjointMut;
 use crate::error::KernelError;
 use crate::gemm::panels::Panels;
-use crate::parallel;
+use crate::parallel::{self, Cut};
+use std::ops::Range;
 use striate_simd::{Buffer, Level};
+
+/// Input channels whose weights are transformed as one task: their points stay in the second-level cache.
+const TERMS: usize = 64;
 
 /// The panels that suit the blocks of tiles.
 pub(in crate::conv2d) fn panels(level: Level, size: Size, taps: &Taps) -> Panels {
@@ -25,29 +29,52 @@ pub(in crate::conv2d) fn pack(
     reduce: Reduce,
     weight: &[f32],
 ) -> Result<TapWeights, KernelError> {
+    let dense = Dense { reduce, weight };
     let panels = panels(level, size, taps);
+    let held = panels.all();
     if let Some(narrow) = Narrow::of(level, size, taps) {
-        let data = narrow.pack(taps, Dense { reduce, weight })?;
-        return Ok(TapWeights { panels, data });
+        let data = narrow.pack(taps, dense)?;
+        return Ok(TapWeights { panels, held, data });
     }
-    let (rows, tap_rows) = (size.points() * taps.k_len(), taps.taps.len() * taps.k_len());
-    let group_len = panels.padded_columns() * rows;
+    pack_held(level, size, taps, dense, (panels, held))
+}
+
+/// Whether [`pack_held`] can arrange some panels of the weights.
+pub(in crate::conv2d) fn has_panels(level: Level, size: Size, taps: &Taps) -> bool {
+    Narrow::of(level, size, taps).is_none()
+}
+
+/// Arranges the points of the weights of some panels, of whatever width; not all only if there is a single group.
+pub(in crate::conv2d) fn pack_held(
+    level: Level,
+    size: Size,
+    taps: &Taps,
+    dense: Dense<'_>,
+    (panels, held): (Panels, Range<usize>),
+) -> Result<TapWeights, KernelError> {
+    let (points, k_len) = (size.points(), taps.k_len());
+    let rows = points * k_len;
+    let (group_len, first) = (panels.held_len(&held, rows), panels.start(&held, rows));
     let mut data = Buffer::recycled(taps.groups * group_len)?;
     let pieces = DisjointMut::new(&mut data);
-    parallel::try_for_each(taps.groups * panels.count(), |task| {
-        let group = task / panels.count();
-        let panel = panels.panel(task % panels.count());
-        let mut by_tap = Buffer::recycled(panels.packed_range(&panel, tap_rows).len())?;
-        let (dense, terms) = (Dense { reduce, weight }, 0..taps.k_len());
+    let terms = Cut::every(k_len, TERMS);
+    parallel::try_for_each(taps.groups * held.len() * terms.tasks(), |task| {
+        let (task, terms) = (task / terms.tasks(), terms.range(task % terms.tasks()));
+        let group = task / held.len();
+        let panel = panels.panel(held.start + task % held.len());
+        let width = panels.packed_range(&panel, 1).len();
+        let mut by_tap = Buffer::recycled(taps.taps.len() * terms.len() * width)?;
         pack_panel(level, taps, dense, group, &panel, &terms, &mut by_tap);
-        let range = panels.packed_range(&panel, rows);
-        let start = group * group_len;
-        let mut points = pieces.range(start + range.start..start + range.end);
-        let len = points.len() / size.points();
-        let mut points: Vec<_> = points.chunks_exact_mut(len).collect();
-        transform_weights(level, size, &by_tap, &mut points, &mut Scratch::new()?);
+        let start = group * group_len + panels.packed_range(&panel, rows).start - first;
+        let of_point = |point: usize| {
+            let start = start + (point * k_len + terms.start) * width;
+            pieces.range(start..start + terms.len() * width)
+        };
+        let mut lines: Vec<_> = (0..points).map(of_point).collect();
+        let mut lines: Vec<_> = lines.iter_mut().map(|line| &mut line[..]).collect();
+        transform_weights(level, size, &by_tap, &mut lines, &mut Scratch::new()?);
         Ok::<_, KernelError>(())
     })?;
     drop(pieces);
-    Ok(TapWeights { panels, data })
+    Ok(TapWeights { panels, held, data })
 }

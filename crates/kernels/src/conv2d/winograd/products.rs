@@ -61,11 +61,18 @@ impl Products {
     }
 
     /// Writes the products of `inputs`, `[piece of the terms][point][tile][term]`, with the packed `weights` to
-    /// `sums`, `[point][tile][column]`.
-    pub(super) fn run(&self, inputs: &[f32], weights: &[f32], panels: &Panels, sums: &mut [f32]) {
+    /// `sums`, `[point][tile][column]`. The weights have the panels `held`, and only their columns are computed.
+    pub(super) fn run(
+        &self,
+        inputs: &[f32],
+        weights: &[f32],
+        (panels, held): (&Panels, &Range<usize>),
+        sums: &mut [f32],
+    ) {
         let pass = Pass {
             cut: self,
             panels,
+            held,
             inputs,
             weights,
             sums: DisjointMut::rows(sums, panels.padded_columns()),
@@ -82,6 +89,8 @@ impl Products {
 struct Pass<'a> {
     cut: &'a Products,
     panels: &'a Panels,
+    /// The panels are counted from the first that the weights have.
+    held: &'a Range<usize>,
     inputs: &'a [f32],
     weights: &'a [f32],
     sums: DisjointMut<'a, f32>,
@@ -91,7 +100,7 @@ impl Pass<'_> {
     /// Tasks of some panels and, if there are too few, of a run of points.
     fn panel_by_panel(&self) {
         let Products { points, parts, .. } = *self.cut;
-        let count = self.panels.count();
+        let count = self.held.len();
         let runs = Cut::every(points, points.div_ceil(parts.div_ceil(count)));
         let panels = Cut::every(count, count.div_ceil(parts));
         parallel::for_each(panels.tasks() * runs.tasks(), |task| {
@@ -105,7 +114,7 @@ impl Pass<'_> {
 
     /// Tasks of some panels, counted through all points. Many small tasks end together.
     fn point_by_point(&self) {
-        let count = self.panels.count();
+        let count = self.held.len();
         let all = self.cut.points * count;
         let tasks = Cut::every(all, all / (2 * self.cut.parts));
         parallel::for_each(tasks.tasks(), |task| {
@@ -121,7 +130,7 @@ impl Pass<'_> {
 
     /// The products of some panels of a point, piece after piece of the terms.
     fn point(&self, point: usize, panels: Range<usize>) {
-        let (count, pieces) = (self.panels.count(), self.cut.terms.tasks());
+        let (count, pieces) = (self.held.len(), self.cut.terms.tasks());
         for piece in 0..pieces {
             // The last ones may be for another task.
             let (later, first) = if piece + 1 < pieces {
@@ -160,7 +169,7 @@ impl Pass<'_> {
         } = *self.cut;
         let terms = terms.range(piece);
         let start = self.row(panel, run.start, terms.start);
-        let panel = self.panels.panel(panel);
+        let panel = self.panels.panel(self.held.start + panel);
         let first = panel.first_vector * level.lanes();
         let columns = first..first + panel.vectors * level.lanes();
         let a_step = tiles * terms.len();
@@ -197,9 +206,10 @@ impl Pass<'_> {
             k_len,
             ..
         } = *self.cut;
-        let panel = self.panels.panel(panel);
+        let panel = self.panels.panel(self.held.start + panel);
         let packed = self.panels.packed_range(&panel, points * k_len);
-        packed.start + (point * k_len + term) * panel.vectors * level.lanes()
+        let first = self.panels.start(self.held, points * k_len);
+        packed.start - first + (point * k_len + term) * panel.vectors * level.lanes()
     }
 
     /// The weights of a piece of the terms of a point in a panel; behind the last point, none.
