@@ -146,6 +146,82 @@ fn one_pass_equals_one_layer_after_the_other() -> Result<()> {
 }
 
 #[test]
+fn convolutions_in_a_row_equal_one_after_the_other() -> Result<()> {
+    let vb = VarBuilder::seeded(0);
+    let brick = |layers: Sequential, conv: Conv2dConfig, act| -> Result<Sequential> {
+        let at = layers.len();
+        let norm = BatchNormConfig::new(conv.out_channels).build_2d(&(&vb / at))?;
+        let layers = layers.push(conv.build(&(&vb / (at + 1)))?).push(norm);
+        Ok(if act == Activation::Identity {
+            layers
+        } else {
+            layers.push(act)
+        })
+    };
+    // The wide map is more than a cache holds.
+    let x = randn(&[2, 12, 60, 60])?;
+    for (stride, empty_slot) in [(1, false), (1, true), (2, true)] {
+        let parts = [
+            (Conv2dConfig::new(12, 40, 1), Activation::Relu6),
+            (
+                Conv2dConfig::new(40, 40, 3)
+                    .padding(1)
+                    .stride(stride)
+                    .groups(40),
+                Activation::Hardswish,
+            ),
+            (Conv2dConfig::new(40, 12, 1), Activation::Identity),
+        ];
+        let mut together = Sequential::new();
+        let mut apart = x.clone();
+        for (i, (conv, act)) in parts.into_iter().enumerate() {
+            if i == 2 && empty_slot {
+                together = together.push_named("", Slot::new(Place::Conv3x3, 40, &vb));
+            }
+            let alone = brick(Sequential::new(), conv.clone(), act)?;
+            // The same weights, whatever their names.
+            let before = together.len();
+            together = brick(together, conv, act)?;
+            let from = state_dict(&alone);
+            let to = named_parameters(&together);
+            for (name, parameter) in to.into_iter().filter(|(name, _)| {
+                let at = name
+                    .split('.')
+                    .next()
+                    .and_then(|at| at.parse::<usize>().ok());
+                at.is_some_and(|at| at >= before)
+            }) {
+                let (at, rest) = name.split_once('.').ok_or_else(|| Error::msg(&name))?;
+                let at = at.parse::<usize>().map_err(|e| Error::msg(e.to_string()))? - before;
+                let value = from.get(&format!("{at}.{rest}"));
+                parameter.set(value.ok_or_else(|| Error::msg(&name))?)?;
+            }
+            set_training(&alone, false);
+            apart = no_grad(|| alone.forward(&apart))?;
+        }
+        set_training(&together, false);
+        let y = no_grad(|| together.forward(&x))?;
+        assert_eq!(y.to_vec::<f32>()?, apart.to_vec::<f32>()?);
+        let residual = randn(y.shape())?;
+        let onto = no_grad(|| together.forward_onto(&residual, Activation::Relu, &x))?;
+        for ((onto, y), residual) in onto
+            .to_vec::<f32>()?
+            .iter()
+            .zip(y.to_vec::<f32>()?)
+            .zip(residual.to_vec::<f32>()?)
+        {
+            assert_eq!(*onto, (y + residual).max(0.0));
+        }
+        let tracked = together.forward(&x)?;
+        assert!(tracked.tracks_grad());
+        for (tracked, y) in tracked.to_vec::<f32>()?.iter().zip(y.to_vec::<f32>()?) {
+            assert!((tracked - y).abs() < 1e-4, "{tracked} is not {y}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn parameters_keep_their_identity() -> Result<()> {
     let linear = LinearConfig::new(2, 1)
         .bias(false)
