@@ -15,8 +15,6 @@ use striate_simd::Simd;
 const TAPS: usize = 3;
 
 /// Lines that a strip goes down at most: where a strip begins, two rows are read that the one above has read.
-
-/// Lines that a strip goes down at most: where a strip begins, two rows are read that the one above has read.
 const LINES: usize = 32;
 
 /// How the taps of a strip read the source.
@@ -285,7 +283,7 @@ impl<S: Simd, const N: usize> Strip<'_, S, N> {
         row: usize,
         mut sums: Sums<S, T>,
     ) -> Sums<S, T> {
-        let line = row.wrapping_sub_signed(self.above);
+        let line = row.wrapping_add_signed(-self.above);
         if line >= self.window.lines {
             return sums;
         }
