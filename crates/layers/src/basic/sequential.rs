@@ -7,7 +7,7 @@ use crate::basic::{Activation, conv_norm_attend_onto, norm_act};
 use crate::{Fusible, Layer, Module, Visitor};
 
 /// Applies its layers in order, a convolution, its batch norm and its activation in one pass
-/// ([`conv_norm_act`], [`norm_act`]). Their names are `0`, `1`, ... or the given ones.
+/// ([`conv_norm_act`](crate::basic::conv_norm_act), [`norm_act`]). Their names are `0`, `1`, ... or the given ones.
 #[derive(Debug, Default)]
 pub struct Sequential {
     layers: Vec<(String, Box<dyn Module>)>,
