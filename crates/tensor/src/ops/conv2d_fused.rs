@@ -80,7 +80,7 @@ impl Tensor {
         } else {
             g.batch()
         };
-        if images == 1 && gate.is_none() {
+        if own == [false; 2] && gate.is_none() {
             let steps = Epilogue::NONE.scale(scale).bias(bias).residual(residual);
             let steps = steps.activation(epilogue.activation);
             forward_once_or_kept(&x, weight, &g, &steps, &mut y)?;
