@@ -9,7 +9,8 @@ use striate_simd::{Level, Simd};
 
 /// The last step of an [`Epilogue`]: the functions of the same names in [`Unary`].
 ///
-/// `None`, `Relu` and `Relu6` happen in registers. The others run over what was just stored.
+/// `None`, `Relu` and `Relu6` happen in registers, `HardSwish` where tiles of a product are stored. The others run over what
+/// was just stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Activation {
     /// `y`

@@ -19,7 +19,7 @@ mod tests;
 
 pub use binary::{Binary, BinaryGeometry};
 pub use unary::{Saved, Unary};
-pub(crate) use unary_f32::assign;
+pub(crate) use unary_f32::{assign, hard_swish};
 
 use crate::error::{KernelError, check_len};
 use crate::far::{self, BLOCK, FAR};

@@ -16,6 +16,14 @@ pub(crate) fn assign<S: Simd>(s: S, op: Unary, y: &mut [f32]) {
     value(s, op, None, y);
 }
 
+/// `x * min(max(x + 3, 0), 6) / 6`, as [`assign`] computes it.
+#[inline(always)]
+pub(crate) fn hard_swish<S: Simd>(s: S, x: S::F32) -> S::F32 {
+    let [zero, three, six] = [c(s, 0.0), c(s, 3.0), c(s, 6.0)];
+    let gate = s.min(six, s.max(zero, s.add(x, three)));
+    s.mul(x, s.mul(gate, c(s, 1.0 / 6.0)))
+}
+
 /// `dx = dy * op'(saved)`, or `dx = dx * op'(saved)` without `dy`; false, and nothing done, if `op` has no vector form.
 pub(super) fn unary_backward(
     level: Level,
@@ -90,10 +98,7 @@ fn vector_value<S: Simd>(s: S, op: Unary, x: Option<&[f32]>, y: &mut [f32]) -> b
             let MishParts { upper, whole, .. } = mish_parts(s, x);
             s.mul(x, s.div(upper, whole))
         }),
-        Unary::HardSwish => each!(|x| {
-            let gate = s.min(six, s.max(zero, s.add(x, three)));
-            s.mul(x, s.mul(gate, sixth))
-        }),
+        Unary::HardSwish => each!(|x| hard_swish(s, x)),
         Unary::HardSigmoid => each!(|x| { s.mul(s.min(six, s.max(zero, s.add(x, three))), sixth) }),
         Unary::Softplus { beta, threshold } => {
             let [beta, threshold, inverse] = [c(s, beta), c(s, threshold), c(s, 1.0 / beta)];

@@ -4,7 +4,7 @@ use super::microkernel::Sums;
 use super::tile::MAX_VECTORS;
 use crate::array::array;
 use crate::disjoint::TileMut;
-use crate::elementwise::{Unary, assign};
+use crate::elementwise::{Unary, assign, hard_swish};
 use crate::epilogue::{Bounds, Clamp, Epilogue};
 use std::ops::Range;
 use striate_simd::Simd;
@@ -76,11 +76,7 @@ impl<'a> Store<'a> {
         if cut_off || self.add || self.late.is_some() {
             // A copy, so that the sums themselves need no place in memory.
             let copy = *acc;
-            let last = (NV - 1) * S::LANES..NV * S::LANES;
-            if last.contains(&out.row_len()) && !self.add && self.late.is_none() {
-                return self.run_cut_off(s, &copy, out, &rows);
-            }
-            return self.run_any(s, copy.as_flattened(), out, &rows);
+            return self.run_elsewhere(s, &copy, out, &rows);
         }
         let steps = Steps::<S, NV>::new(s, self);
         if let Some(residual) = self.residual {
@@ -132,7 +128,7 @@ impl<'a> Store<'a> {
                 #[inline(always)]
                 |i| first + i * step,
             );
-            return self.run_any(s, copy.as_flattened(), out, &rows);
+            return self.run_elsewhere(s, &copy, out, &rows);
         }
         let steps = Steps::<S, NV>::new(s, self);
         out.each_row_apart::<MR>(
@@ -166,14 +162,34 @@ impl<'a> Store<'a> {
             && self.bounds == Bounds::NONE
     }
 
-    /// As [`run`](Self::run), for rows whose last vector is cut off.
+    /// As [`run`](Self::run), with any steps: once for all tiles of as many vectors.
     #[inline(never)]
-    fn run_cut_off<S: Simd, const NV: usize>(
+    fn run_elsewhere<S: Simd, const NV: usize>(
         &self,
         s: S,
         acc: &[[S::F32; NV]],
         out: &mut TileMut<'_, f32>,
         rows: &[usize],
+    ) {
+        let vectors = out.row_len().div_ceil(S::LANES);
+        match self.late {
+            None if vectors == NV && !self.add => self.run_rows(s, acc, out, rows, nothing::<S>),
+            Some(Unary::HardSwish) if vectors == NV && !self.add => {
+                self.run_rows(s, acc, out, rows, hard_swish::<S>);
+            }
+            _ => self.run_any(s, acc.as_flattened(), out, rows),
+        }
+    }
+
+    /// Stores rows, whose last vector may be cut off, with a `function` behind all other steps.
+    #[inline(always)]
+    fn run_rows<S: Simd, const NV: usize>(
+        &self,
+        s: S,
+        acc: &[[S::F32; NV]],
+        out: &mut TileMut<'_, f32>,
+        rows: &[usize],
+        function: impl Fn(S, S::F32) -> S::F32,
     ) {
         s.vectorize(
             #[inline(always)]
@@ -184,7 +200,7 @@ impl<'a> Store<'a> {
                         #[inline(always)]
                         |residual| residual.row(row),
                     );
-                    steps.run_cut_off(s, &acc[i], residual, out.row(row));
+                    steps.run_cut_off(s, &acc[i], residual, &function, out.row(row));
                 }
             },
         );
@@ -262,7 +278,7 @@ impl<S: Simd, const NV: usize> Steps<S, NV> {
         }
     }
 
-    /// The steps of a panel of `len` columns, whose last vector is cut off.
+    /// The steps of a panel of `len` columns, whose last vector may be cut off.
     #[inline(always)]
     fn cut_off(s: S, store: &Store<'_>, len: usize) -> Self {
         let numbers = |numbers: Option<&[f32]>, default: f32| {
@@ -281,16 +297,24 @@ impl<S: Simd, const NV: usize> Steps<S, NV> {
         }
     }
 
-    /// Stores a row whose last vector is cut off, to which `residual` is added before the activation.
+    /// Stores a row whose last vector may be cut off, to which `residual` is added before the activation.
     #[inline(always)]
-    fn run_cut_off(&self, s: S, acc: &[S::F32; NV], residual: Option<&[f32]>, row: &mut [f32]) {
+    fn run_cut_off(
+        &self,
+        s: S,
+        acc: &[S::F32; NV],
+        residual: Option<&[f32]>,
+        function: &impl Fn(S, S::F32) -> S::F32,
+        row: &mut [f32],
+    ) {
         for j in 0..NV {
+            let at = j * S::LANES;
             let mut sum = s.mul_add(acc[j], self.scale[j], self.bias[j]);
             if let Some(residual) = residual {
-                sum = s.add(sum, load_cut_off(s, residual, j * S::LANES, row.len()));
+                sum = s.add(sum, load_cut_off(s, residual, at, row.len()));
             }
-            let (sum, at) = (self.clamp.run(s, sum), j * S::LANES);
-            if j + 1 < NV {
+            let sum = function(s, self.clamp.run(s, sum));
+            if at + S::LANES <= row.len() {
                 s.store(sum, &mut row[at..]);
             } else {
                 s.store_partial(sum, &mut row[at..]);
@@ -333,6 +357,12 @@ fn load_cut_off<S: Simd>(s: S, from: &[f32], at: usize, len: usize) -> S::F32 {
     } else {
         s.load_partial(&from[at..len])
     }
+}
+
+/// The function where there is none.
+#[inline(always)]
+fn nothing<S: Simd>(_: S, sum: S::F32) -> S::F32 {
+    sum
 }
 
 /// The numbers of `NV` vectors of channels.
