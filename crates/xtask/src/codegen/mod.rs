@@ -16,7 +16,7 @@ use std::process::Command;
 
 /// Kernels that must be found, with a loop of multiply-adds, on every level with such an
 /// instruction: parts of the names of their functions.
-const REQUIRED: [&str; 69] = [
+const REQUIRED: [&str; 70] = [
     "codegen::elementary::axpy",
     "codegen::elementary::exp",
     "codegen::elementary::log",
@@ -34,7 +34,8 @@ const REQUIRED: [&str; 69] = [
     "conv2d::grouped::Backward",
     "conv2d::grouped::Pairs",
     "conv2d::winograd::narrow_tiles::inputs",
-    "conv2d::winograd::narrow_tiles::transform_rows",
+    "conv2d::winograd::narrow_tiles::output_rows",
+    "conv2d::winograd::narrow_tiles::shared_rows",
     "conv2d::winograd::narrow_tiles::columns_of",
     "conv2d::winograd::narrow_tiles::products",
     "conv2d::winograd::planes::Gather",

@@ -124,7 +124,7 @@ impl Problem {
     /// The cycles of tiles of `size`.
     pub(in crate::conv2d) fn cycles(&self, level: Level, size: Size, weights: Weights) -> f64 {
         let channels = [self.inputs, self.outputs];
-        if let Some(narrow) = Narrow::new(level, size, channels, self.dilation) {
+        if let Some(narrow) = Narrow::new(level, size, self.groups, channels, self.dilation) {
             let [down, across] = self.size.map(|pixels| pixels.div_ceil(size.outputs()));
             return narrow.cycles(self.batch * down * across, self.groups, weights);
         }

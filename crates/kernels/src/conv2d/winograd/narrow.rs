@@ -1,19 +1,23 @@
-//! Groups that fill a vector.
+//! Groups that fill a vector, and groups of four or eight channels that fill one together.
 //!
-//! It need not be a vector of the level: groups of eight channels are computed with those of eight lanes, which a level of sixteen
-//! has as well.
+//! It need not be a vector of the level: eight channels that are left alone are computed with vectors of eight lanes, which a level
+//! of sixteen has as well.
 //!
-//! Such a group is too narrow for a product of matrices. But the points of a few tiles of it go through all steps in the
-//! first-level cache: transform, multiply, transform back, with no more than a vector of each pixel. The
-//! products have weights in registers and broadcast pairs of channels from memory.
+//! Such groups are too narrow for a product of matrices. But the points of a few tiles of a vector go through all steps in the
+//! first-level cache, or in registers: transform, multiply, transform back, with no more than a vector of each pixel. The
+//! products broadcast pairs of channels from memory, or permute the channels of groups that share a vector.
 
-use super::narrow_tiles::{Corner, OUTPUTS, Place, SIDE, Window, inputs, outputs, products};
+use super::narrow_tiles::{
+    Corner, OUTPUTS, Place, SCRATCH, SIDE, Window, ask, input_columns, inputs, output_rows,
+    outputs, products, shared_rows,
+};
 use super::planes::{Scratch, transform_weights};
 use super::{Size, Weights};
 use crate::conv2d::taps::{Dense, Reduce, Taps};
 use crate::disjoint::{DisjointMut, TileMut};
 use crate::epilogue::Epilogue;
 use crate::error::KernelError;
+use crate::far::FAR;
 use crate::gemm::store::Store;
 use crate::parallel::{self, Cut};
 use std::ops::Range;
@@ -28,11 +32,22 @@ const TILES: usize = 8;
 /// Lines of tiles that are computed by one task at most.
 const LINES: usize = 4;
 
+/// Elements of both images from which on the places of outputs come from afar, of which a core asks for some at a time.
+const REMOTE: usize = FAR / 3;
+
+/// Elements of a line of the caches.
+const LINE: usize = 16;
+
 /// Cycles that are worth a task.
 const TASK: f64 = 60e3;
 
-/// Cycles of a tile, and of each lane in it: both what is multiplied and what is read and written grow with them.
+/// Channels of groups that share a vector.
+const SHARED: [usize; 2] = [4, 8];
+
+/// Cycles of a tile, and of each lane in it: both what is multiplied and what is read and written grow with them; and of a
+/// tile of groups that share a vector, and of each channel of one.
 const TILE: [f64; 2] = [150.0, 45.0];
+const SHARED_TILE: [f64; 2] = [180.0, 55.0];
 
 /// Cycles in which a point of the weights arrives, and in which all points of a weight are arranged.
 const ARRIVAL: f64 = 0.14;
@@ -47,30 +62,39 @@ const fn permutes(name: &str) -> bool {
     !matches!(name.as_bytes(), b"portable" | b"scalar")
 }
 
-/// Groups of as many channels as a vector has lanes.
+/// Groups of as many channels as a vector has lanes, or of so few that several fill it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Narrow {
     /// That of the vectors.
     level: Level,
     lanes: usize,
+    /// Channels of a group.
+    channels: usize,
     /// Whether the vectors of the level asked for are longer.
     short: bool,
 }
 
 impl Narrow {
-    /// If tiles of `size` without dilation can compute groups of so many channels.
+    /// If tiles of `size` without dilation can compute so many groups of so many channels.
     pub(super) fn new(
         level: Level,
         size: Size,
-        channels: [usize; 2],
+        groups: usize,
+        [channels, outputs]: [usize; 2],
         dilation: [usize; 2],
     ) -> Option<Self> {
-        let [lanes, outputs] = channels;
-        let simple = size == Size::FourOfThree && dilation == [1, 1] && lanes == outputs;
-        let vectors = level.with_lanes(lanes).filter(|_| simple)?;
-        permutes(vectors.name()).then_some(Self {
+        let simple = size == Size::FourOfThree && dilation == [1, 1] && channels == outputs;
+        let shares = SHARED.contains(&channels)
+            && channels < level.lanes()
+            && (groups * channels).is_multiple_of(level.lanes());
+        let vectors = shares
+            .then_some(level)
+            .or_else(|| level.with_lanes(channels));
+        let vectors = vectors.filter(|vectors| simple && permutes(vectors.name()))?;
+        Some(Self {
             level: vectors,
-            lanes,
+            lanes: vectors.lanes(),
+            channels,
             short: vectors != level,
         })
     }
@@ -80,72 +104,89 @@ impl Narrow {
         let channels = [taps.k_len(), taps.columns()];
         // Other kernels have other tiles.
         (taps.taps.len() == 9)
-            .then(|| Self::new(level, size, channels, super::tiles::tap_distance(taps, 3)))
-            .flatten()
+            .then(|| super::tiles::tap_distance(taps, 3))
+            .and_then(|distance| Self::new(level, size, taps.groups, channels, distance))
+    }
+
+    /// Whether several groups share a vector.
+    fn shares(&self) -> bool {
+        self.channels < self.lanes
+    }
+
+    /// Vectors of some groups.
+    fn vectors(&self, groups: usize) -> usize {
+        groups * self.channels / self.lanes
     }
 
     /// The cycles of some tiles of each of some groups.
     pub(super) fn cycles(&self, tiles: usize, groups: usize, weights: Weights) -> f64 {
-        let pairs = (self.lanes * self.lanes) as f64;
+        let pairs = (self.channels * self.lanes) as f64;
         let pack = match weights {
             Weights::Kept => 0.0,
             Weights::Fresh => ARRANGE * pairs,
         };
         let [part, enter] = if self.short { SHORT } else { [1.0, 0.0] };
         let run = enter + part * tiles as f64 * self.tile();
-        groups as f64 * (run + ARRIVAL * POINTS as f64 * pairs + pack)
+        self.vectors(groups) as f64 * (run + ARRIVAL * POINTS as f64 * pairs + pack)
     }
 
     /// The cycles of a tile.
     fn tile(&self) -> f64 {
-        TILE[0] + TILE[1] * self.lanes as f64
+        let [fixed, channel] = if self.shares() { SHARED_TILE } else { TILE };
+        fixed + channel * self.channels as f64
     }
 
-    /// Elements of the weights of a group.
-    fn group_len(&self) -> usize {
-        POINTS * self.lanes * self.lanes
+    /// Elements of the weights of a vector.
+    fn vector_len(&self) -> usize {
+        POINTS * self.channels * self.lanes
     }
 
-    /// The output and the input of which a lane of one of the vectors of a point is the weight: the inputs of
-    /// each lane, and in the next vector those of its neighbour.
-    fn weight(term: usize, lane: usize) -> [usize; 2] {
-        [lane ^ (term % 2), term - term % 2 + lane % 2]
+    /// The lanes of the output and the input of which a lane of one of the vectors of a point is the weight: a pair of
+    /// inputs for each output of a group, and in the next vector for its neighbour.
+    fn weight(&self, term: usize, lane: usize) -> [usize; 2] {
+        let group = lane - lane % self.channels;
+        [lane ^ (term % 2), group + term - term % 2 + lane % 2]
     }
 
-    /// The neighbour of every lane, as the bits of integers.
-    fn swap(&self) -> Vec<f32> {
-        let lanes = 0..self.lanes as u32;
-        lanes.map(|lane| f32::from_bits(lane ^ 1)).collect()
+    /// The lanes that vectors are permuted by, as the bits of integers: the neighbour of every lane, and the pairs of
+    /// channels of its group.
+    fn permutations(&self) -> Vec<f32> {
+        let neighbours = (0..self.lanes).map(|lane| lane ^ 1);
+        let pair = |term| (0..self.lanes).map(move |lane| self.weight(term, lane)[1]);
+        let pairs = (0..self.channels).step_by(2).flat_map(pair);
+        let lanes = neighbours.chain(pairs);
+        lanes.map(|lane| f32::from_bits(lane as u32)).collect()
     }
 
-    /// Arranges the points of the weights, `[group][point][term][lane]`.
+    /// Arranges the points of the weights, `[vector][point][term][lane]`.
     pub(super) fn pack(
         &self,
         taps: &Taps,
         Dense { reduce, weight }: Dense<'_>,
     ) -> Result<Buffer<f32>, KernelError> {
-        let line = self.lanes * self.lanes;
-        let kernel = weight.len() / (taps.groups * line);
+        let line = self.channels * self.lanes;
+        let vectors = self.vectors(taps.groups);
+        let kernel = weight.len() / (vectors * line);
         let place = |at: usize| {
-            let [output, input] = Self::weight(at / self.lanes, at % self.lanes);
+            let [output, input] = self.weight(at / self.lanes, at % self.lanes);
             let (outer, inner) = match reduce {
                 Reduce::Inputs => (output, input),
                 Reduce::Outputs => (input, output),
             };
-            (outer * self.lanes + inner) * kernel
+            (outer * self.channels + inner % self.channels) * kernel
         };
         let places: Vec<_> = (0..line).map(place).collect();
-        let mut packed = Buffer::recycled(taps.groups * self.group_len())?;
-        let pieces = DisjointMut::rows(&mut packed, self.group_len());
-        parallel::try_for_each(taps.groups, |group| {
-            let weight = &weight[group * line * kernel..][..line * kernel];
+        let mut packed = Buffer::recycled(vectors * self.vector_len())?;
+        let pieces = DisjointMut::rows(&mut packed, self.vector_len());
+        parallel::try_for_each(vectors, |vector| {
+            let weight = &weight[vector * line * kernel..][..line * kernel];
             let mut by_tap = Buffer::recycled(taps.taps.len() * line)?;
             for (by_tap, tap) in by_tap.chunks_exact_mut(line).zip(&taps.taps) {
                 for (to, place) in by_tap.iter_mut().zip(&places) {
                     *to = weight[place + tap.index];
                 }
             }
-            let mut points = pieces.tile(group..group + 1, 0..self.group_len());
+            let mut points = pieces.tile(vector..vector + 1, 0..self.vector_len());
             let mut points: Vec<_> = points.row(0).chunks_exact_mut(line).collect();
             let size = Size::FourOfThree;
             transform_weights(self.level, size, &by_tap, &mut points, &mut Scratch::new()?);
@@ -169,25 +210,31 @@ impl Narrow {
         // Of neighbouring tiles as many as there is room for, and as many in each strip.
         let strip = across.div_ceil(across.div_ceil(TILES).max(1)).max(1);
         let cost = self.tile() * (bands.per_task() * across) as f64;
-        // Groups are innermost: neighbours share the lines of cache that are fetched together.
+        let vectors = self.vectors(taps.groups);
+        // Vectors are innermost: neighbours share the lines of cache that are fetched together.
         let cut = Cut::every(
-            taps.batch * bands.tasks() * taps.groups,
+            taps.batch * bands.tasks() * vectors,
             (TASK / cost.max(1.0)) as usize,
         );
-        let (swap, y) = (self.swap(), DisjointMut::rows(y, taps.out_channels));
+        let far = self.lanes >= LINE && x.len() + y.len() > REMOTE;
+        let permutations = self.permutations();
+        let y = DisjointMut::rows(y, taps.out_channels);
         let pass = Pass {
             taps,
-            swap: &swap,
+            narrow: self,
+            far,
+            permutations: &permutations,
             across: Cut::every(across, strip),
             lines: (TILES / strip).max(1),
         };
         parallel::try_for_each(cut.tasks(), |task| {
             let mut columns = Buffer::recycled((strip * OUTPUTS + SIDE) * SIDE * self.lanes)?;
-            let mut points = Buffer::recycled(POINTS * strip * pass.lines * self.lanes)?;
+            let vectors_of_points = (POINTS * strip * pass.lines).max(SCRATCH);
+            let mut points = Buffer::recycled(vectors_of_points * self.lanes)?;
             for unit in cut.range(task) {
-                let (band, group) = (unit / taps.groups, unit % taps.groups);
+                let (band, vector) = (unit / vectors, unit % vectors);
                 let (image, lines) = (band / bands.tasks(), bands.range(band % bands.tasks()));
-                let channels = group * self.lanes..(group + 1) * self.lanes;
+                let channels = vector * self.lanes..(vector + 1) * self.lanes;
                 let rows = lines.start * OUTPUTS..(lines.end * OUTPUTS).min(taps.grid[0]);
                 let rows = taps.out_pixel([image, rows.start, 0])
                     ..taps.out_pixel([image, rows.end - 1, taps.grid[1] - 1]) + 1;
@@ -195,7 +242,7 @@ impl Narrow {
                 let store = Store::new(epilogue, false, rows.start, &stored, taps.out_channels);
                 let first_row = rows.start;
                 let mut out = y.tile(rows, stored);
-                let weights = &weights[group * self.group_len()..][..self.group_len()];
+                let weights = &weights[vector * self.vector_len()..][..self.vector_len()];
                 let unit = Unit {
                     image,
                     lines,
@@ -217,14 +264,17 @@ impl Narrow {
 /// What all units of a pass have in common.
 struct Pass<'a> {
     taps: &'a Taps,
-    swap: &'a [f32],
+    narrow: &'a Narrow,
+    /// Whether both images are more than the caches hold.
+    far: bool,
+    permutations: &'a [f32],
     /// The tiles of a line, cut into strips.
     across: Cut,
     /// Lines of tiles of which a strip has its points in the cache.
     lines: usize,
 }
 
-/// Some lines of tiles of one group.
+/// Some lines of tiles of one vector of channels.
 struct Unit<'a> {
     image: usize,
     lines: Range<usize>,
@@ -246,7 +296,11 @@ fn enter<S: Simd>(
     out: &mut TileMut<'_, f32>,
 ) {
     if const { permutes(S::NAME) } {
-        pass.unit(s, unit, buffers, out);
+        if pass.narrow.shares() {
+            pass.shared_unit(s, unit, buffers, out);
+        } else {
+            pass.unit(s, unit, buffers, out);
+        }
     }
 }
 
@@ -285,10 +339,59 @@ impl Pass<'_> {
                             tiles: at..at + 1,
                         };
                         let corner = self.corner(unit, [line, tile]);
-                        outputs(s, points, columns, &place, &corner, &unit.store, out);
+                        self.ask_beside(s, unit, [line, tile], &tiles, out);
+                        output_rows(s, points, columns, &place);
+                        outputs(s, columns, &corner, &unit.store, out);
                     }
                 }
             }
+        }
+    }
+
+    /// Computes a unit of groups that share a vector.
+    #[inline(never)]
+    fn shared_unit<S: Simd>(
+        &self,
+        s: S,
+        unit: &Unit<'_>,
+        [columns, scratch]: [&mut [f32]; 2],
+        out: &mut TileMut<'_, f32>,
+    ) {
+        let step = OUTPUTS * SIDE * S::LANES;
+        for line in unit.lines.clone() {
+            for tiles in (0..self.across.tasks()).map(|strip| self.across.range(strip)) {
+                let width = tiles.len() * OUTPUTS + SIDE - OUTPUTS;
+                let columns = &mut columns[..width * SIDE * S::LANES];
+                let window = self.window(S::LANES, unit, line, &tiles);
+                input_columns(s, &window, columns);
+                for (at, tile) in tiles.clone().enumerate() {
+                    let columns = &columns[at * step..];
+                    self.ask_beside(s, unit, [line, tile], &tiles, out);
+                    let permutations = self.permutations;
+                    if S::LANES > 8 && self.narrow.channels == 8 {
+                        shared_rows::<S, 8, 4>(s, columns, unit.weights, permutations, scratch);
+                    } else {
+                        shared_rows::<S, 4, 2>(s, columns, unit.weights, permutations, scratch);
+                    }
+                    let corner = self.corner(unit, [line, tile]);
+                    outputs(s, scratch, &corner, &unit.store, out);
+                }
+            }
+        }
+    }
+
+    /// Asks for the places where the tile beside one of some tiles will be stored, where they come from afar.
+    #[inline(always)]
+    fn ask_beside<S: Simd>(
+        &self,
+        s: S,
+        unit: &Unit<'_>,
+        [line, tile]: [usize; 2],
+        tiles: &Range<usize>,
+        out: &mut TileMut<'_, f32>,
+    ) {
+        if self.far && tile + 1 < tiles.end {
+            ask(s, &self.corner(unit, [line, tile + 1]), out);
         }
     }
 
@@ -329,9 +432,9 @@ impl Pass<'_> {
     /// The products of all points.
     fn multiply<S: Simd>(&self, s: S, points: &mut [f32], weights: &[f32]) {
         match S::LANES {
-            16 => products::<S, 16>(s, points, weights, self.swap),
-            8 => products::<S, 8>(s, points, weights, self.swap),
-            _ => products::<S, 4>(s, points, weights, self.swap),
+            16 => products::<S, 16>(s, points, weights, self.permutations),
+            8 => products::<S, 8>(s, points, weights, self.permutations),
+            _ => products::<S, 4>(s, points, weights, self.permutations),
         }
     }
 

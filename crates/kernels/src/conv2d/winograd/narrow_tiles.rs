@@ -1,7 +1,8 @@
-//! The steps of tiles of one vector of channels, which is a group.
+//! The steps of tiles of one vector of channels, which is a group or several.
 //!
-//! The points of several tiles lie in the first-level cache, as `[row][tile][column][lane]`: all of one row
-//! and column are multiplied with the same few vectors of weights, which stay in registers.
+//! Of a group, the points of several tiles lie in the first-level cache, as `[row][tile][column][lane]`: all of one row
+//! and column are multiplied with the same few vectors of weights, which stay in registers. The weights of several are so few
+//! that they lie in that cache themselves, and a row of points stays in registers from its transform to that back.
 
 use super::transform::{Points, SixPoints, Transform};
 use crate::array::array;
@@ -13,6 +14,9 @@ use striate_simd::Simd;
 /// Points and outputs of a tile along either axis.
 pub(super) const SIDE: usize = 6;
 pub(super) const OUTPUTS: usize = 4;
+
+/// Vectors between the two steps back: transformed columns, and outputs.
+pub(super) const SCRATCH: usize = OUTPUTS * (SIDE + OUTPUTS);
 
 /// The pixels that some neighbouring tiles read, of one vector of channels.
 #[derive(Debug)]
@@ -92,7 +96,16 @@ pub(super) fn inputs<S: Simd>(
     );
 }
 
-/// The transforms of the columns of a window, each `SIDE` vectors.
+/// The transforms of the columns that some neighbouring tiles read, to `columns`, each `SIDE` vectors.
+#[inline(never)]
+pub(super) fn input_columns<S: Simd>(s: S, window: &Window<'_>, columns: &mut [f32]) {
+    s.vectorize(
+        #[inline(always)]
+        || transform_columns(s, window, columns),
+    );
+}
+
+/// As [`input_columns`].
 #[inline(always)]
 fn transform_columns<S: Simd>(s: S, window: &Window<'_>, columns: &mut [f32]) {
     let side = SIDE * S::LANES;
@@ -198,6 +211,61 @@ fn multiply<S: Simd, const N: usize, const T: usize>(
     }
 }
 
+/// The rows of a tile, whose columns are transformed: transformed, multiplied and transformed back, to `scratch`, as
+/// [`outputs`] leaves them. Groups of `N` channels share the vector. Their `P` pairs of channels are multiplied with the
+/// weights of every output and of its neighbour; `permutations` has the lanes of the neighbours and of the pairs, as the bits
+/// of integers.
+#[inline(never)]
+pub(super) fn shared_rows<S: Simd, const N: usize, const P: usize>(
+    s: S,
+    columns: &[f32],
+    weights: &[f32],
+    permutations: &[f32],
+    scratch: &mut [f32],
+) {
+    s.vectorize(
+        #[inline(always)]
+        || {
+            let side = SIDE * S::LANES;
+            let (columns, scratch) = (&columns[..SIDE * side], &mut scratch[..OUTPUTS * side]);
+            let permutations = &permutations[..(1 + P) * S::LANES];
+            let neighbours = s.bits(s.load(permutations));
+            let pairs: [S::I32; P] = array(
+                #[inline(always)]
+                |i| s.bits(s.load(&permutations[(1 + i) * S::LANES..])),
+            );
+            let weights = weights.chunks_exact(SIDE * N * S::LANES);
+            for (i, weights) in (0..SIDE).zip(weights) {
+                let points = SixPoints::input(
+                    s,
+                    array(
+                        #[inline(always)]
+                        |j| s.load(&columns[j * side + i * S::LANES..]),
+                    ),
+                );
+                let mut sums = [s.splat(0.0); SIDE];
+                for j in 0..SIDE {
+                    let weights = &weights[j * N * S::LANES..][..N * S::LANES];
+                    let pair = s.permute(points[j], pairs[0]);
+                    let mut own = s.mul(pair, s.load(weights));
+                    let mut others = s.mul(pair, s.load(&weights[S::LANES..]));
+                    for p in 1..P {
+                        let pair = s.permute(points[j], pairs[p]);
+                        own = s.mul_add(pair, s.load(&weights[2 * p * S::LANES..]), own);
+                        others =
+                            s.mul_add(pair, s.load(&weights[(2 * p + 1) * S::LANES..]), others);
+                    }
+                    sums[j] = s.add(own, s.permute(others, neighbours));
+                }
+                let row: [S::F32; OUTPUTS] = SixPoints::output(s, sums);
+                for x in 0..OUTPUTS {
+                    s.store(row[x], &mut scratch[(x * SIDE + i) * S::LANES..]);
+                }
+            }
+        },
+    );
+}
+
 /// Where the outputs of a tile are stored.
 #[derive(Debug)]
 pub(super) struct Corner {
@@ -209,17 +277,36 @@ pub(super) struct Corner {
     pub(super) count: [usize; 2],
 }
 
-/// Stores the outputs of a tile, whose columns are transformed in `scratch`.
+/// Asks for the places where the outputs of a tile will be stored.
+#[inline(never)]
+pub(super) fn ask<S: Simd>(s: S, corner: &Corner, out: &mut TileMut<'_, f32>) {
+    if corner.count[0] < OUTPUTS {
+        return;
+    }
+    s.vectorize(
+        #[inline(always)]
+        || {
+            for x in 0..corner.count[1] {
+                out.each_row_apart::<OUTPUTS>(
+                    corner.first + x * corner.steps[1],
+                    corner.steps[0],
+                    #[inline(always)]
+                    |_, row| s.prefetch(row, 0),
+                );
+            }
+        },
+    );
+}
+
+/// Stores the outputs of a tile, the rows of whose points were transformed back to `scratch`; it has room for
+/// [`SCRATCH`] vectors.
 pub(super) fn outputs<S: Simd>(
     s: S,
-    points: &[f32],
     scratch: &mut [f32],
-    place: &Place,
     corner: &Corner,
     store: &Store<'_>,
     out: &mut TileMut<'_, f32>,
 ) {
-    transform_rows(s, points, scratch, place);
     // A function for what is seldom, so that none of it stands in the loops of the others.
     match corner.count[0] {
         _ if !store.suits_steps(out, S::LANES) => some_outputs(s, scratch, corner, store, out),
@@ -232,7 +319,7 @@ pub(super) fn outputs<S: Simd>(
 
 /// Transforms the rows of a tile back, to `scratch`.
 #[inline(never)]
-fn transform_rows<S: Simd>(s: S, points: &[f32], scratch: &mut [f32], place: &Place) {
+pub(super) fn output_rows<S: Simd>(s: S, points: &[f32], scratch: &mut [f32], place: &Place) {
     s.vectorize(
         #[inline(always)]
         || {
