@@ -27,6 +27,9 @@ pub enum Algorithm {
     FewChannels,
     /// Groups that are narrower than a vector, whose channels are spread over its lanes.
     Grouped,
+    /// Tiles of 6 x 6 points of a dense convolution of few channels with a stride of 1 or 2, such as 3 x 3 outputs of
+    /// 7 x 7 taps with stride 2, with less than a third of the multiplications.
+    WinogradFewChannels,
     /// Tiles of 4 x 4 outputs of a convolution of 3 x 3 taps, with a quarter of the multiplications.
     Winograd4x4,
     /// Tiles of 3 x 3 outputs of such a convolution, with three tenths of the multiplications.
@@ -44,12 +47,13 @@ pub enum Algorithm {
 pub(super) const FULL: usize = 16;
 
 /// The implementations, the most special first: of equally fast ones the first computes a convolution.
-const IMPLEMENTATIONS: [Algorithm; 10] = [
+const IMPLEMENTATIONS: [Algorithm; 11] = [
     Algorithm::Depthwise,
     Algorithm::Pointwise,
     Algorithm::FewOutputs,
     Algorithm::FewChannels,
     Algorithm::Grouped,
+    Algorithm::WinogradFewChannels,
     Algorithm::Winograd4x4,
     Algorithm::Winograd3x3,
     Algorithm::Winograd2x2,
@@ -98,7 +102,7 @@ struct Question {
 impl Question {
     fn answer(&self) -> Algorithm {
         let candidates = predictions(self.policy, &self.g, self.input, self.weights);
-        fastest(candidates, |algorithm| algorithm.tile().is_some()).unwrap_or(Algorithm::Direct)
+        fastest(candidates, Algorithm::is_tiled).unwrap_or(Algorithm::Direct)
     }
 }
 
@@ -123,6 +127,7 @@ impl Algorithm {
                 few_channels::accepts(g) && few_channels::Plan::new(g, input).is_some()
             }
             Self::Grouped => Lanes::new(level, &[Taps::forward(g)]).is_some(),
+            Self::WinogradFewChannels => winograd::FewChannels::new(g, input).is_some(),
             Self::Direct => true,
             Self::Winograd4x4 | Self::Winograd3x3 | Self::Winograd2x2 | Self::Winograd2of2 => {
                 let problem = winograd::Problem::forward(g).zip(self.tile());
@@ -131,7 +136,12 @@ impl Algorithm {
         }
     }
 
-    /// The tile of a Winograd algorithm.
+    /// Whether it is a Winograd algorithm, which is less accurate than the others.
+    pub(super) fn is_tiled(self) -> bool {
+        self == Self::WinogradFewChannels || self.tile().is_some()
+    }
+
+    /// The tile of a Winograd algorithm of any number of channels.
     pub(super) fn tile(self) -> Option<winograd::Size> {
         match self {
             Self::Winograd4x4 => Some(winograd::Size::FourOfThree),
@@ -157,6 +167,7 @@ impl Algorithm {
             Self::FewOutputs => "few-outputs",
             Self::FewChannels => "few-channels",
             Self::Grouped => "grouped",
+            Self::WinogradFewChannels => "winograd-few-channels",
             Self::Winograd4x4 => "winograd4x4",
             Self::Winograd3x3 => "winograd3x3",
             Self::Winograd2x2 => "winograd2x2",

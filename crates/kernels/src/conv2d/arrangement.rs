@@ -77,7 +77,10 @@ impl Arrangement {
         algorithm: Algorithm,
     ) -> Self {
         let panels = match algorithm {
-            Algorithm::Depthwise | Algorithm::FewOutputs | Algorithm::Grouped => None,
+            Algorithm::Depthwise
+            | Algorithm::FewOutputs
+            | Algorithm::Grouped
+            | Algorithm::WinogradFewChannels => None,
             Algorithm::FewChannels => Some(few_channels::panels(level, g)),
             _ => {
                 let taps = Taps::forward(g).flattened();

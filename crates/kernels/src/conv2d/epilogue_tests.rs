@@ -9,7 +9,7 @@ use proptest::sample::select;
 use striate_simd::test_each_level;
 
 /// Convolutions such that every algorithm accepts some, with tails in every direction.
-fn geometries() -> [Conv2dGeometry; 11] {
+fn geometries() -> [Conv2dGeometry; 12] {
     let strided = |groups| {
         let (c, o) = (groups * 8, groups * 5);
         Conv2dGeometry::new(
@@ -32,6 +32,7 @@ fn geometries() -> [Conv2dGeometry; 11] {
         square(1, 12, 6, 34, 3, 1, 2),
         square(5, 24, 2, 70, 3, 1, 1),
         square(2, 3, 11, 21, 3, 2, 1),
+        square(1, 3, 31, 35, 7, 2, 1),
         square(2, 20, 9, 4, 3, 1, 1),
         square(2, 21, 6, 21, 3, 1, 21),
         square(1, 24, 7, 24, 3, 1, 6),

@@ -30,6 +30,9 @@ pub struct PackedWeights {
     form: Form,
 }
 
+/// The rule that an algorithm breaks which does not accept a convolution.
+const DECLINES: &str = "it declines this convolution";
+
 /// The order of the weights.
 #[derive(Debug)]
 enum Form {
@@ -41,6 +44,8 @@ enum Form {
     Rows(Buffer<f32>),
     /// A lane of a vector for each output channel of a block of groups.
     Lanes(Buffer<f32>),
+    /// The points of the weights of few channels.
+    Points(Buffer<f32>),
 }
 
 impl PackedWeights {
@@ -74,8 +79,7 @@ impl PackedWeights {
     ) -> Result<Self, KernelError> {
         check_len(OP, "weight", weight.len(), g.weight_len())?;
         if !algorithm.accepts(g, input, level) {
-            let rule = "it declines this convolution";
-            return Err(GeometryError::new(OP, "algorithm", algorithm.family(), rule).into());
+            return Err(GeometryError::new(OP, "algorithm", algorithm.family(), DECLINES).into());
         }
         let taps = Taps::forward(g);
         let lanes = Lanes::new(level, std::slice::from_ref(&taps));
@@ -85,6 +89,11 @@ impl PackedWeights {
                 Form::Rows(few_outputs::pack(&taps, Reduce::Inputs, weight)?)
             }
             (Algorithm::FewChannels, _) => Form::Panels(few_channels::pack(level, g, weight)?),
+            (Algorithm::WinogradFewChannels, _) => {
+                let declined = || GeometryError::new(OP, "algorithm", algorithm.family(), DECLINES);
+                let plan = winograd::FewChannels::new(g, input).ok_or_else(declined)?;
+                Form::Points(plan.pack(level, weight)?)
+            }
             (Algorithm::Grouped, Some(lanes)) => {
                 Form::Lanes(lanes.pack(&taps, Reduce::Inputs, weight)?)
             }
@@ -141,6 +150,10 @@ impl PackedWeights {
             (Form::Panels(weights), input) if self.algorithm() == Algorithm::FewChannels => {
                 let plan = few_channels::Plan::new(g, input).ok_or_else(|| self.mismatch(g))?;
                 few_channels::forward(self.level(), &plan, weights, x, epilogue, y)
+            }
+            (Form::Points(weights), input) => {
+                let plan = winograd::FewChannels::new(g, input).ok_or_else(|| self.mismatch(g))?;
+                plan.run(self.level(), weights, x, epilogue, y)
             }
             (Form::Rows(weights), input) => {
                 let taps = [Taps::forward(g)];
@@ -208,7 +221,7 @@ impl PackedWeights {
         y: &mut [f32],
     ) -> Result<(), KernelError> {
         match &self.form {
-            Form::Rows(_) => Err(self.mismatch(g)),
+            Form::Rows(_) | Form::Points(_) => Err(self.mismatch(g)),
             Form::Depthwise(weights) => {
                 dwconv::forward(self.level(), g, x, weights, epilogue, y);
                 Ok(())
@@ -319,7 +332,10 @@ impl PackedWeights {
     pub(super) fn elements(&self) -> &[f32] {
         match &self.form {
             Form::Panels(weights) => &weights.data,
-            Form::Depthwise(weights) | Form::Rows(weights) | Form::Lanes(weights) => weights,
+            Form::Depthwise(weights)
+            | Form::Rows(weights)
+            | Form::Lanes(weights)
+            | Form::Points(weights) => weights,
         }
     }
 }

@@ -119,8 +119,7 @@ pub(crate) fn predictions(
     input: Layout,
     weights: Weights,
 ) -> impl Iterator<Item = Candidate> {
-    let allowed =
-        move |algorithm: &Algorithm| accuracy == Accuracy::Fast || algorithm.tile().is_none();
+    let allowed = move |algorithm: &Algorithm| accuracy == Accuracy::Fast || !algorithm.is_tiled();
     super::implementations()
         .iter()
         .copied()
@@ -160,7 +159,8 @@ fn predict(
     let pack = pack(g.weight_len(), weights);
     // The others read channels-first images through a copy.
     let copy = match (algorithm, input) {
-        (Algorithm::FewChannels | Algorithm::FewOutputs, _) | (_, Layout::Nhwc) => 0.0,
+        (Algorithm::FewChannels | Algorithm::FewOutputs | Algorithm::WinogradFewChannels, _)
+        | (_, Layout::Nhwc) => 0.0,
         (_, Layout::Nchw) => machine::TRANSPOSE * g.x_len() as f64,
     };
     let tiled = algorithm.tile().is_some();
@@ -181,6 +181,10 @@ fn predict(
         }
         Algorithm::Pointwise => product(&taps.flattened(), level, machine::PRODUCT),
         Algorithm::Direct => direct(&taps.flattened(), level),
+        Algorithm::WinogradFewChannels => {
+            let plan = winograd::FewChannels::new(g, input);
+            plan.map_or(f64::INFINITY, |plan| plan.cycles(level))
+        }
         Algorithm::Winograd4x4
         | Algorithm::Winograd3x3
         | Algorithm::Winograd2x2
@@ -413,6 +417,6 @@ mod tests {
             accuracy: Accuracy::Strict,
         };
         let strict = candidates(policy, &g, Layout::Nhwc);
-        assert!(strict.iter().all(|c| c.algorithm.tile().is_none()));
+        assert!(strict.iter().all(|c| !c.algorithm.is_tiled()));
     }
 }

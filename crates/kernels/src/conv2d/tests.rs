@@ -212,7 +212,7 @@ fn check_every_algorithm(level: Level, p: &Problem) {
         for &algorithm in implementations() {
             let packed = PackedWeights::with_algorithm(level, g, layout, &p.weight, algorithm);
             assert_eq!(packed.is_ok(), algorithm.accepts(g, layout, level));
-            let Some(packed) = packed.ok().filter(|_| algorithm.tile().is_none()) else {
+            let Some(packed) = packed.ok().filter(|_| !algorithm.is_tiled()) else {
                 continue;
             };
             let mut y = vec![f32::NAN; g.y_len()];

@@ -32,9 +32,12 @@
 mod backward_weight;
 mod cost;
 mod dense;
+mod few_channels;
+mod few_channels_tiles;
 mod forward;
 mod narrow;
 mod narrow_tiles;
+mod outputs;
 mod pack;
 mod planes;
 mod products;
@@ -49,6 +52,7 @@ pub(super) use backward_weight::{backward_weight, gradient_work};
 pub(crate) use cost::Weights;
 pub(super) use cost::{MARGIN, Problem};
 pub(super) use dense::{run_dense, suits_dense};
+pub(super) use few_channels::FewChannels;
 pub(super) use forward::run;
 pub(super) use pack::{has_panels, pack, pack_held, panels};
 

@@ -8,9 +8,9 @@
 //! products broadcast pairs of channels from memory, or permute the channels of groups that share a vector.
 
 use super::narrow_tiles::{
-    Corner, OUTPUTS, Place, SCRATCH, SIDE, Window, ask, input_columns, inputs, output_rows,
-    outputs, products, shared_rows,
+    OUTPUTS, Place, Window, input_columns, inputs, output_rows, products, shared_rows,
 };
+use super::outputs::{Corner, SIDE, ask, outputs};
 use super::planes::{Scratch, transform_weights};
 use super::{Size, Weights};
 use crate::conv2d::taps::{Dense, Reduce, Taps};
@@ -229,8 +229,7 @@ impl Narrow {
         };
         parallel::try_for_each(cut.tasks(), |task| {
             let mut columns = Buffer::recycled((strip * OUTPUTS + SIDE) * SIDE * self.lanes)?;
-            let vectors_of_points = (POINTS * strip * pass.lines).max(SCRATCH);
-            let mut points = Buffer::recycled(vectors_of_points * self.lanes)?;
+            let mut points = Buffer::recycled(POINTS * strip * pass.lines * self.lanes)?;
             for unit in cut.range(task) {
                 let (band, vector) = (unit / vectors, unit % vectors);
                 let (image, lines) = (band / bands.tasks(), bands.range(band % bands.tasks()));
@@ -341,7 +340,7 @@ impl Pass<'_> {
                         let corner = self.corner(unit, [line, tile]);
                         self.ask_beside(s, unit, [line, tile], &tiles, out);
                         output_rows(s, points, columns, &place);
-                        outputs(s, columns, &corner, &unit.store, out);
+                        outputs::<S, 3, OUTPUTS>(s, columns, &corner, &unit.store, out);
                     }
                 }
             }
@@ -374,7 +373,7 @@ impl Pass<'_> {
                         shared_rows::<S, 4, 2>(s, columns, unit.weights, permutations, scratch);
                     }
                     let corner = self.corner(unit, [line, tile]);
-                    outputs(s, scratch, &corner, &unit.store, out);
+                    outputs::<S, 3, OUTPUTS>(s, scratch, &corner, &unit.store, out);
                 }
             }
         }
@@ -391,7 +390,7 @@ impl Pass<'_> {
         out: &mut TileMut<'_, f32>,
     ) {
         if self.far && tile + 1 < tiles.end {
-            ask(s, &self.corner(unit, [line, tile + 1]), out);
+            ask::<S, OUTPUTS>(s, &self.corner(unit, [line, tile + 1]), out);
         }
     }
 

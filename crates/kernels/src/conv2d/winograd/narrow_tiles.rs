@@ -4,19 +4,14 @@
 //! and column are multiplied with the same few vectors of weights, which stay in registers. The weights of several are so few
 //! that they lie in that cache themselves, and a row of points stays in registers from its transform to that back.
 
+use super::outputs::SIDE;
 use super::transform::{Points, SixPoints, Transform};
 use crate::array::array;
-use crate::disjoint::TileMut;
-use crate::gemm::store::{Steps, Store};
 use std::ops::Range;
 use striate_simd::Simd;
 
-/// Points and outputs of a tile along either axis.
-pub(super) const SIDE: usize = 6;
+/// Outputs of a tile along either axis.
 pub(super) const OUTPUTS: usize = 4;
-
-/// Vectors between the two steps back: transformed columns, and outputs.
-pub(super) const SCRATCH: usize = OUTPUTS * (SIDE + OUTPUTS);
 
 /// The pixels that some neighbouring tiles read, of one vector of channels.
 #[derive(Debug)]
@@ -212,7 +207,7 @@ fn multiply<S: Simd, const N: usize, const T: usize>(
 }
 
 /// The rows of a tile, whose columns are transformed: transformed, multiplied and transformed back, to `scratch`, as
-/// [`outputs`] leaves them. Groups of `N` channels share the vector. Their `P` pairs of channels are multiplied with the
+/// [`outputs`](super::outputs::outputs) takes them. Groups of `N` channels share the vector. Their `P` pairs of channels are multiplied with the
 /// weights of every output and of its neighbour; `permutations` has the lanes of the neighbours and of the pairs, as the bits
 /// of integers.
 #[inline(never)]
@@ -266,57 +261,6 @@ pub(super) fn shared_rows<S: Simd, const N: usize, const P: usize>(
     );
 }
 
-/// Where the outputs of a tile are stored.
-#[derive(Debug)]
-pub(super) struct Corner {
-    /// The first of them among the rows of a tile of the output.
-    pub(super) first: usize,
-    /// Rows from one to that below, and to that beside it.
-    pub(super) steps: [usize; 2],
-    /// How many there are, down and across.
-    pub(super) count: [usize; 2],
-}
-
-/// Asks for the places where the outputs of a tile will be stored.
-#[inline(never)]
-pub(super) fn ask<S: Simd>(s: S, corner: &Corner, out: &mut TileMut<'_, f32>) {
-    if corner.count[0] < OUTPUTS {
-        return;
-    }
-    s.vectorize(
-        #[inline(always)]
-        || {
-            for x in 0..corner.count[1] {
-                out.each_row_apart::<OUTPUTS>(
-                    corner.first + x * corner.steps[1],
-                    corner.steps[0],
-                    #[inline(always)]
-                    |_, row| s.prefetch(row, 0),
-                );
-            }
-        },
-    );
-}
-
-/// Stores the outputs of a tile, the rows of whose points were transformed back to `scratch`; it has room for
-/// [`SCRATCH`] vectors.
-pub(super) fn outputs<S: Simd>(
-    s: S,
-    scratch: &mut [f32],
-    corner: &Corner,
-    store: &Store<'_>,
-    out: &mut TileMut<'_, f32>,
-) {
-    // A function for what is seldom, so that none of it stands in the loops of the others.
-    match corner.count[0] {
-        _ if !store.suits_steps(out, S::LANES) => some_outputs(s, scratch, corner, store, out),
-        1 => columns_of::<S, 1>(s, scratch, corner, store, out),
-        2 => columns_of::<S, 2>(s, scratch, corner, store, out),
-        3 => columns_of::<S, 3>(s, scratch, corner, store, out),
-        _ => columns_of::<S, OUTPUTS>(s, scratch, corner, store, out),
-    }
-}
-
 /// Transforms the rows of a tile back, to `scratch`.
 #[inline(never)]
 pub(super) fn output_rows<S: Simd>(s: S, points: &[f32], scratch: &mut [f32], place: &Place) {
@@ -336,81 +280,6 @@ pub(super) fn output_rows<S: Simd>(s: S, points: &[f32], scratch: &mut [f32], pl
                     s.store(row[x], &mut scratch[(x * SIDE + i) * S::LANES..]);
                 }
             }
-        },
-    );
-}
-
-/// Stores columns of `N` outputs.
-#[inline(never)]
-fn columns_of<S: Simd, const N: usize>(
-    s: S,
-    scratch: &[f32],
-    corner: &Corner,
-    store: &Store<'_>,
-    out: &mut TileMut<'_, f32>,
-) {
-    s.vectorize(
-        #[inline(always)]
-        || {
-            let (steps, [below, beside]) = (Steps::<S, 1>::new(s, store), corner.steps);
-            for x in 0..corner.count[1].min(OUTPUTS) {
-                let sums = column(s, scratch, x);
-                out.each_row_apart::<N>(
-                    corner.first + x * beside,
-                    below,
-                    #[inline(always)]
-                    |y, row| steps.run(s, &[sums[y]], row),
-                );
-            }
-        },
-    );
-}
-
-/// The outputs of a transformed column.
-#[inline(always)]
-fn column<S: Simd>(s: S, columns: &[f32], x: usize) -> [S::F32; OUTPUTS] {
-    let column = &columns[x * SIDE * S::LANES..][..SIDE * S::LANES];
-    SixPoints::output(
-        s,
-        array(
-            #[inline(always)]
-            |i| s.load(&column[i * S::LANES..]),
-        ),
-    )
-}
-
-/// Stores those outputs of a tile that exist, with any steps; `scratch` begins with the transformed columns and
-/// has room for the outputs behind them.
-#[inline(never)]
-fn some_outputs<S: Simd>(
-    s: S,
-    scratch: &mut [f32],
-    corner: &Corner,
-    store: &Store<'_>,
-    out: &mut TileMut<'_, f32>,
-) {
-    s.vectorize(
-        #[inline(always)]
-        || {
-            let (columns, outputs) = scratch.split_at_mut(OUTPUTS * SIDE * S::LANES);
-            for x in 0..OUTPUTS {
-                let sums = column(s, columns, x);
-                for y in 0..OUTPUTS {
-                    s.store(sums[y], &mut outputs[(x * OUTPUTS + y) * S::LANES..]);
-                }
-            }
-            let [down, across] = corner.count.map(|count| count.min(OUTPUTS));
-            let mut sums = [s.splat(0.0); OUTPUTS * OUTPUTS];
-            let mut rows = [0; OUTPUTS * OUTPUTS];
-            for x in 0..across {
-                for y in 0..down {
-                    let at = x * down + y;
-                    sums[at] = s.load(&outputs[(x * OUTPUTS + y) * S::LANES..]);
-                    rows[at] = corner.first + x * corner.steps[1] + y * corner.steps[0];
-                }
-            }
-            let count = across * down;
-            store.run_any(s, &sums[..count], out, &rows[..count]);
         },
     );
 }

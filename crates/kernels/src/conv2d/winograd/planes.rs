@@ -519,6 +519,22 @@ pub(super) fn transform_weights(
     });
 }
 
+/// As [`transform_weights`], to six by six points of `taps` by `taps` taps.
+pub(super) fn transform_weights_to_six(
+    level: Level,
+    taps: usize,
+    from: &[f32],
+    to: &mut [&mut [f32]],
+    scratch: &mut Scratch,
+) {
+    let scratch = &mut scratch.0[..];
+    dispatch!(level, s => match taps {
+        2 => square::<2, 6>(along!(s, SixPoints::filter), from, to, scratch),
+        3 => square::<3, 6>(along!(s, SixPoints::filter), from, to, scratch),
+        _ => square::<4, 6>(along!(s, SixPoints::filter), from, to, scratch),
+    });
+}
+
 /// The gradients of the taps, a line of `to` for each, from those of the points, the lines of `from`.
 pub(super) fn transform_weight_gradients(
     level: Level,

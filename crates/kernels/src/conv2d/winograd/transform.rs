@@ -373,6 +373,59 @@ impl Transform<2, 5, 6> for SixPoints {
     }
 }
 
+impl Transform<4, 3, 6> for SixPoints {
+    #[inline(always)]
+    fn filter<S: Simd>(s: S, g: [S::F32; 4]) -> [S::F32; 6] {
+        let even_a = scaled(s, -1.0 / 3.0, g[2], times(s, -2.0 / 3.0, g[0]));
+        let even_b = scaled(s, 1.0 / 3.0, g[2], times(s, 1.0 / 6.0, g[0]));
+        let (odd_a, odd_b) = (scaled(s, 0.5, g[3], g[1]), scaled(s, 2.0, g[3], g[1]));
+        [
+            g[0],
+            scaled(s, -2.0 / 3.0 * A, odd_a, even_a),
+            scaled(s, 2.0 / 3.0 * A, odd_a, even_a),
+            scaled(s, B / 6.0, odd_b, even_b),
+            scaled(s, -B / 6.0, odd_b, even_b),
+            g[3],
+        ]
+    }
+
+    #[inline(always)]
+    fn output<S: Simd>(s: S, m: [S::F32; 6]) -> [S::F32; 3] {
+        let (even_a, odd_a) = (s.add(m[1], m[2]), s.sub(m[1], m[2]));
+        let (even_b, odd_b) = (s.add(m[3], m[4]), s.sub(m[3], m[4]));
+        [
+            s.add(s.add(m[0], even_a), even_b),
+            scaled(s, A, odd_a, times(s, B, odd_b)),
+            scaled(s, 0.5, even_a, scaled(s, 2.0, even_b, m[5])),
+        ]
+    }
+
+    #[inline(always)]
+    fn gradient<S: Simd>(s: S, y: [S::F32; 3]) -> [S::F32; 6] {
+        let (even_a, even_b) = (scaled(s, 0.5, y[2], y[0]), scaled(s, 2.0, y[2], y[0]));
+        [
+            y[0],
+            scaled(s, A, y[1], even_a),
+            scaled(s, -A, y[1], even_a),
+            scaled(s, B, y[1], even_b),
+            scaled(s, -B, y[1], even_b),
+            y[2],
+        ]
+    }
+
+    #[inline(always)]
+    fn filter_gradient<S: Simd>(s: S, u: [S::F32; 6]) -> [S::F32; 4] {
+        let (even_a, odd_a) = (s.add(u[1], u[2]), s.sub(u[1], u[2]));
+        let (even_b, odd_b) = (s.add(u[3], u[4]), s.sub(u[3], u[4]));
+        [
+            scaled(s, -2.0 / 3.0, even_a, scaled(s, 1.0 / 6.0, even_b, u[0])),
+            scaled(s, -2.0 / 3.0 * A, odd_a, times(s, B / 6.0, odd_b)),
+            scaled(s, -1.0 / 3.0, even_a, times(s, 1.0 / 3.0, even_b)),
+            scaled(s, -1.0 / 3.0 * A, odd_a, scaled(s, B / 3.0, odd_b, u[5])),
+        ]
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -438,6 +491,7 @@ mod tests {
             let of_six_points = [
                 dispatch!(level, s => worst::<_, SixPoints, 3, 4, 6>(s)),
                 dispatch!(level, s => worst::<_, SixPoints, 2, 5, 6>(s)),
+                dispatch!(level, s => worst::<_, SixPoints, 4, 3, 6>(s)),
             ];
             assert!(of_four_points.iter().all(|&worst| worst < 1e-6), "{of_four_points:?}");
             assert!(of_five_points < 2e-6, "{of_five_points}");
