@@ -80,22 +80,28 @@ pub(super) struct Comb {
     pub(super) tiles: usize,
 }
 
-/// Where a comb finds the pixels of an image.
+/// The pixels that a comb reads: channels, one after the other, of lines that follow one another.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Source<'a> {
     pub(super) data: &'a [f32],
-    /// Elements from one channel, line and pixel to the next.
-    pub(super) steps: [usize; 3],
-    /// The first line and the first pixel of a line that are copied.
-    pub(super) first: [isize; 2],
-    /// Lines and pixels of a line. All others are zeros.
+    /// Elements of a channel, and of a line.
+    pub(super) steps: [usize; 2],
+    /// The first line, and the zeros before the first pixel of a line.
+    pub(super) first: isize,
+    pub(super) zeros: usize,
+    /// Lines and pixels of a line that are read. All others are zeros.
     pub(super) size: [usize; 2],
 }
 
 impl Comb {
     /// Elements.
     pub(super) fn len(&self) -> usize {
-        self.channels * self.lines * self.step * self.tiles
+        self.channels * self.lines * self.line_len()
+    }
+
+    /// Elements of a line.
+    pub(super) fn line_len(&self) -> usize {
+        self.step * self.tiles
     }
 
     /// The place of a pixel of the first tile.
@@ -105,39 +111,54 @@ impl Comb {
         row * self.tiles + pixel / self.step
     }
 
-    /// Copies lines.
-    pub(super) fn fill(&self, source: &Source<'_>, copy: &mut [f32]) {
-        let [channel, line, pixel] = source.steps;
+    /// Combs lines to `copy`; `padded` is room for one of them.
+    pub(super) fn fill<S: Simd>(
+        &self,
+        s: S,
+        source: &Source<'_>,
+        padded: &mut [f32],
+        copy: &mut [f32],
+    ) {
         let [height, width] = source.size;
-        for (row, tiles) in copy[..self.len()].chunks_exact_mut(self.tiles).enumerate() {
-            let (c, y, at) = (
-                row / self.step / self.lines,
-                row / self.step % self.lines,
-                row % self.step,
-            );
-            let y = source.first[0] + y as isize;
-            let x = source.first[1] + at as isize;
-            // Tiles whose pixel lies before the image, and in it.
-            let before = x.min(0).unsigned_abs().div_ceil(self.step).min(self.tiles);
-            let x = x + (before * self.step) as isize;
-            if y < 0 || y >= height as isize || x >= width as isize {
-                tiles.fill(0.0);
-                continue;
-            }
-            let inside = (width - x as usize).div_ceil(self.step);
-            let (zeros, tiles) = tiles.split_at_mut(before);
-            let (inside, beyond) = tiles.split_at_mut(inside.min(tiles.len()));
-            zeros.fill(0.0);
-            beyond.fill(0.0);
-            let from = &source.data[c * channel + y as usize * line + x as usize * pixel..];
-            for (to, &from) in inside
-                .iter_mut()
-                .zip(from.iter().step_by(self.step * pixel))
-            {
-                *to = from;
+        let padded = &mut padded[..self.line_len()];
+        padded.fill(0.0);
+        let copies = copy[..self.len()].chunks_exact_mut(self.line_len());
+        for (at, copy) in copies.enumerate() {
+            let (channel, y) = (at / self.lines, at % self.lines);
+            match source.first.checked_add_unsigned(y).map(usize::try_from) {
+                Some(Ok(y)) if y < height => {
+                    let line = channel * source.steps[0] + y * source.steps[1];
+                    let line = &source.data[line..line + width];
+                    let room = &mut padded[source.zeros..];
+                    let len = width.min(room.len());
+                    room[..len].copy_from_slice(&line[..len]);
+                    match self.step {
+                        3 => comb::<S, 3>(s, padded, copy),
+                        4 => comb::<S, 4>(s, padded, copy),
+                        6 => comb::<S, 6>(s, padded, copy),
+                        _ => comb::<S, 8>(s, padded, copy),
+                    }
+                }
+                _ => copy.fill(0.0),
             }
         }
     }
+}
+
+/// Combs a line: the pixels in the same place of all groups of `N` side by side.
+#[inline(never)]
+fn comb<S: Simd, const N: usize>(s: S, line: &[f32], copy: &mut [f32]) {
+    s.vectorize(
+        #[inline(always)]
+        || {
+            let (groups, _) = line.as_chunks::<N>();
+            for (at, copy) in copy.chunks_exact_mut(groups.len()).enumerate() {
+                for (to, group) in copy.iter_mut().zip(groups) {
+                    *to = group[at];
+                }
+            }
+        },
+    );
 }
 
 /// The points of [`TILES`] tiles from tile `tile` on, whose first line is `line`, as `[row][term][column][tile]`. `square` has
@@ -209,6 +230,11 @@ pub(super) fn inputs<S: Simd>(
     );
 }
 
+/// Whether levels of so many lanes have sixteen registers, and not thirty-two.
+pub(super) const fn few_registers(lanes: usize) -> bool {
+    lanes == 8 || lanes == 1
+}
+
 /// The products of the points of `tiles` tiles with the weights of a vector of output channels, `[row][term][column][channel]`,
 /// whose rows are transformed back: as `[column of outputs][row of points][channel]`, to `columns`.
 pub(super) fn products<S: Simd, const R: usize, const M: usize>(
@@ -222,7 +248,7 @@ pub(super) fn products<S: Simd, const R: usize, const M: usize>(
     SixPoints: Transform<R, M, SIDE>,
 {
     // As many at a time as there are registers for.
-    if const { S::LANES == 8 || S::LANES == 1 } {
+    if const { few_registers(S::LANES) } {
         rows::<S, R, M, 2>(s, phases, points, weights, tiles, columns);
     } else {
         rows::<S, R, M, 4>(s, phases, points, weights, tiles, columns);

@@ -529,7 +529,6 @@ pub(super) fn transform_weights_to_six(
 ) {
     let scratch = &mut scratch.0[..];
     dispatch!(level, s => match taps {
-        2 => square::<2, 6>(along!(s, SixPoints::filter), from, to, scratch),
         3 => square::<3, 6>(along!(s, SixPoints::filter), from, to, scratch),
         _ => square::<4, 6>(along!(s, SixPoints::filter), from, to, scratch),
     });
