@@ -15,6 +15,9 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut, Range};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+/// Elements of which the lines come from afar.
+const REMOTE: usize = crate::far::FAR / 4;
+
 /// A slice seen as rows of `row_len` elements, of which rectangles can be borrowed mutably at the same time as long as
 /// they do not overlap. A row may be made of cells, such as the pixels of a line, of which the same columns can be borrowed.
 #[derive(Debug)]
@@ -172,6 +175,12 @@ impl<T> TileMut<'_, T> {
     /// The distance between the starts of two rows, in elements.
     pub fn row_stride(&self) -> usize {
         self.owner.row_len
+    }
+
+    /// Whether the whole is more than the caches hold beside what it is computed from: its lines come from afar.
+    #[inline(always)]
+    pub(crate) fn is_far(&self) -> bool {
+        self.owner.len > REMOTE
     }
 
     /// The number of cells of a row.

@@ -257,6 +257,21 @@ impl Lines<'_> {
             out_steps,
             ..
         } = *self.area;
+        let first = out_start + y * out_steps[0] + x * out_steps[1];
+        if out.is_far() {
+            for t in 0..T {
+                out.each_row_apart::<MR>(
+                    first + t * MR * out_steps[1],
+                    out_steps[1],
+                    #[inline(always)]
+                    |_, row| {
+                        for v in 0..NV {
+                            s.prefetch(row, v * S::LANES);
+                        }
+                    },
+                );
+            }
+        }
         let mut acc = [zero::<S, MR, NV>(s); T];
         let a = &self.x[y * down + x * across..];
         // Neighbours need one address for all.
@@ -265,7 +280,6 @@ impl Lines<'_> {
         } else {
             accumulate_indexed(s, &mut acc, a, across, offsets, self.weights);
         }
-        let first = out_start + y * out_steps[0] + x * out_steps[1];
         self.store.run_apart(s, &acc[0], out, first, out_steps[1]);
         // A loop would keep the sums in memory.
         if const { T == 2 } {

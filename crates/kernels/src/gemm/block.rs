@@ -265,7 +265,23 @@ impl TileKernel for Rows<'_, '_, '_> {
             let a = &a[index * batch.a_step..];
             let (b, next) = self.block.panels(index, k_len * NV * S::LANES);
             let mut ahead = Ahead::new(next, self.step).after(self.steps);
+            let far = self.out.is_far();
             for first in self.rows.clone().step_by(MR) {
+                if far {
+                    let rows: [usize; MR] = array(
+                        #[inline(always)]
+                        |i| index * batch.out_step + first + i,
+                    );
+                    self.out.each_row(
+                        rows,
+                        #[inline(always)]
+                        |_, row| {
+                            for v in 0..NV {
+                                s.prefetch(row, v * S::LANES);
+                            }
+                        },
+                    );
+                }
                 let mut acc = zero::<S, MR, NV>(s);
                 let a = &a[first * a_stride..];
                 accumulate_strided(s, &mut acc, a, a_stride, k_len, b, ahead);

@@ -16,7 +16,7 @@ use std::process::Command;
 
 /// Kernels that must be found, with a loop of multiply-adds, on every level with such an
 /// instruction: parts of the names of their functions.
-const REQUIRED: [&str; 70] = [
+const REQUIRED: [&str; 72] = [
     "codegen::elementary::axpy",
     "codegen::elementary::exp",
     "codegen::elementary::log",
@@ -36,7 +36,9 @@ const REQUIRED: [&str; 70] = [
     "conv2d::winograd::narrow_tiles::inputs",
     "conv2d::winograd::narrow_tiles::output_rows",
     "conv2d::winograd::narrow_tiles::shared_rows",
-    "conv2d::winograd::narrow_tiles::columns_of",
+    "conv2d::winograd::few_channels_tiles::inputs",
+    "conv2d::winograd::few_channels_tiles::rows",
+    "conv2d::winograd::outputs::columns_of",
     "conv2d::winograd::narrow_tiles::products",
     "conv2d::winograd::planes::Gather",
     "conv2d::winograd::planes::Scatter",

@@ -41,10 +41,10 @@ pub(super) fn ask<S: Simd, const M: usize>(s: S, corner: &Corner, out: &mut Tile
     );
 }
 
-/// Stores outputs: columns of up to `M` from the `SIDE` vectors of each in `columns`.
+/// Stores outputs: columns of up to `M` from the `SIDE` vectors of each in `columns`, which may be overwritten.
 pub(super) fn outputs<S: Simd, const R: usize, const M: usize>(
     s: S,
-    columns: &[f32],
+    columns: &mut [f32],
     corner: &Corner,
     store: &Store<'_>,
     out: &mut TileMut<'_, f32>,
@@ -112,7 +112,7 @@ where
 #[inline(never)]
 fn some_outputs<S: Simd, const R: usize, const M: usize>(
     s: S,
-    columns: &[f32],
+    columns: &mut [f32],
     corner: &Corner,
     store: &Store<'_>,
     out: &mut TileMut<'_, f32>,
@@ -122,16 +122,28 @@ fn some_outputs<S: Simd, const R: usize, const M: usize>(
     s.vectorize(
         #[inline(always)]
         || {
-            let count = corner.count[0].min(M);
-            let columns = columns.chunks_exact(SIDE * S::LANES);
-            for (x, points) in columns.take(corner.count[1]).enumerate() {
+            let ([down, across], [below, beside]) = (corner.count, corner.steps);
+            let down = down.min(M);
+            for points in columns.chunks_exact_mut(SIDE * S::LANES).take(across) {
                 let sums = column::<S, R, M>(s, points);
-                let first = corner.first + x * corner.steps[1];
+                for y in 0..M {
+                    s.store(sums[y], &mut points[y * S::LANES..]);
+                }
+            }
+            for (x, sums) in columns
+                .chunks_exact(SIDE * S::LANES)
+                .take(across)
+                .enumerate()
+            {
+                let sums: [S::F32; M] = array(
+                    #[inline(always)]
+                    |y| s.load(&sums[y * S::LANES..]),
+                );
                 let rows: [usize; M] = array(
                     #[inline(always)]
-                    |y| first + y * corner.steps[0],
+                    |y| corner.first + x * beside + y * below,
                 );
-                store.run_any(s, &sums[..count], out, &rows[..count]);
+                store.run_any(s, &sums[..down], out, &rows[..down]);
             }
         },
     );
