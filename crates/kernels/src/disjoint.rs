@@ -15,9 +15,6 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut, Range};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Elements of which the lines come from afar.
-const REMOTE: usize = crate::far::FAR / 4;
-
 /// A slice seen as rows of `row_len` elements, of which rectangles can be borrowed mutably at the same time as long as
 /// they do not overlap. A row may be made of cells, such as the pixels of a line, of which the same columns can be borrowed.
 #[derive(Debug)]
@@ -177,10 +174,9 @@ impl<T> TileMut<'_, T> {
         self.owner.row_len
     }
 
-    /// Whether the whole is more than the caches hold beside what it is computed from: its lines come from afar.
-    #[inline(always)]
-    pub(crate) fn is_far(&self) -> bool {
-        self.owner.len > REMOTE
+    /// The elements of the whole.
+    pub(crate) fn whole_len(&self) -> usize {
+        self.owner.len
     }
 
     /// The number of cells of a row.

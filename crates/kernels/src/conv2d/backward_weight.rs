@@ -18,6 +18,7 @@ use super::taps::{TapWeights, Taps};
 use super::{Conv2dGeometry, OP};
 use crate::disjoint::DisjointMut;
 use crate::error::KernelError;
+use crate::far::LINE;
 use crate::gemm::microkernel::{Ahead, Aheads, accumulate_outer, zero};
 use crate::gemm::panels::{Panel, Panels, tile_runs};
 use crate::gemm::tile::{TileKernel, run_tile};
@@ -37,9 +38,6 @@ const TASK: f64 = 3e6;
 
 /// Tasks to have if the work is large enough.
 const TASKS: usize = 16;
-
-/// Elements of a line of memory.
-const LINE: usize = 16;
 
 /// Computes `dweight` from `x` and `dy`, both channels-last.
 pub(super) fn run(

@@ -12,6 +12,7 @@ use crate::array::array;
 use crate::disjoint::{DisjointMut, TileMut};
 use crate::epilogue::Epilogue;
 use crate::error::KernelError;
+use crate::far::{ask, is_asked_for};
 use crate::gemm::Matrix;
 use crate::gemm::microkernel::{Offsets, accumulate_gathered, accumulate_indexed, zero};
 use crate::gemm::pack::pack_b;
@@ -258,18 +259,11 @@ impl Lines<'_> {
             ..
         } = *self.area;
         let first = out_start + y * out_steps[0] + x * out_steps[1];
-        if out.is_far() {
-            for t in 0..T {
-                out.each_row_apart::<MR>(
-                    first + t * MR * out_steps[1],
-                    out_steps[1],
-                    #[inline(always)]
-                    |_, row| {
-                        for v in 0..NV {
-                            s.prefetch(row, v * S::LANES);
-                        }
-                    },
-                );
+        let second = first + MR * out_steps[1];
+        if is_asked_for::<S>(out) {
+            ask::<S, MR>(s, out, first, out_steps[1]);
+            if const { T == 2 } {
+                ask::<S, MR>(s, out, second, out_steps[1]);
             }
         }
         let mut acc = [zero::<S, MR, NV>(s); T];
@@ -283,7 +277,6 @@ impl Lines<'_> {
         self.store.run_apart(s, &acc[0], out, first, out_steps[1]);
         // A loop would keep the sums in memory.
         if const { T == 2 } {
-            let second = first + MR * out_steps[1];
             self.store
                 .run_apart(s, &acc[T - 1], out, second, out_steps[1]);
         }

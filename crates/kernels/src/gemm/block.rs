@@ -8,6 +8,7 @@ use super::tile::{TileKernel, run_tile};
 use crate::array::array;
 use crate::disjoint::{DisjointMut, TileMut};
 use crate::epilogue::Epilogue;
+use crate::far::{ask, is_asked_for};
 use crate::parallel;
 use std::ops::Range;
 use striate_simd::{Level, Simd};
@@ -265,22 +266,10 @@ impl TileKernel for Rows<'_, '_, '_> {
             let a = &a[index * batch.a_step..];
             let (b, next) = self.block.panels(index, k_len * NV * S::LANES);
             let mut ahead = Ahead::new(next, self.step).after(self.steps);
-            let far = self.out.is_far();
+            let far = is_asked_for::<S>(self.out);
             for first in self.rows.clone().step_by(MR) {
                 if far {
-                    let rows: [usize; MR] = array(
-                        #[inline(always)]
-                        |i| index * batch.out_step + first + i,
-                    );
-                    self.out.each_row(
-                        rows,
-                        #[inline(always)]
-                        |_, row| {
-                            for v in 0..NV {
-                                s.prefetch(row, v * S::LANES);
-                            }
-                        },
-                    );
+                    ask::<S, MR>(s, self.out, index * batch.out_step + first, 1);
                 }
                 let mut acc = zero::<S, MR, NV>(s);
                 let a = &a[first * a_stride..];

@@ -6,6 +6,7 @@ use crate::array::array;
 use crate::disjoint::TileMut;
 use crate::elementwise::{Unary, assign, hard_swish};
 use crate::epilogue::{Bounds, Clamp, Epilogue};
+use crate::far::LINE;
 use std::ops::Range;
 use striate_simd::Simd;
 
@@ -35,9 +36,6 @@ impl<'a> Residual<'a> {
         &self.data[i * self.stride..]
     }
 }
-
-/// Elements of a line of the caches.
-const LINE: usize = 16;
 
 impl<'a> Store<'a> {
     /// The steps for the columns `columns` of the rows from `first_row` of an output whose rows have

@@ -14,6 +14,7 @@ use crate::conv2d::algorithm::FULL;
 use crate::disjoint::{DisjointMut, TileMut};
 use crate::epilogue::Epilogue;
 use crate::error::KernelError;
+use crate::far::is_asked_for;
 use crate::gemm::store::Store;
 use crate::geometry::Layout;
 use crate::parallel::{self, Cut};
@@ -275,7 +276,7 @@ impl Band<'_> {
                 for ((store, part), weights) in
                     parts.iter_mut().zip(self.weights.chunks_exact(vector))
                 {
-                    if part.is_far() {
+                    if is_asked_for::<S>(part) {
                         ask::<S, M>(s, &corner, part);
                     }
                     products::<S, R, M>(s, phases, points, weights, count, columns);

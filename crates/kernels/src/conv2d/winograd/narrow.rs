@@ -17,7 +17,7 @@ use crate::conv2d::taps::{Dense, Reduce, Taps};
 use crate::disjoint::{DisjointMut, TileMut};
 use crate::epilogue::Epilogue;
 use crate::error::KernelError;
-use crate::far::FAR;
+use crate::far::{FAR, LINE};
 use crate::gemm::store::Store;
 use crate::parallel::{self, Cut};
 use std::ops::Range;
@@ -34,9 +34,6 @@ const LINES: usize = 4;
 
 /// Elements of both images from which on the places of outputs come from afar, of which a core asks for some at a time.
 const REMOTE: usize = FAR / 3;
-
-/// Elements of a line of the caches.
-const LINE: usize = 16;
 
 /// Cycles that are worth a task.
 const TASK: f64 = 60e3;

@@ -3,6 +3,7 @@
 use super::transform::{SixPoints, Transform};
 use crate::array::array;
 use crate::disjoint::TileMut;
+use crate::far;
 use crate::gemm::store::{Steps, Store};
 use striate_simd::Simd;
 
@@ -30,12 +31,7 @@ pub(super) fn ask<S: Simd, const M: usize>(s: S, corner: &Corner, out: &mut Tile
         #[inline(always)]
         || {
             for x in 0..corner.count[1] {
-                out.each_row_apart::<M>(
-                    corner.first + x * corner.steps[1],
-                    corner.steps[0],
-                    #[inline(always)]
-                    |_, row| s.prefetch(row, 0),
-                );
+                far::ask::<S, M>(s, out, corner.first + x * corner.steps[1], corner.steps[0]);
             }
         },
     );

@@ -11,6 +11,7 @@ use crate::disjoint::{DisjointMut, TileMut};
 use crate::elementwise::assign;
 use crate::epilogue::Epilogue;
 use crate::error::KernelError;
+use crate::far::LINE;
 use crate::lanes::{load, load_partial, map_all};
 use crate::moments;
 use crate::parallel::{self, Cut};
@@ -455,9 +456,6 @@ impl Scatter<'_> {
         }
     }
 }
-
-/// Elements of a line of the caches.
-const LINE: usize = 16;
 
 /// The numbers of `lanes` channels from number `at` on; `default` for all, if there are none.
 #[inline(always)]
