@@ -12,7 +12,6 @@ use crate::array::array;
 use crate::disjoint::{DisjointMut, TileMut};
 use crate::epilogue::Epilogue;
 use crate::error::KernelError;
-use crate::far::{ask, is_asked_for};
 use crate::gemm::Matrix;
 use crate::gemm::microkernel::{Offsets, accumulate_gathered, accumulate_indexed, zero};
 use crate::gemm::pack::pack_b;
@@ -258,14 +257,6 @@ impl Lines<'_> {
             out_steps,
             ..
         } = *self.area;
-        let first = out_start + y * out_steps[0] + x * out_steps[1];
-        let second = first + MR * out_steps[1];
-        if is_asked_for::<S>(out) {
-            ask::<S, MR>(s, out, first, out_steps[1]);
-            if const { T == 2 } {
-                ask::<S, MR>(s, out, second, out_steps[1]);
-            }
-        }
         let mut acc = [zero::<S, MR, NV>(s); T];
         let a = &self.x[y * down + x * across..];
         // Neighbours need one address for all.
@@ -274,9 +265,11 @@ impl Lines<'_> {
         } else {
             accumulate_indexed(s, &mut acc, a, across, offsets, self.weights);
         }
+        let first = out_start + y * out_steps[0] + x * out_steps[1];
         self.store.run_apart(s, &acc[0], out, first, out_steps[1]);
         // A loop would keep the sums in memory.
         if const { T == 2 } {
+            let second = first + MR * out_steps[1];
             self.store
                 .run_apart(s, &acc[T - 1], out, second, out_steps[1]);
         }
