@@ -2,7 +2,8 @@
 //!
 //! A network pass is a row of short regions. Handing each to rayon anew may cost the wake-up of a sleeping thread; so a
 //! thread that has helped with one waits a moment for the next. Rayon owns the threads: a helper is a job like any other, and
-//! it gives its thread back when no region comes, or when it has had it for a while.
+//! it gives its thread back when no region comes. When it has had it for a while it runs what other jobs wait in the pool and goes
+//! on: to call another helper would wake another thread while this one is still awake, one more than there are cores.
 //!
 //! The one who opens a region, its leader, works on it too and never waits for a helper to come: without any it does all
 //! tasks itself. It waits only for tasks that run. Such a task may open a region and wait for that one's tasks in turn, but
@@ -10,14 +11,15 @@
 
 use super::region::{Region, Visit};
 use super::wait::poll;
-use std::cell::OnceCell;
+use rayon::Yield;
+use std::cell::{Cell, OnceCell};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a helper waits for the next region: more than passes between two operations of a network.
 const LINGER: Duration = Duration::from_micros(200);
-/// After how long a helper gives the thread back between two regions, so that other jobs of the pool get their turn.
+/// After how long a helper steps aside between two regions, so that other jobs of the pool get their turn.
 const TENURE: Duration = Duration::from_millis(1);
 
 /// The leaders and helpers of one pool.
@@ -44,6 +46,8 @@ static OUTSIDE: LazyLock<Arc<Team>> = LazyLock::new(Arc::default);
 thread_local! {
     /// The team of a pool's thread: that of the first leader it helped, or one it founded.
     static OWN: OnceCell<Arc<Team>> = const { OnceCell::new() };
+    /// Whether a helper has stepped aside and the thread runs other jobs meanwhile.
+    static ASIDE: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Runs `f(0)`, ..., `f(tasks - 1)` on this thread and others of its pool, which has `threads`.
@@ -99,7 +103,7 @@ impl Team {
     fn help(self: Arc<Self>) {
         // Fails when the thread has a team already, which is then left as it is.
         let _ = OWN.try_with(|own| own.set(Arc::clone(&self)));
-        let start = Instant::now();
+        let mut start = Instant::now();
         let (mut helped, mut leaving) = (false, false);
         loop {
             let opened = self.opened.load(Ordering::Acquire);
@@ -113,9 +117,30 @@ impl Team {
                 return;
             } else {
                 let next = || self.opened.load(Ordering::Acquire) != opened;
-                leaving = !helped || start.elapsed() > TENURE || !poll(LINGER, next);
+                leaving = !helped || !poll(LINGER, next);
+                if !leaving && start.elapsed() > TENURE {
+                    if ASIDE.get() {
+                        leaving = true;
+                    } else if self.step_aside() {
+                        start = Instant::now();
+                    } else {
+                        return;
+                    }
+                }
             }
         }
+    }
+
+    /// Runs the other jobs of the pool. Says whether the helper is on the list again: others may have been called.
+    fn step_aside(&self) -> bool {
+        self.board().helpers -= 1;
+        ASIDE.set(true);
+        while matches!(rayon::yield_now(), Some(Yield::Executed)) {}
+        ASIDE.set(false);
+        let mut board = self.board();
+        let wanted = board.helpers + 1 < rayon::current_num_threads();
+        board.helpers += usize::from(wanted);
+        wanted
     }
 
     /// Enters a region with tasks left. If there is none and the helper is leaving, it is off the list from here on, so that
