@@ -13,6 +13,9 @@
 //! tile has 2 x 2 inputs as well and 3 x 3 points: an image of two pixels is two sums of two products, with three
 //! multiplications.
 //!
+//! Images of few channels, such as the input of a network, have a way of their own, for larger kernels with a stride as well
+//! ([`FewChannels`]).
+//!
 //! # Rounding
 //!
 //! With `u = 2^-24` and `S` the largest sum of the magnitudes of the terms of an output among those of its
